@@ -3,3 +3,7 @@
 from larq_bcd import _keras
 
 _keras.settle()
+
+from larq_bcd import activations, layers, models, quantizers, summary  # noqa: E402
+
+__all__ = ["activations", "layers", "models", "quantizers", "summary"]

@@ -1,0 +1,17 @@
+"""Keras layers of binary networks. All take and return NHWC tensors."""
+
+from larq_bcd.layers.dynamic_threshold_quant_conv2d import DynamicThresholdQuantConv2D
+from larq_bcd.layers.learnable_bias import LearnableBias
+from larq_bcd.layers.quant_conv2d import QuantConv2D
+from larq_bcd.layers.quant_shift_mlp import QuantShiftMLP
+from larq_bcd.layers.rsign import RSign
+from larq_bcd.layers.spatial_shift import SpatialShift
+
+__all__ = [
+    "DynamicThresholdQuantConv2D",
+    "LearnableBias",
+    "QuantConv2D",
+    "QuantShiftMLP",
+    "RSign",
+    "SpatialShift",
+]

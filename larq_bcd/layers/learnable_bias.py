@@ -1,0 +1,66 @@
+import tensorflow as tf
+
+from larq_bcd.layers import _checks
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class LearnableBias(tf.keras.layers.Layer):
+    """Adds one learned value to each channel.
+
+    Before a sign it is the (negative) threshold of that sign. Input and output are NHWC,
+    `(batch, height, width, channels)`, of the layer's compute dtype.
+
+    Source: ReActNet (arXiv 2003.03488), the "ReAct" shift.
+
+    Args:
+        initializer: initializer of the bias, of shape `(channels,)`.
+        regularizer: regularizer of the bias.
+        constraint: constraint of the bias.
+        data_format: `"channels_last"`.
+
+    Raises:
+        ValueError: if the data format is not NHWC or the channels are not known.
+    """
+
+    def __init__(
+        self,
+        initializer="zeros",
+        regularizer=None,
+        constraint=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.initializer = tf.keras.initializers.get(initializer)
+        self.regularizer = tf.keras.regularizers.get(regularizer)
+        self.constraint = tf.keras.constraints.get(constraint)
+        self.data_format = _checks.channels_last(type(self).__name__, data_format)
+
+    def build(self, input_shape):
+        """Creates the bias."""
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(_checks.channels(type(self).__name__, input_shape),),
+            initializer=self.initializer,
+            regularizer=self.regularizer,
+            constraint=self.constraint,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        """Returns `inputs + bias`."""
+        return inputs + self.bias
+
+    def compute_output_shape(self, input_shape):
+        """Returns the input shape."""
+        return tf.TensorShape(input_shape)
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        return {
+            **super().get_config(),
+            "initializer": tf.keras.initializers.serialize(self.initializer),
+            "regularizer": tf.keras.regularizers.serialize(self.regularizer),
+            "constraint": tf.keras.constraints.serialize(self.constraint),
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,111 @@
+import tensorflow as tf
+
+from larq_bcd.layers import _checks
+from larq_bcd.layers.quant_conv2d import QuantConv2D
+from larq_bcd.layers.spatial_shift import SpatialShift
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class QuantShiftMLP(tf.keras.layers.Layer):
+    r"""Long-short-range binary MLP: three pointwise binary products of shifted signs.
+
+    \\[ y = P(\mathrm{sign}(x)) + S(\mathrm{shift}_s(\mathrm{sign}(x)))
+          + L(\mathrm{shift}_l(\mathrm{sign}(x))) \\]
+
+    \\(P\\), \\(S\\) and \\(L\\) are 1x1 binary convolutions, each with its own kernel and
+    scales. The real tensor is shifted before it is signed, which is the same function: Larq
+    Compute Engine wants nothing between a sign and its convolution.
+
+    Input `(batch, height, width, channels)`, output `(batch, height, width, filters)`, of
+    the layer's compute dtype.
+
+    Source: BCDNet (arXiv 2209.01404), equations 14 and 15.
+
+    Args:
+        filters: number of output channels.
+        short_range: shift of \\(S\\) in pixels, or `"half"`; see `SpatialShift`.
+        long_range: shift of \\(L\\) in pixels, or `"half"` for half of the feature map.
+            Two long ranges give the paper's P-L-L, two short ones its P-S-S.
+        input_quantizer: quantizer of the input.
+        kernel_quantizer: quantizer of the kernels.
+        kernel_initializer: initializer of the latent kernels.
+        kernel_regularizer: regularizer of the latent kernels.
+        kernel_constraint: constraint of the latent kernels.
+        data_format: `"channels_last"`.
+
+    Raises:
+        ValueError: if the channels do not divide by 4, if a range is not smaller than the
+            feature map, or for NCHW.
+    """
+
+    def __init__(
+        self,
+        filters,
+        short_range=1,
+        long_range="half",
+        input_quantizer="approx_sign",
+        kernel_quantizer="scaled_sign",
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        kernel_constraint=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.data_format = _checks.channels_last(self.name, data_format)
+        policy = self.dtype_policy
+        self.short_shift = SpatialShift(short_range, name="short_shift", dtype=policy)
+        self.long_shift = SpatialShift(long_range, name="long_shift", dtype=policy)
+        self.pointwise = QuantConv2D(
+            filters,
+            kernel_size=1,
+            use_bias=False,
+            input_quantizer=input_quantizer,
+            kernel_quantizer=kernel_quantizer,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            kernel_constraint=kernel_constraint,
+            name="pointwise",
+            dtype=policy,
+        )
+        # From its configuration, because an initializer object gives the same kernel twice.
+        branch = self.pointwise.get_config()
+        self.short_range = QuantConv2D.from_config({**branch, "name": "short_range"})
+        self.long_range = QuantConv2D.from_config({**branch, "name": "long_range"})
+
+    def build(self, input_shape):
+        """Creates the three kernels."""
+        for layer in (self.short_shift, self.long_shift):
+            layer.build(input_shape)
+        for layer in (self.pointwise, self.short_range, self.long_range):
+            with tf.name_scope(layer.name):
+                layer.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        """Returns the sum of the three branches."""
+        return (
+            self.pointwise(inputs)
+            + self.short_range(self.short_shift(inputs))
+            + self.long_range(self.long_shift(inputs))
+        )
+
+    def compute_output_shape(self, input_shape):
+        """Returns the input shape with `filters` channels."""
+        return self.pointwise.compute_output_shape(input_shape)
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        branch = self.pointwise.get_config()
+        return {
+            **super().get_config(),
+            "filters": branch["filters"],
+            "short_range": self.short_shift.shift,
+            "long_range": self.long_shift.shift,
+            "input_quantizer": branch["input_quantizer"],
+            "kernel_quantizer": branch["kernel_quantizer"],
+            "kernel_initializer": branch["kernel_initializer"],
+            "kernel_regularizer": branch["kernel_regularizer"],
+            "kernel_constraint": branch["kernel_constraint"],
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,25 @@
+import larq as lq
+import tensorflow as tf
+
+from larq_bcd.layers.learnable_bias import LearnableBias
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class RSign(LearnableBias):
+    r"""Sign with one learned threshold per channel, \\(\mathrm{sign}(x + b)\\).
+
+    Backward, the sign has the derivative of a piecewise polynomial (larq's `approx_sign`).
+    Input and output are NHWC, `(batch, height, width, channels)`; the output is -1 or 1,
+    and 1 where \\(x + b = 0\\).
+
+    Source: ReActNet (arXiv 2003.03488), equation 1; BCDNet (arXiv 2209.01404), equation 9.
+    The arguments are those of `LearnableBias`.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.quantizer = lq.quantizers.ApproxSign()
+
+    def call(self, inputs):
+        """Returns the signs."""
+        return self.quantizer(super().call(inputs))

@@ -1,0 +1,79 @@
+import tensorflow as tf
+
+from larq_bcd.layers import _checks
+
+_GROUPS = 4
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class SpatialShift(tf.keras.layers.Layer):
+    """Shifts four equal groups of channels around the image: down, up, right and left.
+
+    The groups are consecutive. What leaves the image at one side enters at the other, as in
+    `tf.roll`. Input and output are NHWC, `(batch, height, width, channels)`, of any dtype.
+
+    Source: BCDNet (arXiv 2209.01404), equations 11 to 13.
+
+    Args:
+        shift: distance in pixels, or `"half"` for half of the height (for the first two
+            groups) and half of the width (for the other two), rounded down.
+        data_format: `"channels_last"`.
+
+    Raises:
+        ValueError: if the shift is not a positive integer or `"half"`, if it is not smaller
+            than the feature map, if the channels do not divide by 4, or for NCHW.
+    """
+
+    def __init__(self, shift=1, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        if shift != "half" and (type(shift) is not int or shift < 1):
+            raise ValueError(
+                f"{self.name}: shift={shift!r} is not supported: pass a positive number of "
+                "pixels, or 'half' for half of the feature map."
+            )
+        self.shift = shift
+        self.data_format = _checks.channels_last(type(self).__name__, data_format)
+
+    def build(self, input_shape):
+        """Checks the input against the shift."""
+        count = _checks.channels(type(self).__name__, input_shape)
+        _checks.divisible_channels(self.name, count, _GROUPS, "the number of shifted groups,")
+        for axis, size in zip(("height", "width"), input_shape[1:3], strict=True):
+            if size is not None and self.shift != "half" and self.shift >= size:
+                raise ValueError(
+                    f"{self.name}: shift={self.shift} is not smaller than the {axis} of the "
+                    f"feature map, {size}: use a shift below {size}, 'half', or a larger "
+                    "feature map (a larger image, or smaller strides before this layer)."
+                )
+        super().build(input_shape)
+
+    def _distance(self, inputs, axis):
+        size = inputs.shape[axis]
+        if self.shift == "half":
+            return (tf.shape(inputs)[axis] if size is None else size) // 2
+        if size is None:
+            message = f"{self.name}: shift={self.shift} is not smaller than the feature map"
+            tf.debugging.assert_less(self.shift, tf.shape(inputs)[axis], message)
+        return self.shift
+
+    def call(self, inputs):
+        """Returns the shifted tensor."""
+        down, up, right, left = tf.split(inputs, _GROUPS, axis=-1)
+        rows, columns = self._distance(inputs, 1), self._distance(inputs, 2)
+        return tf.concat(
+            [
+                tf.roll(down, rows, axis=1),
+                tf.roll(up, -rows, axis=1),
+                tf.roll(right, columns, axis=2),
+                tf.roll(left, -columns, axis=2),
+            ],
+            axis=-1,
+        )
+
+    def compute_output_shape(self, input_shape):
+        """Returns the input shape."""
+        return tf.TensorShape(input_shape)
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        return {**super().get_config(), "shift": self.shift, "data_format": self.data_format}

@@ -1,0 +1,87 @@
+"""Moving weights between networks, and between training and inference."""
+
+import tensorflow as tf
+
+from larq_bcd.layers import DynamicThresholdQuantConv2D
+
+
+def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
+    """Copies the weights of a network into one of the same parts, matched by layer name.
+
+    A convolution of static threshold may become one of dynamic threshold: it keeps its
+    kernel and its threshold, and the contextual embedding stays as it is. A new BCDNet-B
+    thus computes exactly the function of the BCDNet-A whose weights it gets.
+
+    Args:
+        source: the network that has the weights.
+        target: the network that gets them; unchanged if an error is raised.
+
+    Raises:
+        ValueError: if layers are missing in the source or of other shapes; it lists all.
+    """
+    found = {layer.name: layer for layer in source.layers}
+    assignments, problems = [], []
+    for layer in target.layers:
+        pairs = _matching_variables(layer, found)
+        if pairs is None:
+            problems.append(f"{layer.name} is missing in the source")
+            continue
+        for variable, value in pairs:
+            if variable.shape != value.shape:
+                problems.append(
+                    f"{variable.name} has shape {tuple(variable.shape)}, "
+                    f"but {tuple(value.shape)} in the source"
+                )
+        assignments += pairs
+    if problems:
+        raise ValueError(
+            f"the weights of {source.name!r} do not fit {target.name!r}: "
+            f"{'; '.join(problems)}. Build both with the same width, channels and classes."
+        )
+    for variable, value in assignments:
+        variable.assign(value)
+
+
+def _matching_variables(layer, found: dict) -> list[tuple] | None:
+    """Pairs of a layer's variables and the source's, or None if the source has no such."""
+    if not layer.weights:
+        return []
+    match = found.get(layer.name)
+    if match is None:
+        return None
+    becomes_dynamic = isinstance(layer, DynamicThresholdQuantConv2D) and not isinstance(
+        match, DynamicThresholdQuantConv2D
+    )
+    if becomes_dynamic:
+        threshold = found.get(layer.name.removesuffix("_conv") + "_threshold")
+        if threshold is None:
+            return None
+        pairs = [(layer.kernel, match.kernel), (layer.threshold, threshold.bias)]
+        return pairs + ([(layer.bias, match.bias)] if layer.use_bias else [])
+    if len(layer.weights) != len(match.weights):
+        return None
+    return list(zip(layer.weights, match.weights, strict=True))
+
+
+def with_training_heads(model: tf.keras.Model) -> tf.keras.Model:
+    """Returns a view of a network whose outputs are those of its two heads.
+
+    Args:
+        model: a network of two averaged heads, such as `BCDNetA()`.
+
+    Returns:
+        A model that shares every layer with the given one and returns the logits
+        `[fc, fc_dist]`, each `(batch, num_classes)`: the first to be trained on the labels,
+        the second on the logits of a teacher.
+
+    Raises:
+        ValueError: if the network has no two heads.
+    """
+    names = [layer.name for layer in model.layers]
+    if not {"fc", "fc_dist"} <= set(names):
+        raise ValueError(
+            f"{model.name!r} has no heads 'fc' and 'fc_dist' to train: pass a network such as "
+            "BCDNetA(include_top=True)."
+        )
+    outputs = [model.get_layer(name).output for name in ("fc", "fc_dist")]
+    return tf.keras.Model(model.inputs, outputs, name=f"{model.name}_heads")

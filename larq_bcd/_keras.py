@@ -115,7 +115,8 @@ def settle() -> None:
 def _search_tf_keras_first(tensorflow) -> None:
     """Lets `from tensorflow.keras import ...` find tf-keras, as `tf.keras` now does."""
     spec = importlib.util.find_spec("tf_keras")
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     api = str(Path(spec.submodule_search_locations[0]) / "api" / "_v2")
     if api not in tensorflow.__path__:
         tensorflow.__path__.insert(0, api)

@@ -93,10 +93,10 @@ class QuantConv2D(lq.layers.QuantConv2D):
     def _patched(self, **attributes) -> Iterator[None]:
         saved = {name: getattr(self, name) for name in attributes}
         try:
-            vars(self).update(attributes)
+            self.__dict__.update(attributes)
             yield
         finally:
-            vars(self).update(saved)
+            self.__dict__.update(saved)
 
     def call(self, inputs):
         """Returns the convolution of the quantized input and kernel."""

@@ -24,6 +24,16 @@ def _unclipped_latent_weights() -> Iterator[None]:
         logger.removeFilter(without_advice)
 
 
+def _with_policy(quantizer, policy: str):
+    """The quantizer in the layer's precision: a layer itself, it casts to its own policy."""
+    own_policy = getattr(quantizer, "dtype_policy", None)
+    if own_policy is None or own_policy.name == policy:
+        return quantizer
+    again = type(quantizer).from_config({**quantizer.get_config(), "dtype": policy})
+    again._custom_metrics = quantizer._custom_metrics
+    return again
+
+
 _SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
 
 
@@ -56,6 +66,9 @@ class QuantConv2D(lq.layers.QuantConv2D):
                 filters, kernel_size, strides, "same" if self._symmetric else padding, **kwargs
             )
         _checks.channels_last(type(self).__name__, self.data_format)
+        policy = self.dtype_policy.name
+        self.input_quantizer = _with_policy(self.input_quantizer, policy)
+        self.kernel_quantizer = _with_policy(self.kernel_quantizer, policy)
         if self._symmetric and any(size % 2 == 0 for size in self.kernel_size):
             raise ValueError(
                 f"{self.name}: kernel_size={self.kernel_size} cannot be padded equally on "

@@ -53,7 +53,7 @@ class QuantShiftMLP(tf.keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.data_format = _checks.channels_last(self.name, data_format)
-        policy = self.dtype_policy
+        policy = self.dtype_policy.name
         self.short_shift = SpatialShift(short_range, name="short_shift", dtype=policy)
         self.long_shift = SpatialShift(long_range, name="long_shift", dtype=policy)
         self.pointwise = QuantConv2D(

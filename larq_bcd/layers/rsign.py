@@ -18,7 +18,7 @@ class RSign(LearnableBias):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.quantizer = lq.quantizers.ApproxSign()
+        self.quantizer = lq.quantizers.ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs):
         """Returns the signs."""

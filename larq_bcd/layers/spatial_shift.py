@@ -35,25 +35,25 @@ class SpatialShift(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Checks the input against the shift."""
+        """Checks the channels."""
         count = _checks.channels(type(self).__name__, input_shape)
         _checks.divisible_channels(self.name, count, _GROUPS, "the number of shifted groups,")
-        for axis, size in zip(("height", "width"), input_shape[1:3], strict=True):
-            if size is not None and self.shift != "half" and self.shift >= size:
-                raise ValueError(
-                    f"{self.name}: shift={self.shift} is not smaller than the {axis} of the "
-                    f"feature map, {size}: use a shift below {size}, 'half', or a larger "
-                    "feature map (a larger image, or smaller strides before this layer)."
-                )
         super().build(input_shape)
 
-    def _distance(self, inputs, axis):
+    def _distance(self, inputs, axis: int):
         size = inputs.shape[axis]
         if self.shift == "half":
             return (tf.shape(inputs)[axis] if size is None else size) // 2
+        message = (
+            f"{self.name}: shift={self.shift} is not smaller than the "
+            f"{('height', 'width')[axis - 1]} of the feature map, {size or 'at run time'}: "
+            "use a smaller shift, 'half', or a larger feature map (a larger image, or smaller "
+            "strides before this layer)."
+        )
         if size is None:
-            message = f"{self.name}: shift={self.shift} is not smaller than the feature map"
             tf.debugging.assert_less(self.shift, tf.shape(inputs)[axis], message)
+        elif self.shift >= size:
+            raise ValueError(message)
         return self.shift
 
     def call(self, inputs):

@@ -21,7 +21,7 @@ def image_input(model: str, input_shape, input_tensor):
             )
         image = tf.keras.Input(shape, name="image")
         return image, image
-    if not tf.keras.backend.is_keras_tensor(input_tensor):
+    if not isinstance(input_tensor, type(tf.keras.Input(()))):
         raise ValueError(
             f"{model}: input_tensor is a {type(input_tensor).__name__}, not a Keras tensor: "
             "pass the output of tf.keras.Input(...) or of a Keras layer."

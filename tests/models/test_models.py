@@ -1,0 +1,350 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from helpers import exact_kernel, randomize
+
+from larq_bcd.models import (
+    BCDNetA,
+    BCDNetB,
+    ReActNetA,
+    blocks,
+    copy_weights,
+    with_training_heads,
+)
+from larq_bcd.summary import cost
+
+MODELS = [BCDNetA, BCDNetB, ReActNetA]
+SMALL = {
+    "input_shape": (16, 16, 3),
+    "num_classes": 5,
+    "width": 0.125,
+    "strides": (1, 1, 1, 1, 2, 2),
+}
+
+
+def images(rng, shape=(16, 16, 3), count=2):
+    return rng.normal(size=(count, *shape)).astype(np.float32)
+
+
+def train(network, batch, optimizer="adam", epochs=1):
+    """Trains eagerly, for few steps the quicker way, and returns the losses."""
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(optimizer, loss, run_eagerly=True)
+    labels = np.arange(len(batch)) % 5
+    return network.fit(batch, labels, epochs=epochs, verbose=0).history["loss"]
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "binary_parameters", "flops"),
+    [
+        (BCDNetA, 46_146_384, 43_981_824, 11_862_016),
+        (BCDNetB, 46_146_384 + 1_927_696, 43_981_824, 13_775_616),
+        (ReActNetA, 29_343_592, 28_253_184, 11_862_016),
+    ],
+)
+def test_cost_is_the_paper_s(model, parameters, binary_parameters, flops):
+    counted = cost(model())
+    assert counted.parameters == parameters
+    assert counted.binary_parameters == binary_parameters
+    assert counted.bops == 4_816_896_000
+    assert counted.flops == flops
+    assert counted.ops == 4_816_896_000 / 64 + flops
+
+
+def test_ops_are_those_of_the_paper_s_table():
+    assert round(cost(BCDNetA()).ops / 1e6, 3) == 87.126
+    assert round(cost(BCDNetB()).ops / 1e6, 3) == 89.040
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_stages_have_the_paper_s_shapes(model):
+    network = model()
+    shapes = [
+        network.get_layer(f"block{block}_1x1_rprelu").output_shape[1:] for block in (1, 2, 4, 6)
+    ]
+    assert shapes == [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512)]
+    assert network.get_layer("pool").input_shape[1:] == (7, 7, 1024)
+    assert network.output_shape == (None, 1000)
+
+
+def test_mlp_stage_is_three_times_three_bi_mlps_and_a_point():
+    names = [layer.name for layer in BCDNetA(**SMALL).layers]
+    mlps = [name for name in names if name.endswith("_shift_mlp")]
+    assert mlps == [f"mlp{i}_{j}_shift_mlp" for i in (1, 2, 3) for j in (1, 2, 3)]
+    points = [name for name in names if name.endswith("_point_conv")]
+    assert points == ["mlp1_point_conv", "mlp2_point_conv", "mlp3_point_conv"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_settings_are_the_official_ones(model):
+    network = model(**SMALL)
+    norms = [x for x in network.layers if isinstance(x, tf.keras.layers.BatchNormalization)]
+    assert {norm.epsilon for norm in norms} == {1e-5}
+    assert {norm.momentum for norm in norms} == {0.9}
+    slopes = [w.numpy() for w in network.weights if w.name.endswith("slope:0")]
+    assert slopes
+    assert all((slope == 0.25).all() for slope in slopes)
+    kernels = [
+        w.numpy() for w in network.weights if "block" in w.name and "conv/kernel" in w.name
+    ]
+    assert kernels
+    assert all(kernel.min() >= 0 and kernel.max() <= 1e-3 for kernel in kernels)
+    assert network.get_layer("block2_3x3_conv").get_config()["padding"] == "symmetric"
+
+
+@pytest.mark.parametrize("pad_values", [0.0, 1.0])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_doubling_react_block_equals_its_equations(rng, stride, pad_values):
+    """The paper's block, with two separate 1x1 convolutions and batch norms, in NumPy."""
+    inputs = tf.keras.Input((6, 6, 4))
+    outputs = blocks.react_block(
+        inputs, 8, stride, blocks.Binarization(pad_values=pad_values), "block"
+    )
+    model = tf.keras.Model(inputs, outputs)
+    weights = {}
+    for variable in model.weights:
+        if variable.shape.rank == 4:
+            variable.assign(exact_kernel(rng, variable.shape))
+        elif "variance" in variable.name:
+            variable.assign(rng.uniform(0.5, 2, variable.shape))
+        else:
+            variable.assign(rng.normal(size=variable.shape))
+        weights[variable.name[:-2]] = variable.numpy().astype(np.float64)
+
+    def norm(x, name, half):
+        gamma, beta, mean, variance = (
+            weights[f"{name}/{part}"][half]
+            for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+    def rprelu(x, name):
+        parts = ("bias_before", "slope", "bias_after")
+        return reference.rprelu(x, *(weights[f"{name}/{part}"] for part in parts))
+
+    x = images(rng, (6, 6, 4)).astype(np.float64)
+    signs = reference.sign(x + weights["block_3x3_threshold/bias"])
+    kernel = reference.scaled_sign(weights["block_3x3_conv/kernel"])
+    y = reference.conv2d(signs, kernel, stride, (1, 1), pad_values)
+    shortcut = x.reshape(2, 3, 2, 3, 2, 4).mean((2, 4)) if stride == 2 else x
+    o = rprelu(norm(y, "block_3x3_bn", slice(None)) + shortcut, "block_3x3_rprelu")
+    signs = reference.sign(o + weights["block_1x1_threshold/bias"])
+    halves = []
+    for half in (slice(0, 4), slice(4, 8)):
+        kernel = reference.scaled_sign(weights["block_1x1_conv/kernel"][..., half])
+        halves.append(norm(reference.conv2d(signs, kernel), "block_1x1_bn", half) + o)
+    expected = rprelu(np.concatenate(halves, -1), "block_1x1_rprelu")
+    np.testing.assert_allclose(model(x.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bi_mlp_block_equals_its_equations(rng):
+    inputs = tf.keras.Input((7, 7, 8))
+    outputs = blocks.bi_mlp(inputs, (1, "half"), blocks.Binarization(), "mlp")
+    model = tf.keras.Model(inputs, outputs)
+    for variable in model.weights:
+        if variable.shape.rank == 4:
+            variable.assign(exact_kernel(rng, variable.shape))
+        elif "variance" not in variable.name:
+            variable.assign(rng.normal(size=variable.shape))
+    weights = {v.name[:-2]: v.numpy().astype(np.float64) for v in model.weights}
+    x = images(rng, (7, 7, 8)).astype(np.float64)
+    kernels = [
+        weights[f"mlp_shift_mlp/{branch}/kernel"]
+        for branch in ("pointwise", "short_range", "long_range")
+    ]
+    y = reference.shift_mlp(x + weights["mlp_threshold/bias"], kernels, (1, 3))
+    y = (y - weights["mlp_bn/moving_mean"]) / np.sqrt(1 + 1e-5)
+    y = y * weights["mlp_bn/gamma"] + weights["mlp_bn/beta"]
+    parts = ("bias_before", "slope", "bias_after")
+    expected = reference.rprelu(y + x, *(weights[f"mlp_rprelu/{part}"] for part in parts))
+    np.testing.assert_allclose(model(x.astype(np.float32)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_b_with_the_weights_of_a_computes_exactly_the_function_of_a(rng):
+    a, b = BCDNetA(**SMALL), BCDNetB(**SMALL)
+    randomize(a, rng)
+    batch = images(rng)
+    assert (a(batch).numpy() != b(batch).numpy()).any()
+    copy_weights(a, b)
+    np.testing.assert_array_equal(a(batch), b(batch))
+    heads = with_training_heads(a)(batch), with_training_heads(b)(batch)
+    np.testing.assert_array_equal(heads[0], heads[1])
+
+
+def test_weights_of_the_first_step_start_the_second(rng):
+    first = BCDNetB(kernel_quantizer=None, **SMALL)
+    randomize(first, rng)
+    second = BCDNetB(**SMALL)
+    copy_weights(first, second)
+    for ours, theirs in zip(second.weights, first.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_copying_between_networks_that_differ_lists_every_difference(rng):
+    wide = BCDNetA(**{**SMALL, "num_classes": 7})
+    narrow = BCDNetA(**SMALL)
+    before = narrow.get_weights()
+    with pytest.raises(ValueError, match=r"fc/kernel:0 has shape.*fc_dist/bias:0 has shape"):
+        copy_weights(wide, narrow)
+    with pytest.raises(ValueError, match=r"block11_3x3_threshold is missing in the source"):
+        copy_weights(narrow, ReActNetA(**SMALL))
+    for weight, kept in zip(narrow.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, kept)
+
+
+def test_output_is_the_mean_of_the_two_heads(rng):
+    model = BCDNetA(**SMALL)
+    randomize(model, rng)
+    batch = images(rng)
+    first, second = with_training_heads(model)(batch)
+    assert (first.numpy() != second.numpy()).any()
+    np.testing.assert_allclose(model(batch), (first + second) / 2, rtol=1e-6)
+
+
+def test_a_network_of_one_head_has_none_to_distil_into():
+    with pytest.raises(ValueError, match=r"reactnet_a.*no heads 'fc' and 'fc_dist'"):
+        with_training_heads(ReActNetA(**SMALL))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_training_step_moves_every_weight(rng, model):
+    network = model(**SMALL)
+    randomize(network, rng, scale=0.1)
+    before = [w.numpy() for w in network.trainable_weights]
+    train(network, images(rng, count=8), optimizer=tf.keras.optimizers.SGD(1.0))
+    for old, new in zip(before, network.trainable_weights, strict=True):
+        # A constant before a batch norm is subtracted again: its gradient is zero.
+        cancelled = new.name.endswith("beta_bias:0")
+        assert cancelled or (old != new.numpy()).any(), new.name
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_mixed_bfloat16_trains_without_nan(rng, model):
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    network = model(**SMALL)
+    assert {w.dtype for w in network.weights} == {tf.float32}
+    assert np.isfinite(train(network, images(rng, count=8), epochs=2)).all()
+    assert all(np.isfinite(w.numpy()).all() for w in network.weights)
+    assert network(images(rng)).dtype == tf.float32
+
+
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [
+        (BCDNetA, ["model.keras", "model.h5"]),
+        (BCDNetB, ["model.keras", "model.h5", "saved_model"]),
+        (ReActNetA, ["model.keras", "model.h5"]),
+    ],
+)
+def test_saved_network_loads_bit_identically_in_a_fresh_process(rng, tmp_path, model, targets):
+    network = model(**SMALL)
+    randomize(network, rng, scale=0.1)
+    batch = images(rng)
+    np.save(tmp_path / "images.npy", batch)
+    for target in targets:
+        network.save(tmp_path / target)
+    program = (
+        "import sys, numpy as np, larq_bcd, tensorflow as tf\n"
+        "for target in sys.argv[1:]:\n"
+        "    model = tf.keras.models.load_model(target)\n"
+        "    np.save(target + '.logits.npy', model(np.load('images.npy')))\n"
+    )
+    command = [sys.executable, "-c", program, *targets]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    for target in targets:
+        logits = np.load(tmp_path / f"{target}.logits.npy")
+        np.testing.assert_array_equal(logits, network(batch))
+
+
+@pytest.mark.parametrize("target", ["model.keras", "model.h5", "model.weights.h5"])
+def test_weights_come_from_a_file(rng, tmp_path, target):
+    network = BCDNetA(**SMALL)
+    randomize(network, rng)
+    path = tmp_path / target
+    (network.save_weights if "weights" in target else network.save)(path)
+    loaded = BCDNetA(weights=path, **SMALL)
+    batch = images(rng)
+    np.testing.assert_array_equal(loaded(batch), network(batch))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_without_top_the_features_are_returned(model):
+    assert model(**SMALL, include_top=False).output_shape == (None, 4, 4, 128)
+    assert model(include_top=False).output_shape == (None, 7, 7, 1024)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_any_image_size_gives_the_static_result(rng, model):
+    static = model(**SMALL)
+    randomize(static, rng, scale=0.1)
+    dynamic = model(**{**SMALL, "input_shape": (None, None, 3)})
+    dynamic.set_weights(static.get_weights())
+    batch = images(rng)
+    np.testing.assert_array_equal(
+        dynamic.predict(batch, verbose=0), static.predict(batch, verbose=0)
+    )
+
+
+def test_an_input_tensor_takes_the_place_of_the_image(rng):
+    raw = tf.keras.Input((16, 16, 3), name="camera")
+    scaled = tf.keras.layers.Rescaling(2.0)(raw)
+    arguments = {key: value for key, value in SMALL.items() if key != "input_shape"}
+    model = BCDNetA(input_tensor=scaled, **arguments)
+    plain = BCDNetA(**SMALL)
+    plain.set_weights(model.get_weights())
+    batch = images(rng)
+    assert model.input_names == ["camera"]
+    np.testing.assert_array_equal(model(batch), plain(2 * batch))
+
+
+def test_ranges_of_the_ablation_exist(rng):
+    layer = BCDNetA(**SMALL, short_range="half").get_layer("mlp1_1_shift_mlp")
+    assert (layer.short_shift.shift, layer.long_shift.shift) == ("half", "half")
+    layer = BCDNetA(**SMALL, long_range=1).get_layer("mlp1_1_shift_mlp")
+    assert (layer.short_shift.shift, layer.long_shift.shift) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides"), [(16, (1, 1, 1, 1, 2, 2)), (32, (1, 1, 1, 2, 2, 2))]
+)
+def test_strides_keep_four_by_four_in_the_mlp_stage(size, strides):
+    arguments = {**SMALL, "input_shape": (size, size, 3), "strides": strides}
+    model = BCDNetB(**arguments)
+    assert model.get_layer("mlp1_1_shift_mlp").output_shape[1:3] == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (16, 16)}, r"input_shape=\(16, 16\).*\(height, width, channels\)"),
+        ({"input_tensor": np.zeros((1, 16, 16, 3))}, r"input_tensor is a ndarray"),
+        ({"width": 0}, r"width=0 is not supported"),
+        ({"strides": (2, 2)}, r"strides=\(2, 2\).*pass 6 numbers"),
+        ({"strides": (3, 1, 1, 1, 1, 1)}, r"strides=\(3.*each 1 or 2"),
+        ({"num_classes": 0}, r"num_classes=0 is not supported"),
+        ({"weights": "imagenet"}, r"weights='imagenet' is neither a file nor a published"),
+        ({"input_shape": (32, 32, 3)}, r"shift=1 is not smaller than the height.*, 1"),
+        ({"long_range": 7}, r"shift=7 is not smaller than the height"),
+    ],
+)
+def test_an_argument_out_of_range_is_named_with_the_remedy(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BCDNetA(**arguments)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nchw_is_refused(model):
+    tf.keras.backend.set_image_data_format("channels_first")
+    with pytest.raises(
+        ValueError, match=r"data_format='channels_first'.*set_image_data_format"
+    ):
+        model(**SMALL)
+
+
+def test_cost_of_a_dynamic_image_is_refused():
+    with pytest.raises(ValueError, match="build the network with a static input_shape"):
+        cost(ReActNetA(**{**SMALL, "input_shape": (None, None, 3)}))

@@ -7,3 +7,4 @@ _keras.settle()
 from larq_bcd import activations, layers, models, quantizers, summary  # noqa: E402
 
 __all__ = ["activations", "layers", "models", "quantizers", "summary"]
+__version__ = "0.1.0"

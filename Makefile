@@ -1,0 +1,41 @@
+# Python 3.11, pip and make are all it takes; everything else goes into .venv.
+PYTHON ?= python3.11
+DATASET ?= digits
+DATA_DIR ?=
+STEPS ?=
+
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint format clean
+
+demo: .venv/installed-digits
+	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
+		$(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(STEPS),--steps $(STEPS))
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -n 2 tests
+
+# Every supported TensorFlow in an environment of its own, resolved by pip alone.
+test-all: test
+	$(BIN)/python tests/stacks.py
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-%: setup.cfg pyproject.toml .venv/bin/python
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing TensorFlow, larq, Larq Compute Engine and what they need ..."
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

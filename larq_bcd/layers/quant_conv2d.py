@@ -66,9 +66,9 @@ class QuantConv2D(lq.layers.QuantConv2D):
                 filters, kernel_size, strides, "same" if self._symmetric else padding, **kwargs
             )
         _checks.channels_last(type(self).__name__, self.data_format)
-        policy = self.dtype_policy.name
-        self.input_quantizer = _with_policy(self.input_quantizer, policy)
-        self.kernel_quantizer = _with_policy(self.kernel_quantizer, policy)
+        for name in ("input_quantizer", "kernel_quantizer"):
+            quantizer = _with_policy(getattr(self, name), self.dtype_policy.name)
+            setattr(self, name, quantizer)
         if self._symmetric and any(size % 2 == 0 for size in self.kernel_size):
             raise ValueError(
                 f"{self.name}: kernel_size={self.kernel_size} cannot be padded equally on "

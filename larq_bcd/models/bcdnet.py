@@ -68,18 +68,7 @@ def BCDNetA(
         ValueError: if an argument is out of its range, or the feature map of the MLP stage
             is not larger than its shifts.
     """
-    return _bcdnet(
-        Binarization(input_quantizer, kernel_quantizer, pad_values),
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        width=width,
-        strides=strides,
-        ranges=(short_range, long_range),
-        name=name,
-    )
+    return _bcdnet(dynamic=False, **locals())
 
 
 def BCDNetB(
@@ -108,23 +97,12 @@ def BCDNetB(
 
     The arguments, the result and the errors are those of `BCDNetA`.
     """
-    return _bcdnet(
-        Binarization(input_quantizer, kernel_quantizer, pad_values, dynamic=True),
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        width=width,
-        strides=strides,
-        ranges=(short_range, long_range),
-        name=name,
-    )
+    return _bcdnet(dynamic=True, **locals())
 
 
 def _bcdnet(
-    binarization: Binarization,
     *,
+    dynamic: bool,
     input_shape,
     input_tensor,
     weights,
@@ -132,9 +110,14 @@ def _bcdnet(
     num_classes,
     width,
     strides,
-    ranges,
+    short_range,
+    long_range,
+    input_quantizer,
+    kernel_quantizer,
+    pad_values,
     name,
 ) -> tf.keras.Model:
+    binarization = Binarization(input_quantizer, kernel_quantizer, pad_values, dynamic)
     channels = _arguments.stem_channels(name, width)
     strides = _arguments.stage_strides(name, strides, stages=6)
     x, inputs = _arguments.image_input(name, input_shape, input_tensor)
@@ -142,7 +125,7 @@ def _bcdnet(
     x = blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization)
     for i in range(1, _MLP_BLOCKS + 1):
         for j in range(1, _BI_MLPS + 1):
-            x = blocks.bi_mlp(x, ranges, binarization, f"mlp{i}_{j}")
+            x = blocks.bi_mlp(x, (short_range, long_range), binarization, f"mlp{i}_{j}")
         x = blocks.point(x, binarization, f"mlp{i}_point")
     if include_top:
         x = blocks.heads(x, _arguments.classes(name, num_classes), ("fc", "fc_dist"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 # Information that TensorFlow prints before its logging obeys any setting.
 _CHATTER = re.compile(
     r"WARNING: All log messages before absl::InitializeLog\(\)|I\d{4} |\d{4}-\d\d-\d\d .*: I |"
-    r"To enable the following instructions|.*: E .*Unable to register cu"
+    r"To enable the following instructions|.*Unable to register cu"
 )
 
 

@@ -1,0 +1,25 @@
+"""From a trained Keras model to a checked Larq Compute Engine file."""
+
+from larq_bcd.convert.check import CheckReport, LayerCheck
+from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
+from larq_bcd.convert.fold import merge_heads
+from larq_bcd.convert.load import load_model
+from larq_bcd.convert.pipeline import ConversionResult, convert
+from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
+from larq_bcd.convert.write import write_atomically
+
+__all__ = [
+    "CheckError",
+    "CheckReport",
+    "ConversionError",
+    "ConversionReport",
+    "ConversionResult",
+    "FloatFallbackError",
+    "LayerCheck",
+    "LayerReport",
+    "TensorReport",
+    "convert",
+    "load_model",
+    "merge_heads",
+    "write_atomically",
+]

@@ -1,0 +1,299 @@
+"""The command `lce_convert`."""
+
+import argparse
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import rich.console
+import rich.status
+
+from larq_bcd._stderr import captured_stderr
+from larq_bcd.convert import inputs as check_inputs
+from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
+from larq_bcd.convert.load import load_model, published_names
+from larq_bcd.convert.pipeline import CHECK_INPUTS, ConversionResult, Progress, convert
+from larq_bcd.convert.report import print_report
+from larq_bcd.convert.write import check_writable, write_atomically
+
+_PROGRAM = "lce_convert"
+_SECONDS_BETWEEN_LINES = 5
+_EPILOG = """examples:
+  lce_convert trained.keras -o trained.tflite
+  lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+  lce_convert BCDNetB -o latency.tflite --force
+
+exit status:
+  0    the file is written
+  1    a layer that trains as binary would ship as float, or the flatbuffer does not compute
+       what the model computes; nothing is written
+  2    the model or the arguments are at fault; nothing is written
+  130  interrupted; nothing is written
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong in one line, without the usage."""
+        self.exit(2, f"{_PROGRAM}: error: {message}; see {_PROGRAM} --help\n")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    arguments = _Parser(
+        prog=_PROGRAM,
+        description="Converts a Keras model with Larq Compute Engine, reports what became "
+        "binary, checks the result against Keras, and writes it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = arguments.add_argument
+    add(
+        "model",
+        metavar="MODEL",
+        help="a .keras or .h5 file, a SavedModel folder, or a name, whose weights are random: "
+        f"{', '.join(published_names())}",
+    )
+    add("-o", "--output", metavar="FILE.tflite", type=Path, required=True)
+    add("--force", action="store_true", help="replace files that exist")
+    add("--report", metavar="FILE.json", type=Path, help="write the report there as JSON too")
+    add(
+        "--allow-float-fallback",
+        action="store_true",
+        help="write the file even if a layer that trains as binary ships as float",
+    )
+    add(
+        "--check-inputs",
+        metavar="DIR",
+        type=Path,
+        help="check on the images in this folder, resized and cropped at the centre, instead "
+        "of noise",
+    )
+    add(
+        "--check-count",
+        metavar="N",
+        type=_positive,
+        default=CHECK_INPUTS,
+        help="check on N inputs, by default %(default)s",
+    )
+    add(
+        "--mean",
+        type=_floats,
+        metavar="M[,M...]",
+        help="mean of the pixels, in [0, 1], that the model's preprocessing subtracts; by "
+        "default ImageNet's for 3 channels, 0.5 for others, none before a Rescaling layer",
+    )
+    add(
+        "--std",
+        type=_floats,
+        metavar="S[,S...]",
+        help="standard deviation that it divides by; by default ImageNet's for 3 channels, "
+        "0.25 for others",
+    )
+    add(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this module first, which registers layers or quantizers of your own",
+    )
+    add(
+        "--trust-code",
+        action="store_true",
+        help="run Python code that the model's file carries, such as Lambda layers",
+    )
+    return arguments
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+class _VisibleProgress(Progress):
+    """Prints the steps and their times to stdout, with a clock where stderr is a terminal."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self._steps = steps
+        self._done = 0
+        self._start = self._shown = 0.0
+        self._text = ""
+        self._console = None
+        if sys.stderr.isatty():
+            # A descriptor of its own, because what native code writes to stderr is kept away.
+            terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
+            self._console = rich.console.Console(file=terminal, force_terminal=True)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """Surrounds a step and keeps what native code writes off the screen."""
+        self._done += 1
+        self._text = f"[{self._done}/{self._steps}] {name}"
+        self._start = self._shown = time.monotonic()
+        if self._console is None:
+            print(f"{self._text} ...", flush=True)
+        with self._clock(), captured_stderr(), super().step(name) as advance:
+            yield advance
+        print(f"{self._text}: {self.seconds[name]:.1f} s", flush=True)
+
+    @contextlib.contextmanager
+    def _clock(self) -> Iterator[None]:
+        if self._console is None:
+            yield
+            return
+        stop = threading.Event()
+        with rich.status.Status(
+            self._text.replace("[", r"\["), console=self._console
+        ) as status:
+
+            def tick() -> None:
+                while not stop.wait(0.5):
+                    elapsed = time.monotonic() - self._start
+                    status.update(f"{self._text} ... {elapsed:.0f} s".replace("[", r"\["))
+
+            thread = threading.Thread(target=tick, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join()
+
+    def advance(self, done: int, total: int) -> None:
+        """Shows how many inputs have been checked."""
+        text = f"[{self._done}/{self._steps}] check {done} of {total} inputs"
+        now = time.monotonic()
+        if self._console is None and now - self._shown > _SECONDS_BETWEEN_LINES:
+            print(f"{text}: {now - self._start:.0f} s", flush=True)
+            self._shown = now
+        self._text = text
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    check_writable(arguments.output, arguments.force)
+    if arguments.report is not None:
+        if arguments.report.resolve() == arguments.output.resolve():
+            raise ConversionError(
+                f"--report and --output are both {arguments.report}: name two files."
+            )
+        check_writable(arguments.report, arguments.force)
+    for module in arguments.imports:
+        if "" not in sys.path:
+            sys.path.insert(0, "")
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConversionError(
+                f"--import {module}: {error}; run {_PROGRAM} in the folder of the module or "
+                "set PYTHONPATH."
+            ) from error
+
+
+def _convert(arguments: argparse.Namespace) -> ConversionResult:
+    progress = _VisibleProgress(steps=6)
+    with progress.step("load"):
+        loaded = load_model(arguments.model, trust_code=arguments.trust_code)
+        model = loaded.model
+        normalise = check_inputs.normalisation_for(model, arguments.mean, arguments.std)
+        shape = tuple(model.inputs[0].shape[1:])
+        count = arguments.check_count
+        if arguments.check_inputs is None:
+            inputs, source = check_inputs.noise(shape, count, normalise), "noise"
+        else:
+            inputs = check_inputs.images(arguments.check_inputs, shape, count, normalise)
+            source = f"images in {arguments.check_inputs}"
+    result = convert(
+        model,
+        inputs,
+        source=source,
+        name=loaded.source,
+        allow_float_fallback=arguments.allow_float_fallback,
+        progress=progress,
+    )
+    if not loaded.is_trained:
+        result.report.notes.append(
+            "the weights are random: the file is good for measuring latency only"
+        )
+    # Lines of a file or a pipe need not fit a screen.
+    width = None if sys.stdout.isatty() else 160
+    print_report(result.report, rich.console.Console(width=width))
+    if arguments.report is not None:
+        text = result.report.to_json()
+        write_atomically(arguments.report, text.encode(), arguments.force)
+    if not arguments.allow_float_fallback:
+        result.require_binary()
+    result.require_equal()
+    with progress.step("write"):
+        write_atomically(arguments.output, result.content, arguments.force)
+    print(f"wrote {arguments.output}")
+    return result
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    def end(_number, _frame):
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: its arguments; by default those of the process.
+
+    Returns:
+        The exit status: 0, 1, 2, 130 or 143, as `--help` explains.
+    """
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
+    try:
+        with _termination_raises():
+            _prepare(arguments)
+            _convert(arguments)
+    except (FloatFallbackError, CheckError) as error:
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        return 1
+    except ConversionError as error:
+        print(f"{_PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{_PROGRAM}: interrupted, nothing is written", file=sys.stderr)
+        return 130
+    except _Terminated:
+        print(f"{_PROGRAM}: terminated, nothing is written", file=sys.stderr)
+        return 143
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,403 @@
+"""The Keras model as the graph of operations that it runs at inference.
+
+The graph shows what the converter sees: what stands between a sign and a convolution, however
+layers, models and quantizers are nested. Each operation finds its layer by the variable that
+it reads, not by a name.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+# Operations that hand on their input as it is.
+_TRANSPARENT = frozenset(
+    {"Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot"}
+)
+
+# Operations that move values, or add constants around them, and compute nothing.
+_MOVING = frozenset(
+    [
+        "BatchToSpaceND",
+        "BroadcastTo",
+        "ConcatV2",
+        "DepthToSpace",
+        "ExpandDims",
+        "GatherV2",
+        "MaxPool",
+        "MirrorPad",
+        "Pack",
+        "Pad",
+        "PadV2",
+        "Reshape",
+        "ReverseV2",
+        "Roll",
+        "Slice",
+        "SpaceToBatchND",
+        "SpaceToDepth",
+        "Split",
+        "SplitV",
+        "Squeeze",
+        "StridedSlice",
+        "Tile",
+        "Transpose",
+        "Unpack",
+    ]
+)
+
+# Position of the data and of the weights among the inputs of what may be a layer.
+_WEIGHTED = {
+    "Conv2D": (0, 1),
+    "Conv3D": (0, 1),
+    "DepthwiseConv2dNative": (0, 1),
+    "Conv2DBackpropInput": (2, 1),
+    "Conv3DBackpropInputV2": (2, 1),
+    "MatMul": (0, 1),
+    "BatchMatMulV2": (0, 1),
+    "Einsum": (0, 1),
+}
+
+# Operations that jump where their input crosses a threshold.
+STEPS = frozenset({"Sign", "Round", "Rint", "Floor", "Ceil"})
+COMPARISONS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"})
+
+# Variables that go without saying in the name of a layer.
+_KERNELS = frozenset({"kernel", "depthwise_kernel"})
+
+# Keras hides a convolution of several groups in a function, of the data and the kernel.
+CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_WEIGHTED |= dict.fromkeys(CALLS, (0, 1))
+
+
+def _through(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor that transparent operations hand on as `tensor`."""
+    while tensor.op.type in _TRANSPARENT:
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """A sign, or another operation that jumps, on an activation.
+
+    Attributes:
+        before: the tensor whose values decide.
+        after: what the graph goes on with.
+        is_plain_sign: whether it is +1 for 0 and above and -1 below.
+    """
+
+    before: tf.Tensor
+    after: tf.Tensor
+    is_plain_sign: bool
+
+    @property
+    def kind(self) -> str:
+        """The type of the operation, as TensorFlow calls it."""
+        return self.after.op.type
+
+
+def plain_sign(tensor: tf.Tensor) -> Step | None:
+    """The sign that yields a tensor, if it is larq's sign(sign(x) + c) with 0 < c < 1."""
+    outer = _through(tensor)
+    if outer.op.type != "Sign":
+        return None
+    total = _through(outer.op.inputs[0])
+    if total.op.type not in ("AddV2", "Add"):
+        return None
+    operands = [_through(operand) for operand in total.op.inputs]
+    for inner, offset in (operands, operands[::-1]):
+        if inner.op.type == "Sign" and offset.op.type == "Const":
+            value = tf.make_ndarray(offset.op.get_attr("value"))
+            if value.size == 1 and 0 < float(value.item()) < 1:
+                return Step(_through(inner.op.inputs[0]), outer, is_plain_sign=True)
+    return None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the input of a layer comes from.
+
+    Attributes:
+        signs: the plain signs it is made of, in order.
+        between: the operations that move the signed values, the last one first.
+        others: tensors it is made of that are no plain signs and no constants.
+    """
+
+    signs: tuple[Step, ...]
+    between: tuple[tf.Operation, ...]
+    others: tuple[tf.Tensor, ...]
+
+
+def source_of(tensor: tf.Tensor) -> Source:
+    """Follows a tensor back through the operations that only move values."""
+    signs: list[Step] = []
+    between: list[tf.Operation] = []
+    others: list[tf.Tensor] = []
+    pending, seen = [tensor], set()
+    while pending:
+        current = _through(pending.pop(0))
+        if current.ref() in seen:
+            continue
+        seen.add(current.ref())
+        if sign := plain_sign(current):
+            signs.append(sign)
+        elif current.op.type in _MOVING:
+            if current.op not in between:
+                between.append(current.op)
+            pending += [operand for operand in current.op.inputs if operand.dtype.is_floating]
+        elif current.op.type != "Const":
+            others.append(current)
+    return Source(tuple(signs), tuple(between), tuple(others))
+
+
+@dataclass(frozen=True)
+class WeightedOp:
+    """A convolution or a matrix product with a constant kernel.
+
+    Attributes:
+        op: the operation of the graph.
+        layer: the Keras layer that owns the kernel.
+        name: the layer's name, with those of the layers around it.
+        data: the tensor that it works on.
+        kernel: the values it multiplies with, quantized, in the operation's layout.
+        kernel_is_signed: whether a sign stands between the variable and the operation.
+    """
+
+    op: tf.Operation
+    layer: tf.keras.layers.Layer
+    name: str
+    data: tf.Tensor
+    kernel: np.ndarray
+    kernel_is_signed: bool
+
+
+class InferenceGraph:
+    """What a Keras model computes at inference, for a batch of one.
+
+    Args:
+        model: a built model with one input of fixed height, width and channels.
+    """
+
+    def __init__(self, model: tf.keras.Model):
+        self.model = model
+        shape = model.inputs[0].shape.as_list()
+        spec = tf.TensorSpec([1, *shape[1:]], model.inputs[0].dtype)
+
+        def infer(x):
+            return tf.nest.flatten(model(x, training=False))
+
+        self._function = tf.compat.v1.wrap_function(infer, [spec])
+        self.graph = self._function.graph
+        self.operations: list[tf.Operation] = self.graph.get_operations()
+        self.input: tf.Tensor = self._function.inputs[0]
+        self.outputs: list[tf.Tensor] = list(self._function.outputs)
+        self.output_names: list[str] = list(model.output_names)
+        self._handles = {id(inner): id(outer) for outer, inner in self.graph.captures}
+        self._owners = self._find_owners()
+        self._layers_by_name: dict[str, tf.keras.layers.Layer] = {}
+        for layer in _layers(model):
+            self._layers_by_name.setdefault(layer.name, layer)
+
+    def _find_owners(self) -> dict[int, tuple[tf.keras.layers.Layer, str]]:
+        owners: dict[int, tuple[int, tf.keras.layers.Layer, str]] = {}
+        for layer in _layers(self.model):
+            size = len(tuple(layer.submodules))
+            for variable in layer.weights:
+                key = id(variable.handle)
+                # The innermost of the layers that know a variable has the fewest modules.
+                if key not in owners or size < owners[key][0]:
+                    name = variable.name.split("/")[-1].split(":")[0]
+                    owners[key] = size, layer, name
+        return {key: (layer, name) for key, (_, layer, name) in owners.items()}
+
+    @cached_property
+    def computed(self) -> set[str]:
+        """Names of the operations that depend on the model's input."""
+        names = {self.input.op.name}
+        for op in self.operations:
+            if any(operand.op.name in names for operand in op.inputs):
+                names.add(op.name)
+        return names
+
+    def is_computed(self, tensor: tf.Tensor) -> bool:
+        """Whether a tensor depends on the model's input."""
+        return tensor.op.name in self.computed
+
+    def scope(self, op: tf.Operation) -> str:
+        """Names of the layers that an operation belongs to, the outermost first."""
+        names = [part for part in op.name.split("/")[:-1] if part in self._layers_by_name]
+        return "/".join(names[1:] if names[:1] == [self.model.name] else names)
+
+    def describe(self, op: tf.Operation) -> str:
+        """An operation in words: its layer's class and name where it has one."""
+        *outer, last = op.name.split("/")
+        for part in reversed(outer):
+            layer = self._layers_by_name.get(part)
+            if layer is not None and layer is not self.model:
+                if type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda"):
+                    return f"{part} ({op.type})"
+                return f"{type(layer).__name__} '{part}' ({op.type})"
+        return f"{op.type} '{last}'"
+
+    def _origin(self, tensor: tf.Tensor) -> tuple[tf.keras.layers.Layer, str, bool] | None:
+        """The layer and variable a kernel is made of, and whether a sign is on the way."""
+        signed = False
+        pending, seen = [tensor], set()
+        owner = None
+        while pending:
+            op = pending.pop().op
+            if op.name in seen:
+                continue
+            seen.add(op.name)
+            signed = signed or op.type == "Sign"
+            for operand in op.inputs:
+                if operand.dtype == tf.resource:
+                    owner = owner or self._owners.get(self._handles.get(id(operand), 0))
+                else:
+                    pending.append(operand)
+        return None if owner is None else (*owner, signed)
+
+    @cached_property
+    def weighted_ops(self) -> list[WeightedOp]:
+        """Every convolution and dense layer, in the order of execution."""
+        found = []
+        for op in self.operations:
+            if op.type not in _WEIGHTED or op.name not in self.computed:
+                continue
+            if op.type in CALLS and not self._is_convolution(op):
+                continue
+            data, kernel = (op.inputs[position] for position in _WEIGHTED[op.type])
+            if self.is_computed(kernel):
+                if self.is_computed(data):
+                    continue  # a product of activations, not a layer
+                data, kernel = kernel, data
+            origin = self._origin(kernel)
+            if origin is not None:
+                found.append((op, data, kernel, *origin))
+        kernels = self.function([], [kernel for _, _, kernel, *_ in found])()
+        seen: dict[str, int] = {}
+        ops = []
+        for (op, data, _, layer, variable, signed), kernel in zip(found, kernels, strict=True):
+            scope = self.scope(op)
+            name = scope if scope.split("/")[-1] == layer.name else f"{scope}/{layer.name}"
+            name = name.strip("/")
+            if variable not in _KERNELS:
+                name = f"{name}/{variable}"
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] > 1:
+                name = f"{name} (call {seen[name]})"
+            ops.append(WeightedOp(op, layer, name, data, kernel.numpy(), signed))
+        return ops
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every sign and rounding of an activation, in the order of execution."""
+        signs: dict[str, Step] = {}
+        inner = set()
+        for op in self.operations:
+            if (
+                op.type == "Sign"
+                and op.name in self.computed
+                and (s := plain_sign(op.outputs[0]))
+            ):
+                signs[op.name] = s
+                inner |= {_through(operand).op.name for operand in op.inputs[0].op.inputs}
+        steps = []
+        for op in self.operations:
+            if op.name in signs:
+                steps.append(signs[op.name])
+            elif op.type in STEPS and op.name in self.computed and op.name not in inner:
+                steps.append(Step(_through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
+        return steps
+
+    @cached_property
+    def comparisons(self) -> list[tf.Operation]:
+        """Comparisons of activations."""
+        return [
+            op for op in self.operations if op.type in COMPARISONS and op.name in self.computed
+        ]
+
+    @cached_property
+    def hidden_calls(self) -> list[tf.Operation]:
+        """Calls of functions whose operations this graph does not show."""
+        return [
+            op
+            for op in self.operations
+            if op.type in CALLS and op.name in self.computed and not self._is_convolution(op)
+        ]
+
+    @cached_property
+    def hidden_layers(self) -> list[tf.keras.layers.Layer]:
+        """Layers of binary kernels that are not among `weighted_ops` because of such a call."""
+        if not self.hidden_calls:
+            return []
+        shown = {id(op.layer) for op in self.weighted_ops}
+        return [
+            layer
+            for layer in _layers(self.model)
+            if getattr(getattr(layer, "kernel_quantizer", None), "precision", None) == 1
+            and id(layer) not in shown
+        ]
+
+    @cached_property
+    def _convolving_functions(self) -> set[str]:
+        return {
+            function.signature.name
+            for function in self.graph.as_graph_def().library.function
+            if [node.op for node in function.node_def if node.op in _WEIGHTED] == ["Conv2D"]
+        }
+
+    def _is_convolution(self, call: tf.Operation) -> bool:
+        return len(call.inputs) == 2 and call.get_attr("f").name in self._convolving_functions
+
+    @cached_property
+    def parameters(self) -> list[tf.Tensor]:
+        """What the graph reads from its float variables, less kernels that are signed."""
+        reads = [
+            op.outputs[0]
+            for op in self.operations
+            if op.type == "ReadVariableOp" and op.outputs[0].dtype == tf.float32
+        ]
+        signed = {
+            name
+            for op in self.operations
+            if op.type == "Sign" and op.name not in self.computed
+            for name in _ancestors(op)
+        }
+        return [tensor for tensor in reads if tensor.op.name not in signed]
+
+    def function(self, feeds: Sequence[tf.Tensor], fetches: Sequence[tf.Tensor]):
+        """A callable from values of `feeds` to values of `fetches`.
+
+        Args:
+            feeds: tensors of the graph to be given; what they depend on is not computed.
+            fetches: tensors of the graph to be returned.
+
+        Returns:
+            A function that takes one array for each of `feeds` and returns a list of tensors.
+        """
+        pruned = self._function.prune(list(feeds), list(fetches))
+
+        def call(*values):
+            return pruned(*[tf.constant(value) for value in values])
+
+        return call
+
+
+def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
+    yield model
+    for module in model.submodules:
+        if isinstance(module, tf.keras.layers.Layer):
+            yield module
+
+
+def _ancestors(op: tf.Operation) -> set[str]:
+    names, pending = set(), [op]
+    while pending:
+        current = pending.pop()
+        if current.name not in names:
+            names.add(current.name)
+            pending += [operand.op for operand in current.inputs]
+    return names

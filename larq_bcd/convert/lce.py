@@ -1,0 +1,106 @@
+"""The conversion itself, by Larq Compute Engine."""
+
+import copy
+import sys
+import warnings
+
+import larq_compute_engine as lce
+import tensorflow as tf
+
+from larq_bcd._stderr import captured_stderr
+from larq_bcd.convert.errors import ConversionError
+
+_REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
+_NAMES_OF_TYPES = frozenset({"dtype", "name", "compute_dtype", "variable_dtype"})
+
+
+def _in_float32(config, key=None):
+    """A Keras configuration with every reduced type or policy replaced by float32."""
+    if isinstance(config, dict):
+        return {name: _in_float32(value, name) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    if key in _NAMES_OF_TYPES and isinstance(config, str) and config in _REDUCED:
+        return "float32"
+    return config
+
+
+def as_float32(model: tf.keras.Model) -> tf.keras.Model:
+    """Rebuilds a model of reduced or mixed precision in float32, which the converter needs.
+
+    Args:
+        model: any Keras model; it is not changed.
+
+    Returns:
+        `model` itself if all its layers compute in float32, else a copy that does.
+
+    Raises:
+        ConversionError: if the model cannot be rebuilt from its configuration.
+    """
+    layers = [model, *(m for m in model.submodules if isinstance(m, tf.keras.layers.Layer))]
+    if not any(layer.dtype_policy.name in _REDUCED for layer in layers):
+        return model
+    policy = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy("float32")
+    try:
+        config = _in_float32(copy.deepcopy(model.get_config()))
+        rebuilt = type(model).from_config(config)
+    except NotImplementedError as error:
+        raise ConversionError(
+            f"the model computes in {model.dtype_policy.name} and cannot be rebuilt in "
+            "float32, which Larq Compute Engine needs: give its layers a get_config, or build "
+            "it in float32 and load the weights."
+        ) from error
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+    rebuilt.set_weights([weight.astype("float32") for weight in model.get_weights()])
+    return rebuilt
+
+
+def _first_error(lines: list[str]) -> str | None:
+    for line in lines:
+        if "error: " in line:
+            return line.split("error: ", 1)[1].strip()
+    return None
+
+
+def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
+    """Converts a float32 Keras model with Larq Compute Engine.
+
+    Args:
+        model: a Keras model that computes in float32.
+
+    Returns:
+        The flatbuffer, and notes on what went differently than asked for.
+
+    Raises:
+        ConversionError: if the converter fails, with the error it met first.
+    """
+    hidden: list[BaseException | None] = []
+
+    def show(message, *_args, **_kwargs):
+        # convert_keras_model warns from inside the except block that drops the error.
+        if "falling back" in str(message):
+            hidden.append(sys.exc_info()[1])
+
+    failure: Exception | None = None
+    with captured_stderr() as lines, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        try:
+            content = lce.convert_keras_model(model)
+        # The native converter raises bare Exceptions; whatever it is ends the conversion.
+        except Exception as error:
+            failure = error
+    first = hidden[0] if hidden and hidden[0] is not None else failure
+    if first is None:
+        return content, []
+    reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
+    if failure is not None:
+        raise ConversionError(
+            f"Larq Compute Engine cannot convert the model: {reason}. Replace the layer that "
+            "this names by one that TensorFlow Lite supports."
+        ) from first
+    return content, [
+        f"The SavedModel route failed ({reason}); its graph was converted instead."
+    ]

@@ -1,0 +1,289 @@
+"""Finds each layer of the Keras model in the flatbuffer, by the values of its weights.
+
+Names are no evidence: the converter joins and drops them. A binary layer is an LceBconv2d
+operator whose filter holds exactly the signs of the layer's kernel; a float layer is an
+operator whose weights are the kernel, apart from one factor for each output channel, into
+which the converter folds batch norms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from larq_bcd.convert.flatbuffer import Flatbuffer, Operator, Tensor, pack_signs
+from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
+
+BINARY_OPERATOR = "LceBconv2d"
+_FLOAT_OPERATORS = (
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
+    "CONV_3D",
+    "CONV_3D_TRANSPOSE",
+    "BATCH_MATMUL",
+)
+# Operators of the flatbuffer that only move values, or unpack them.
+_MOVING = frozenset(
+    [
+        "BATCH_TO_SPACE_ND",
+        "BROADCAST_TO",
+        "CONCATENATION",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "LceDequantize",
+        "LceBMaxPool2d",
+        "MAX_POOL_2D",
+        "MIRROR_PAD",
+        "PACK",
+        "PAD",
+        "PADV2",
+        "RESHAPE",
+        "REVERSE_V2",
+        "SLICE",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SPLIT_V",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TILE",
+        "TRANSPOSE",
+        "UNPACK",
+    ]
+)
+# Float weights are rounded once when a factor is folded into them.
+_ROUNDED = 1e-5
+
+_BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
+
+
+@dataclass(frozen=True)
+class Match:
+    """A layer of the model and the operator that computes it, if there is one."""
+
+    layer: WeightedOp
+    operator: Operator | None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the layer ships as a binary convolution."""
+        return self.operator is not None and self.operator.type == BINARY_OPERATOR
+
+
+@dataclass(frozen=True)
+class StepMatch:
+    """A sign or rounding of the model and the tensor of the flatbuffer that holds it.
+
+    Attributes:
+        step: the operation of the Keras graph.
+        before: the float tensor it is taken of; None where a binary convolution writes
+            signs without ever holding their float values.
+        after: its result, bit-packed if the step is a sign of Larq Compute Engine.
+        name: the layers that use it, or the operation.
+    """
+
+    step: Step
+    before: Tensor | None
+    after: Tensor
+    name: str
+
+
+def _rows(kernel: np.ndarray, op_type: str) -> np.ndarray:
+    """The kernel of a TensorFlow operation as (output channels, everything else)."""
+    if op_type == "DepthwiseConv2dNative":
+        return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1).T
+    if op_type in ("Conv2DBackpropInput", "Conv3DBackpropInputV2"):
+        return np.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
+    return np.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1)
+
+
+def _operator_rows(weights: np.ndarray, operator: Operator) -> np.ndarray:
+    """The weights of a flatbuffer's operator as (output channels, everything else)."""
+    if operator.type == "DEPTHWISE_CONV_2D":
+        return weights.reshape(-1, weights.shape[-1]).T
+    if operator.type in ("CONV_3D", "CONV_3D_TRANSPOSE"):
+        return np.moveaxis(weights, -1, 0).reshape(weights.shape[-1], -1)
+    return weights.reshape(weights.shape[0], -1)
+
+
+def _normalised(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length whose largest entry is positive: equal for scaled rows."""
+    rows = rows.astype(np.float64)
+    peak = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
+    length = np.linalg.norm(rows, axis=1, keepdims=True) * np.where(peak < 0, -1, 1)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)
+
+
+def _same_weights(layer: WeightedOp, weights: np.ndarray, operator: Operator) -> bool:
+    ours = _rows(layer.kernel, layer.op.type)
+    candidates = [_operator_rows(weights, operator)]
+    if weights.ndim == 2:
+        candidates.append(weights.T)
+    for theirs in candidates:
+        if theirs.shape != ours.shape:
+            continue
+        a, b = _normalised(ours), _normalised(theirs)
+        # The largest entry may be a tie of both signs.
+        distance = np.minimum(np.abs(a - b).max(axis=1), np.abs(a + b).max(axis=1))
+        if np.all(distance <= _ROUNDED):
+            return True
+    return False
+
+
+def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
+    """Pairs every convolution and dense layer with its operator.
+
+    Args:
+        graph: the inference graph of the Keras model.
+        flatbuffer: what it was converted to.
+
+    Returns:
+        One match for each layer, in the order of execution.
+    """
+    binary = {
+        operator.index: filters
+        for operator in flatbuffer.operators_of(BINARY_OPERATOR)
+        if (filters := flatbuffer.constant(operator.inputs[1])) is not None
+    }
+    floats: dict[int, np.ndarray] = {}
+    for operator in flatbuffer.operators_of(*_FLOAT_OPERATORS):
+        constants = [flatbuffer.constant(tensor) for tensor in operator.inputs]
+        weights = [c for c in constants if c is not None and c.ndim > 1]
+        if weights:
+            floats[operator.index] = weights[0]
+
+    used: set[int] = set()
+
+    def choose(layer: WeightedOp, fitting: list[int]) -> Operator | None:
+        # The converter computes only once what two layers compute alike.
+        free = [index for index in fitting if index not in used] or fitting
+        if not free:
+            return None
+        # Between layers of equal weights the name decides, where the converter kept it.
+        chosen = max(
+            free, key=lambda index: _carries(flatbuffer.operators[index], layer.op.name)
+        )
+        used.add(chosen)
+        return flatbuffer.operators[chosen]
+
+    matches = []
+    for layer in graph.weighted_ops:
+        found: Operator | None = None
+        if (
+            layer.kernel.ndim == 4
+            and layer.op.type in ("Conv2D", *CALLS)
+            and _one_scale(layer.kernel)
+        ):
+            packed = pack_signs(np.moveaxis(layer.kernel, -1, 0))
+            found = choose(layer, [i for i, w in binary.items() if np.array_equal(packed, w)])
+        found = found or choose(
+            layer,
+            [i for i, w in floats.items() if _same_weights(layer, w, flatbuffer.operators[i])],
+        )
+        matches.append(Match(layer, found))
+    return matches
+
+
+def _carries(operator: Operator, name: str) -> bool:
+    return any(name in tensor.name.split(";") for tensor in operator.outputs)
+
+
+def _one_scale(kernel: np.ndarray) -> bool:
+    size = np.abs(kernel).reshape(-1, kernel.shape[-1])
+    return bool(np.all(np.ptp(size, axis=0) <= _ROUNDED * size.max(axis=0)))
+
+
+def has_one_scale(layer: WeightedOp) -> bool:
+    """Whether every output channel of a kernel is plus or minus one scale."""
+    return _one_scale(_rows(layer.kernel, layer.op.type).T)
+
+
+def _packed_shape(step: Step) -> tuple[int, ...]:
+    *outer, channels = step.after.shape.as_list()
+    return (*outer, -(-channels // 32))
+
+
+def _packed_sources(flatbuffer: Flatbuffer, tensor: Tensor) -> list[Tensor]:
+    """The bit-packed tensors that a tensor is made of, the nearest first."""
+    found, pending, seen = [], [tensor], set()
+    while pending:
+        current = pending.pop(0)
+        if current.index in seen:
+            continue
+        seen.add(current.index)
+        producer = flatbuffer.producers.get(current.index)
+        if producer is None:
+            continue
+        if producer.type in ("LceQuantize", BINARY_OPERATOR, "LceBMaxPool2d") and (
+            current.dtype == "int32"
+        ):
+            found.append(current)
+        if producer.type in _MOVING:
+            pending += [operand for operand in producer.inputs if operand is not None]
+    return found
+
+
+def match_steps(
+    graph: InferenceGraph, flatbuffer: Flatbuffer, matches: list[Match]
+) -> list[StepMatch]:
+    """Pairs the signs and roundings of the model with tensors of the flatbuffer.
+
+    A sign is found through the layers that it feeds, which are known by their weights. What
+    is left over is paired in the order of execution, where both sides have equally many of
+    a kind and shape.
+
+    Args:
+        graph: the inference graph of the Keras model.
+        flatbuffer: what it was converted to.
+        matches: the pairs of `match_layers`.
+
+    Returns:
+        The pairs, in the order of execution.
+    """
+    pairs: dict[tuple[str, int], StepMatch] = {}
+
+    def add(step: Step, after: Tensor, name: str) -> None:
+        producer = flatbuffer.producers[after.index]
+        before = (
+            producer.data
+            if producer.type in ("LceQuantize", "SIGN", "ROUND", "FLOOR")
+            else None
+        )
+        key = (step.after.op.name, after.index)
+        if key in pairs:
+            name = f"{pairs[key].name}, {name}"
+        pairs[key] = StepMatch(step, before, after, name)
+
+    for match in matches:
+        if match.operator is None:
+            continue
+        signs = source_of(match.layer.data).signs
+        tensors = _packed_sources(flatbuffer, match.operator.data)
+        for step in signs:
+            fitting = [t for t in tensors if t.shape == _packed_shape(step)]
+            position = [s for s in signs if _packed_shape(s) == _packed_shape(step)].index(step)
+            if position < len(fitting):
+                add(step, fitting[position], match.layer.name)
+
+    known_steps = {name for name, _ in pairs}
+    known_tensors = {index for _, index in pairs}
+    left_steps: dict[tuple, list[Step]] = {}
+    for step in graph.steps:
+        if step.after.op.name not in known_steps:
+            kind = "LceQuantize" if step.is_plain_sign else _BUILTIN_STEPS.get(step.kind, "")
+            shape = _packed_shape(step) if step.is_plain_sign else tuple(step.after.shape)
+            left_steps.setdefault((kind, shape), []).append(step)
+    left_tensors: dict[tuple, list[Tensor]] = {}
+    for operator in flatbuffer.operators_of("LceQuantize", *set(_BUILTIN_STEPS.values())):
+        after = operator.outputs[0]
+        if after.index not in known_tensors:
+            left_tensors.setdefault((operator.type, after.shape), []).append(after)
+    for key, steps in left_steps.items():
+        tensors = left_tensors.get(key, [])
+        if len(tensors) == len(steps):
+            for step, after in zip(steps, tensors, strict=True):
+                add(step, after, graph.scope(step.after.op) or step.after.op.name)
+    order = {op.name: position for position, op in enumerate(graph.operations)}
+    return sorted(pairs.values(), key=lambda pair: order[pair.step.after.op.name])

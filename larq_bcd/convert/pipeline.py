@@ -1,0 +1,237 @@
+"""From a Keras model to a checked flatbuffer."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from larq_compute_engine.mlir.python.tflite_schema import Padding
+
+from larq_bcd.convert import inputs as check_inputs
+from larq_bcd.convert.check import check
+from larq_bcd.convert.errors import CheckError, FloatFallbackError
+from larq_bcd.convert.flatbuffer import Flatbuffer, Tensor
+from larq_bcd.convert.fold import merge_heads
+from larq_bcd.convert.graph import InferenceGraph, source_of
+from larq_bcd.convert.lce import as_float32, convert_model
+from larq_bcd.convert.load import require_convertible, weights_size
+from larq_bcd.convert.match import Match, match_layers
+from larq_bcd.convert.reasons import reason_for_float, trains_as_binary
+from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
+from larq_bcd.convert.rewrite import restore_padding
+
+CHECK_INPUTS = 8
+
+
+@dataclass(frozen=True)
+class ConversionResult:
+    """A flatbuffer and what is known about it.
+
+    Attributes:
+        content: the bytes of the `.tflite` file.
+        report: what was converted, and how it compares with Keras.
+    """
+
+    content: bytes
+    report: ConversionReport
+
+    def require_binary(self) -> None:
+        """Raises an error for layers that train as binary and ship as float.
+
+        Raises:
+            FloatFallbackError: if there are any, one line for each with its reason.
+        """
+        if self.report.fallbacks:
+            lines = [f"{layer.name}: {layer.reason}" for layer in self.report.fallbacks]
+            raise FloatFallbackError(
+                f"{len(lines)} of the layers that train as binary would ship as float "
+                "(--allow-float-fallback accepts that):\n  " + "\n  ".join(lines)
+            )
+
+    def require_equal(self) -> None:
+        """Raises an error if the check has found a fault, or has not run.
+
+        Raises:
+            CheckError: with the faults, the first layer first.
+        """
+        faults = (
+            ["it was not checked"] if self.report.check is None else self.report.check.faults
+        )
+        if faults:
+            more = f"\n  and {len(faults) - 5} more" if len(faults) > 5 else ""
+            raise CheckError(
+                "the flatbuffer does not compute what the model computes, so it is not "
+                "written:\n  " + "\n  ".join(faults[:5]) + more
+            )
+
+
+class Progress:
+    """Takes note of the steps of a conversion; this one keeps the time and shows nothing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """Surrounds a step; yields what the step calls with the parts done and all parts."""
+        start = time.monotonic()
+        try:
+            yield self.advance
+        finally:
+            self.seconds[name] = round(time.monotonic() - start, 2)
+
+    def advance(self, done: int, total: int) -> None:
+        """Called by a step with how much of it is done."""
+
+
+def convert(
+    model: tf.keras.Model,
+    inputs: np.ndarray | None = None,
+    source: str = "noise",
+    name: str | None = None,
+    allow_float_fallback: bool = False,
+    progress: Progress | None = None,
+) -> ConversionResult:
+    """Converts a Keras model with Larq Compute Engine and checks what comes out.
+
+    Args:
+        model: a built model with one input of fixed height, width and channels; it is not
+            changed.
+        inputs: array of shape (inputs, *input_shape), on which the flatbuffer is compared
+            with Keras; by default noise in the range of normalised images.
+        source: where the inputs come from, for the report.
+        name: what the report calls the model, by default its own name.
+        allow_float_fallback: whether to go on to the check if a layer that trains as binary
+            ships as float; else the check is left out, and `report.check` is None.
+        progress: is told of the steps.
+
+    Returns:
+        The flatbuffer and its report. Whether it may be used is for `require_binary` and
+        `require_equal` to say.
+
+    Raises:
+        ConversionError: if the model cannot be converted.
+        CheckError: if the interpreter cannot run the flatbuffer.
+    """
+    require_convertible(model)
+    progress = progress or Progress()
+    if inputs is None:
+        shape = tuple(model.inputs[0].shape[1:])
+        normalise = check_inputs.normalisation_for(model)
+        inputs = check_inputs.noise(shape, CHECK_INPUTS, normalise)
+    passes = []
+    with progress.step("merge the heads"):
+        shipped, merged = merge_heads(as_float32(model))
+        if merged:
+            passes.append(
+                f"the heads {' and '.join(merged.heads)} are merged into {merged.name}"
+            )
+    with progress.step("convert"):
+        content, notes = convert_model(shipped)
+    with progress.step("report"):
+        graph = InferenceGraph(shipped)
+        flatbuffer = Flatbuffer(content)
+        flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
+        if repaired:
+            passes.append(
+                "the converter had changed the padding of "
+                f"{', '.join(repaired)}; it is restored"
+            )
+        matches = match_layers(graph, flatbuffer)
+        report = ConversionReport(
+            model=name or model.name,
+            inputs=_tensors(flatbuffer.inputs),
+            outputs=_tensors(flatbuffer.outputs_like(graph.output_names), graph.output_names),
+            file_bytes=len(flatbuffer.content),
+            float32_bytes=weights_size(shipped),
+            layers=[
+                *(_layer(match, graph, flatbuffer) for match in matches),
+                *(_hidden_layer(layer) for layer in graph.hidden_layers),
+            ],
+            passes=passes,
+            notes=notes + _notes(matches),
+        )
+    result = ConversionResult(flatbuffer.content, report)
+    if allow_float_fallback or not report.fallbacks:
+        with progress.step("check") as advance:
+            dtype = model.inputs[0].dtype.as_numpy_dtype
+            if shipped.inputs[0].dtype != model.inputs[0].dtype:
+                dtype = shipped.inputs[0].dtype.as_numpy_dtype
+            report.check = check(
+                graph, flatbuffer, matches, inputs.astype(dtype), source, advance
+            )
+    report.seconds = dict(progress.seconds)
+    return result
+
+
+def _notes(matches: list[Match]) -> list[str]:
+    notes = []
+    for match in matches:
+        if match.operator is None or not match.is_binary:
+            continue
+        options = match.operator.options
+        padded_with_zeros = options["padding"] == Padding.SAME and options["pad_values"] == 0
+        kernel, image = match.layer.kernel.shape[:2], match.operator.data.shape[1:3]
+        if padded_with_zeros and any(k > n for k, n in zip(kernel, image, strict=True)):
+            notes.append(
+                f"{match.layer.name}: a kernel of {kernel[0]}x{kernel[1]} pads an image of "
+                f"{image[0]}x{image[1]} with zeros, where the optimized kernels of Larq "
+                "Compute Engine 0.16 err: use pad_values=1.0 or larger images"
+            )
+    return notes
+
+
+def _tensors(tensors: list[Tensor], names: list[str] | None = None) -> list[TensorReport]:
+    called = names if names and len(names) == len(tensors) else [t.name for t in tensors]
+    # A signature's prefix and the number of a graph's output say nothing to a user.
+    clean = [name.removeprefix("serving_default_").split(":")[0] for name in called]
+    return [
+        TensorReport(name, tensor.shape, tensor.dtype)
+        for name, tensor in zip(clean, tensors, strict=True)
+    ]
+
+
+def _hidden_layer(layer: tf.keras.layers.Layer) -> LayerReport:
+    return LayerReport(
+        name=layer.name,
+        type=type(layer).__name__,
+        ships_as="float",
+        operator=None,
+        trains_as_binary=True,
+        reason="it is called inside of a tf.function, so that it cannot be found in the "
+        "flatbuffer: call it outside of it",
+    )
+
+
+def _layer(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> LayerReport:
+    layer = match.layer
+    binary = trains_as_binary(layer)
+    ships_as_binary = match.is_binary
+    reason = note = None
+    if binary and not ships_as_binary:
+        reason = reason_for_float(match, graph, flatbuffer)
+    elif not binary and ships_as_binary:
+        note = "its real kernel is plus or minus one scale"
+    elif not binary and source_of(layer.data).signs:
+        note = "trains with a real kernel: only its input is quantized"
+    elif match.operator is None:
+        note = "merged into another operator, or constant"
+    return LayerReport(
+        name=layer.name,
+        type=type(layer.layer).__name__,
+        ships_as="binary" if ships_as_binary else "float",
+        operator=None if match.operator is None else match.operator.type,
+        trains_as_binary=binary,
+        reason=reason,
+        note=note,
+    )
+
+
+__all__ = [
+    "CHECK_INPUTS",
+    "ConversionResult",
+    "Progress",
+    "convert",
+]

@@ -1,0 +1,148 @@
+"""Why a layer that trains as binary ships as float, in words."""
+
+import tensorflow as tf
+
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.graph import InferenceGraph, WeightedOp, source_of
+from larq_bcd.convert.match import Match, has_one_scale
+
+_UNSUPPORTED = {
+    "MatMul": "dense layers are not supported as binary: use Reshape((1, 1, channels)), a 1x1 "
+    "QuantConv2D and Flatten",
+    "BatchMatMulV2": "dense layers are not supported as binary: use a 1x1 QuantConv2D",
+    "Einsum": "dense layers are not supported as binary: use a 1x1 QuantConv2D",
+    "DepthwiseConv2dNative": "depthwise and separable convolutions are not supported as "
+    "binary: use QuantConv2D",
+    "Conv2DBackpropInput": "transposed convolutions are not supported as binary: use "
+    "UpSampling2D and QuantConv2D",
+    "Conv3D": "3-D convolutions are not supported as binary: use QuantConv2D",
+    "Conv3DBackpropInputV2": "3-D convolutions are not supported as binary: use QuantConv2D",
+}
+_ELEMENTWISE = frozenset(
+    [
+        "Add",
+        "AddV2",
+        "Sub",
+        "Mul",
+        "RealDiv",
+        "Neg",
+        "Maximum",
+        "Minimum",
+        "Relu",
+        "Identity",
+        "IdentityN",
+        "AvgPool",
+    ]
+)
+_WORD = 32
+
+
+def trains_as_binary(layer: WeightedOp) -> bool:
+    """Whether a layer's kernel is binary in training.
+
+    The kernel decides: a layer with binary weights is meant to be small, one with a binary
+    input and a real kernel is the first of two steps of training and ships as it trains.
+
+    Args:
+        layer: a convolution or dense layer.
+    """
+    return layer.kernel_is_signed
+
+
+def reason_for_float(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> str:
+    """Says what keeps a layer of binary weights from becoming an LceBconv2d.
+
+    Args:
+        match: a layer that trains as binary, and the operator it became, if it was found.
+        graph: the inference graph of the Keras model.
+        flatbuffer: what it was converted to.
+
+    Returns:
+        A clause without a full stop, with what to do where that is known.
+    """
+    layer = match.layer
+    if isinstance(layer.layer, tf.keras.layers.Conv1D):
+        return "1-D convolutions are not supported as binary: use QuantConv2D"
+    if layer.op.type in _UNSUPPORTED:
+        return _UNSUPPORTED[layer.op.type]
+    return (
+        _reason_of_kernel(layer)
+        or _reason_of_input(layer, graph)
+        or _reason_of_padding(layer, graph)
+        or _reason_of_groups(layer)
+        or _reason_of_operator(match, flatbuffer)
+    )
+
+
+def _quantizer_name(quantizer) -> str:
+    return getattr(quantizer, "__name__", None) or type(quantizer).__name__
+
+
+def _reason_of_kernel(layer: WeightedOp) -> str | None:
+    if has_one_scale(layer):
+        return None
+    name = _quantizer_name(getattr(layer.layer, "kernel_quantizer", None))
+    return (
+        f"the kernel quantizer {name} does not give plus or minus one scale for each output "
+        "channel: use ste_sign, magnitude_aware_sign or scaled_sign"
+    )
+
+
+def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
+    source = source_of(layer.data)
+    quantizer = getattr(layer.layer, "input_quantizer", None)
+    if source.others:
+        if quantizer is not None:
+            return (
+                f"the input quantizer {_quantizer_name(quantizer)} is not a plain sign of +1 "
+                "and -1: use ste_sign, approx_sign or swish_sign"
+            )
+        op = source.others[0].op
+        if any(_is_made_of_sign(tensor) for tensor in source.others):
+            return (
+                f"{graph.describe(op)} computes with the sign before the convolution: move it "
+                "before the sign or after the convolution"
+            )
+        return (
+            "only the kernel is quantized, the input is real: add an input_quantizer such as "
+            "ste_sign"
+        )
+    return None
+
+
+def _is_made_of_sign(tensor: tf.Tensor) -> bool:
+    op = tensor.op
+    return op.type == "Sign" or (
+        op.type in _ELEMENTWISE and any(_is_made_of_sign(operand) for operand in op.inputs)
+    )
+
+
+def _reason_of_padding(layer: WeightedOp, graph: InferenceGraph) -> str | None:
+    between = list(source_of(layer.data).between)
+    own = getattr(layer.layer, "pad_values", 0.0)
+    if between and own not in (0.0, 1.0) and layer.layer.name in between[0].name.split("/"):
+        return f"pad_values={own:g} is not supported as binary: use 1.0 or 0.0"
+    if not between:
+        return None
+    names = " and ".join(dict.fromkeys(graph.describe(op) for op in reversed(between)))
+    verb = "stands" if len(set(between)) == 1 else "stand"
+    return f"{names} {verb} between the sign and the convolution: move it before the sign"
+
+
+def _reason_of_groups(layer: WeightedOp) -> str | None:
+    groups = getattr(layer.layer, "groups", 1)
+    channels = layer.kernel.shape[-2]
+    if groups > 1 and channels % _WORD:
+        return (
+            f"groups={groups} leaves {channels} channels in each group, which is no multiple "
+            f"of {_WORD}: use groups=1"
+        )
+    return None
+
+
+def _reason_of_operator(match: Match, flatbuffer: Flatbuffer) -> str:
+    if match.operator is None:
+        return "no operator of the flatbuffer holds its weights"
+    producer = flatbuffer.producers.get(match.operator.data.index)
+    feeder = producer.type if producer else "the model's input"
+    return f"{match.operator.type} with {feeder} before it was not recognised by the converter"

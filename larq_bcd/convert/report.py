@@ -1,0 +1,182 @@
+"""What was converted, in data, in words and in JSON."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from larq_bcd.convert.check import CheckReport
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """An input or output: its shape has a batch of 1, its dtype is TFLite's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A convolution or dense layer.
+
+    Attributes:
+        name: the Keras layer's name, with those of the layers around it.
+        type: the Keras layer's class.
+        ships_as: `"binary"` or `"float"`.
+        operator: the operator of the flatbuffer; None if none holds its weights.
+        trains_as_binary: whether its kernel is binary in training.
+        reason: why it ships as float although it trains as binary, else None.
+        note: anything else worth knowing.
+    """
+
+    name: str
+    type: str
+    ships_as: str
+    operator: str | None
+    trains_as_binary: bool
+    reason: str | None = None
+    note: str | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether it trains as binary and ships as float."""
+        return self.trains_as_binary and self.ships_as == "float"
+
+
+@dataclass
+class ConversionReport:
+    """What the conversion of a model has given.
+
+    Attributes:
+        model: what was converted.
+        inputs, outputs: of the flatbuffer.
+        file_bytes: the size of the flatbuffer.
+        float32_bytes: 4 bytes for each parameter of the Keras model that ships.
+        layers: every convolution and dense layer, in the order of execution.
+        passes: what was changed before or after the conversion, in words.
+        notes: what the user should know before using the file.
+        check: the comparison with Keras; None until it has run.
+        seconds: the time each step took.
+    """
+
+    model: str
+    inputs: list[TensorReport]
+    outputs: list[TensorReport]
+    file_bytes: int
+    float32_bytes: int
+    layers: list[LayerReport]
+    passes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    check: CheckReport | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def fallbacks(self) -> list[LayerReport]:
+        """The layers that train as binary and ship as float."""
+        return [layer for layer in self.layers if layer.is_fallback]
+
+    def to_json(self) -> str:
+        """The report as an indented JSON object, with what follows from its fields."""
+        data = dataclasses.asdict(self)
+        data["binary_layers"] = sum(layer.ships_as == "binary" for layer in self.layers)
+        data["float_fallbacks"] = [layer.name for layer in self.fallbacks]
+        if self.check is not None:
+            data["check"]["verdict"] = self.check.verdict
+            data["check"]["flips"] = self.check.flips
+            data["check"]["signs_compared"] = self.check.compared
+        return json.dumps(data, indent=2) + "\n"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _tensors(tensors: list[TensorReport]) -> str:
+    return ", ".join(f"{t.name} {list(t.shape)} {t.dtype}" for t in tensors)
+
+
+def print_report(report: ConversionReport, console: rich.console.Console) -> None:
+    """Writes a report for people.
+
+    Args:
+        report: the report.
+        console: where to; its width bounds the table.
+    """
+
+    def line(text: str) -> None:
+        console.print(rich.text.Text(text), soft_wrap=True)
+
+    line("")
+    line(f"model    {report.model}")
+    line(f"inputs   {_tensors(report.inputs)}")
+    line(f"outputs  {_tensors(report.outputs)}")
+    ratio = report.float32_bytes / report.file_bytes
+    line(
+        f"size     {_size(report.file_bytes)}, {ratio:.1f} times smaller than the "
+        f"{_size(report.float32_bytes)} of its parameters in float32"
+        if ratio >= 1
+        else f"size     {_size(report.file_bytes)}; its parameters in float32 are "
+        f"{_size(report.float32_bytes)}"
+    )
+    for text in (*report.passes, *report.notes):
+        line(f"note     {text}")
+    binary = sum(layer.ships_as == "binary" for layer in report.layers)
+    line(f"layers   {binary} binary, {len(report.layers) - binary} float")
+    table = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
+    for title in ("layer", "type", "ships as", "operator"):
+        table.add_column(title, overflow="fold")
+    for layer in report.layers:
+        style = "red" if layer.is_fallback else ""
+        cells = (layer.name, layer.type, layer.ships_as, layer.operator or "-")
+        table.add_row(*(rich.text.Text(cell) for cell in cells), style=style)
+    console.print(table)
+    for layer in report.layers:
+        if layer.reason:
+            line(f"float    {layer.name} trains as binary: {layer.reason}")
+    for note in dict.fromkeys(layer.note for layer in report.layers if layer.note):
+        names = [layer.name for layer in report.layers if layer.note == note]
+        line(f"note     {', '.join(names)}: {note}")
+    if report.check is not None:
+        for text in describe_check(report.check):
+            line(f"check    {text}")
+
+
+def describe_check(check: CheckReport) -> list[str]:
+    """The result of a check in sentences, for people."""
+    lines = [
+        f"{check.inputs} inputs ({check.source}): outputs differ by at most "
+        f"{check.max_difference:.3g}, on average {check.mean_difference:.3g}, of up to "
+        f"{check.output_range:.3g}; same arg-max on {check.same_arg_max} of {check.inputs}",
+    ]
+    if check.compared:
+        flipped = [layer for layer in check.layers if layer.flips]
+        text = f"{check.compared:,} signs compared before {len(check.layers)} layers: "
+        if not flipped:
+            text += "all that rounding allows, none flipped"
+        else:
+            largest = max(layer.largest_flip for layer in flipped)
+            text += (
+                f"{check.flips} flipped at a threshold (the value there is 0 to rounding, at "
+                f"most {largest:.2g}), first at {flipped[0].name}"
+            )
+        lines.append(text)
+        lines.append(
+            "on the same signs the outputs differ by at most "
+            f"{check.max_difference_on_same_signs:.3g}"
+        )
+    if check.unseen:
+        lines.append(f"could not look into {', '.join(check.unseen)}")
+    lines += [f"FAULT: {fault}" for fault in check.faults]
+    verdicts = {
+        "equal": "the flatbuffer computes what the model computes, to rounding",
+        "equal but for flips": "the flatbuffer computes what the model computes, to rounding; "
+        "signs on their threshold may fall either way",
+        "fault": "the flatbuffer does not compute what the model computes",
+    }
+    return [*lines, verdicts[check.verdict]]

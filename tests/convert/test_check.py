@@ -1,0 +1,195 @@
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+from conversion_models import binary_conv, corrupted, randomise, small_model
+
+from larq_bcd.convert import CheckError, convert
+from larq_bcd.convert.check import check
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.graph import InferenceGraph
+from larq_bcd.convert.inputs import noise, normalisation_for
+from larq_bcd.convert.lce import convert_model
+from larq_bcd.convert.match import match_layers
+
+layers = tf.keras.layers
+
+
+def _inputs(model, count=3):
+    return noise(tuple(model.inputs[0].shape[1:]), count, normalisation_for(model))
+
+
+def _check(graph, flatbuffer, matches, x):
+    return check(graph, flatbuffer, matches, x, "noise")
+
+
+@pytest.fixture(scope="module")
+def sound():
+    model = small_model()
+    flatbuffer = Flatbuffer(convert_model(model)[0])
+    graph = InferenceGraph(model)
+    return graph, flatbuffer, match_layers(graph, flatbuffer), _inputs(model)
+
+
+def test_a_sound_flatbuffer_has_no_fault_and_every_sign_is_compared(sound):
+    *_, x = sound
+    report = _check(*sound)
+    assert report.faults == []
+    assert [layer.name for layer in report.layers] == ["first", "second"]
+    assert report.compared == len(x) * 2 * 5 * 5 * 32
+    assert report.max_difference < 1e-4
+    assert report.same_arg_max == len(x)
+    assert report.unseen == []
+
+
+def _flip_a_bit(values):
+    values[7] ^= 1 << 5
+
+
+def _shift_a_little(values):
+    values[3] += 1e-3 * np.abs(values).max()
+
+
+def _shift_by_a_tenth(values):
+    values[3] += 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "position", "change", "blamed"),
+    [
+        ("LceBconv2d", 0, 1, _flip_a_bit, "second"),
+        ("LceBconv2d", 1, 1, _flip_a_bit, "the outputs"),
+        ("LceBconv2d", 0, 2, _shift_a_little, "second"),
+        ("LceBconv2d", 0, 3, _shift_by_a_tenth, "second"),
+        ("CONV_2D", 0, 2, _shift_a_little, "first"),
+        ("CONV_2D", 0, 1, _shift_a_little, "first"),
+        ("PRELU", 0, 1, _shift_a_little, "second"),
+        ("FULLY_CONNECTED", 0, 1, _shift_a_little, "the outputs"),
+    ],
+)
+def test_a_corrupted_constant_is_a_fault_of_the_layer_after_it(
+    sound, kind, number, position, change, blamed
+):
+    graph, flatbuffer, matches, x = sound
+    operator = flatbuffer.operators_of(kind)[number]
+    broken = corrupted(flatbuffer, operator, position, change)
+    report = _check(graph, broken, matches, x)
+    assert report.verdict == "fault"
+    assert report.faults[0].startswith(blamed)
+
+
+def test_a_wrong_threshold_of_a_convolution_that_writes_signs_is_a_fault(converted):
+    image = x = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1)(x)
+    x = binary_conv(name="first")(x)
+    x = layers.BatchNormalization()(x)
+    x = binary_conv(name="second")(x)
+    model = randomise(tf.keras.Model(image, x))
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    first = flatbuffer.operators_of("LceBconv2d")[0]
+    assert first.outputs[0].dtype == "int32"
+    assert _check(graph, flatbuffer, matches, _inputs(model)).verdict != "fault"
+    broken = corrupted(flatbuffer, first, 4, lambda values: np.add(values, 4, out=values))
+    report = _check(graph, broken, matches, _inputs(model))
+    assert report.faults[0].startswith("second: ")
+
+
+def _on_the_threshold():
+    """A model whose value before the first sign is exactly 0 where the image is black."""
+    image = x = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1, name="stem")(x)
+    x = binary_conv(name="first")(x)
+    x = layers.PReLU(shared_axes=[1, 2])(x)
+    x = binary_conv(name="second")(x)
+    model = randomise(tf.keras.Model(image, layers.GlobalAveragePooling2D()(x)))
+    stem = model.get_layer("stem")
+    stem.bias.assign(np.zeros(32))
+    inputs = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("f")
+    inputs[:, :4] = 0
+    return model, inputs
+
+
+@pytest.mark.parametrize(
+    ("offset", "verdict"), [(-1e-8, "equal but for flips"), (-1e-3, "fault"), (0, "equal")]
+)
+def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict):
+    model, x = _on_the_threshold()
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    stem = flatbuffer.operators_of("CONV_2D")[0]
+    moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(offset), out=v))
+    report = _check(graph, moved, matches, x)
+    assert report.verdict == verdict
+    if verdict == "equal but for flips":
+        assert report.layers[0].flips == 4 * 4 * 8 * 32
+        assert report.layers[1].flips == 0
+        assert report.layers[0].largest_flip == 0
+        # The flips spread to the outputs: comparing these alone could not tell.
+        assert report.max_difference > 0.1
+        assert report.max_difference_on_same_signs < 1e-3
+
+
+def test_a_fault_behind_a_flip_is_found(converted):
+    model, x = _on_the_threshold()
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    stem = flatbuffer.operators_of("CONV_2D")[0]
+    moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(-1e-8), out=v))
+    second = moved.operators_of("LceBconv2d")[1]
+    report = _check(graph, corrupted(moved, second, 1, _flip_a_bit), matches, x)
+    assert report.flips > 0
+    assert report.faults[0].startswith("the outputs")
+
+
+def test_a_ternary_quantizer_that_the_converter_takes_for_a_sign_is_a_fault():
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1)(image)
+    ternary = lq.quantizers.SteTern(threshold_value=0.5)
+    x = binary_conv(size=1, input_quantizer=ternary, name="ternary")(x)
+    result = convert(randomise(tf.keras.Model(image, x)))
+    with pytest.raises(CheckError, match=r"ternary: .*SteTern.* for a plain sign"):
+        result.require_equal()
+
+
+@pytest.mark.parametrize("quantizer", ["dorefa_quantizer", "ste_heaviside"])
+def test_other_steps_are_followed_too(quantizer):
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1)(image)
+    x = binary_conv(input_quantizer=quantizer, pad_values=0.0, name="steps")(x)
+    x = binary_conv(name="signs")(layers.PReLU(shared_axes=[1, 2])(x))
+    result = convert(randomise(tf.keras.Model(image, x)), allow_float_fallback=True)
+    result.require_equal()
+    assert result.report.check.unseen == []
+
+
+def test_several_outputs_are_compared_by_name():
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Flatten()(image)
+    outputs = [layers.Dense(3, name="z")(x), layers.Dense(3, name="a")(x)]
+    result = convert(randomise(tf.keras.Model(image, outputs)))
+    result.require_equal()
+    assert [output.name for output in result.report.outputs] == ["z", "a"]
+
+
+def test_a_file_that_the_interpreter_refuses_is_an_error():
+    image = tf.keras.Input((8, 8, 64))
+    x = binary_conv(64, groups=2, name="grouped", pad_values=0.0)(image)
+    with pytest.raises(CheckError, match="interpreter cannot run"):
+        convert(randomise(tf.keras.Model(image, x)))
+
+
+def test_a_result_without_a_check_is_not_equal(small):
+    result = convert(small)
+    result.report.check = None
+    with pytest.raises(CheckError, match="not checked"):
+        result.require_equal()
+
+
+def test_a_kernel_that_errs_in_the_interpreter_is_a_fault_and_is_noted():
+    image = tf.keras.Input((2, 2, 3))
+    x = binary_conv(pad_values=0.0, name="zeros")(layers.Conv2D(32, 1)(image))
+    result = convert(randomise(tf.keras.Model(image, x)))
+    assert result.report.notes[0].startswith("zeros: a kernel of 3x3 pads an image of 2x2")
+    with pytest.raises(CheckError):
+        result.require_equal()

@@ -18,7 +18,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from larq_bcd.convert import cli
+from larq_bcd.convert import cli, merge_heads
+from larq_bcd.convert.lce import convert_model
 from larq_bcd.models import BCDNetB, copy_weights
 
 BATCH = 32
@@ -158,9 +159,10 @@ def latency(flatbuffer: bytes, image: np.ndarray) -> float:
 
 
 def float_twin_size(arguments: dict) -> int:
-    """Bytes of the stock TFLite file of the same network with nothing binary."""
+    """Bytes of the file of the same network with nothing binary."""
     twin = BCDNetB(input_quantizer=None, kernel_quantizer=None, **arguments)
-    return len(tf.lite.TFLiteConverter.from_keras_model(twin).convert())
+    content, _ = convert_model(merge_heads(twin)[0])
+    return len(content)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ What "to rounding" means is measured. Rounding is a small relative change of the
 (backward error analysis), so the Keras graph runs the first input again with the input, the
 parameters and the signs changed by one unit of float32 at random, and the tolerance of a
 channel is a multiple of what its values change by: it amounts to some 3e-5 of the operands. A
-real fault, such as a flipped bit of a kernel or a threshold that is 0.1 % off, lies far above.
+real fault, such as a flipped bit of a kernel or a threshold that is 1 % off, lies far above.
 """
 
 import contextlib

@@ -47,7 +47,7 @@ def _flip_a_bit(values):
 
 
 def _shift_a_little(values):
-    values[3] += 1e-3 * np.abs(values).max()
+    values[3] += 0.02 * np.abs(values).max()
 
 
 def _shift_by_a_tenth(values):

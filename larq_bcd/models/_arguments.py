@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.models import pytorch
 
 DEFAULT_INPUT_SHAPE = (224, 224, 3)
 
@@ -65,8 +66,8 @@ def classes(model: str, num_classes: int) -> int:
     return num_classes
 
 
-def load_weights(model: tf.keras.Model, weights) -> tf.keras.Model:
-    """Loads a file of Keras weights into a network, if one is given."""
+def load_weights(model: tf.keras.Model, weights, official: pytorch.Layout) -> tf.keras.Model:
+    """Loads a file of Keras weights or an official checkpoint into a network, if given."""
     if weights is None:
         return model
     path = Path(weights)
@@ -74,7 +75,11 @@ def load_weights(model: tf.keras.Model, weights) -> tf.keras.Model:
         raise ValueError(
             f"{model.name}: weights={str(weights)!r} is neither a file nor a published name "
             "(none are published yet): pass the path to a .h5, .weights.h5 or .keras file, "
-            "or None for random weights."
+            f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), or None for "
+            "random weights."
         )
-    model.load_weights(path)
+    if path.name.endswith(pytorch.SUFFIXES):
+        pytorch.load_checkpoint(model, path, official)
+    else:
+        model.load_weights(path)
     return model

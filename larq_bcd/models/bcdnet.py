@@ -6,7 +6,7 @@ ECCV 2022, arXiv 2209.01404.
 
 import tensorflow as tf
 
-from larq_bcd.models import _arguments, blocks
+from larq_bcd.models import _arguments, blocks, pytorch
 from larq_bcd.models.blocks import Binarization
 
 # Blocks of each stage after the first, which doubles the channels.
@@ -44,7 +44,8 @@ def BCDNetA(
         input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and
             width may be `None`.
         input_tensor: Keras tensor to use as the image instead.
-        weights: path to a file of Keras weights, or `None` for random weights.
+        weights: path to a file of Keras weights or to an official PyTorch checkpoint
+            of BCDNet-A, of either training step; `None` for random weights.
         include_top: whether to end in the heads; otherwise the network returns the features
             `(batch, height / 32, width / 32, 1024)`.
         num_classes: number of classes.
@@ -65,6 +66,7 @@ def BCDNetA(
         A functional `tf.keras.Model`.
 
     Raises:
+        ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
         ValueError: if an argument is out of its range, or the feature map of the MLP stage
             is not larger than its shifts.
     """
@@ -90,7 +92,8 @@ def BCDNetB(
     """BCDNet-B: BCDNet-A whose binary convolutions have dynamic contextual embeddings.
 
     72.3 % top-1 on ImageNet in the paper, with 4.82e9 BOPs and 0.14e8 FLOPs. It starts from
-    a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)` gives it exactly that function.
+    a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an official PyTorch checkpoint
+    of BCDNet-A as `weights`, gives it exactly that function.
 
     Source: BCDNet (arXiv 2209.01404), equations 16 to 22. That each of the 20 units of the
     convolution stages has its own embedding is inferred from the paper's cost.
@@ -129,4 +132,5 @@ def _bcdnet(
         x = blocks.point(x, binarization, f"mlp{i}_point")
     if include_top:
         x = blocks.heads(x, _arguments.classes(name, num_classes), ("fc", "fc_dist"))
-    return _arguments.load_weights(tf.keras.Model(inputs, x, name=name), weights)
+    model = tf.keras.Model(inputs, x, name=name)
+    return _arguments.load_weights(model, weights, pytorch.MOBILENET)

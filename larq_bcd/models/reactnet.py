@@ -6,7 +6,7 @@ Functions*, ECCV 2020, arXiv 2003.03488.
 
 import tensorflow as tf
 
-from larq_bcd.models import _arguments, blocks
+from larq_bcd.models import _arguments, blocks, pytorch
 from larq_bcd.models.blocks import Binarization
 
 # Blocks of each stage after the first, which doubles the channels.
@@ -39,7 +39,8 @@ def ReActNetA(
         input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and
             width may be `None`.
         input_tensor: Keras tensor to use as the image instead.
-        weights: path to a file of Keras weights, or `None` for random weights.
+        weights: path to a file of Keras weights or to an official PyTorch checkpoint
+            of ReActNet-A, of either training step; `None` for random weights.
         include_top: whether to end in the head; otherwise the network returns the features
             `(batch, height / 32, width / 32, 1024)`.
         num_classes: number of classes.
@@ -55,6 +56,7 @@ def ReActNetA(
         A functional `tf.keras.Model`.
 
     Raises:
+        ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
         ValueError: if an argument is out of its range.
     """
     binarization = Binarization(input_quantizer, kernel_quantizer, pad_values)
@@ -65,4 +67,5 @@ def ReActNetA(
     x = blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization)
     if include_top:
         x = blocks.heads(x, _arguments.classes(name, num_classes), ("fc",))
-    return _arguments.load_weights(tf.keras.Model(inputs, x, name=name), weights)
+    model = tf.keras.Model(inputs, x, name=name)
+    return _arguments.load_weights(model, weights, pytorch.MOBILENET)

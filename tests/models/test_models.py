@@ -327,6 +327,7 @@ def test_strides_keep_four_by_four_in_the_mlp_stage(size, strides):
         ({"strides": (3, 1, 1, 1, 1, 1)}, r"strides=\(3.*each 1 or 2"),
         ({"num_classes": 0}, r"num_classes=0 is not supported"),
         ({"weights": "imagenet"}, r"weights='imagenet' is neither a file nor a published"),
+        ({"weights": "no.pth"}, r"weights='no\.pth' is neither .*PyTorch checkpoint \(\.pth,"),
         ({"input_shape": (32, 32, 3)}, r"shift=1 is not smaller than the height.*, 1"),
         ({"long_range": 7}, r"shift=7 is not smaller than the height"),
     ],

@@ -1,0 +1,363 @@
+"""Official checkpoints, compared with the official networks in plain PyTorch.
+
+A sign that fell on the other side would change the logits for no fault of the importer's.
+The thresholds are therefore put into gaps between the values that they meet. The distance to
+the closest value is asserted to be above float32's rounding errors, which reach 2e-5 in the
+full-size network: no sign flips.
+"""
+
+import argparse
+import functools
+import math
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import official
+import pytest
+import safetensors.torch
+import torch
+
+from larq_bcd.models import BCDNetA, BCDNetB, ReActNetA, pytorch, with_training_heads
+
+# pytest runs several processes at once.
+torch.set_num_threads(1)
+NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA}
+STEM, CLASSES = 4, 5
+SMALL = {
+    "input_shape": (16, 16, 3),
+    "num_classes": CLASSES,
+    "width": STEM / 32,
+    "strides": (1, 1, 1, 1, 2, 2),
+}
+
+
+@functools.cache
+def small(name, kernel_quantizer="scaled_sign"):
+    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **SMALL)
+
+
+@pytest.fixture
+def reactnet():
+    return small("reactnet_a")
+
+
+@pytest.fixture
+def bcdnet():
+    return small("bcdnet_a")
+
+
+def small_state(network="reactnet_a"):
+    return official.random_state(network, 0, CLASSES, STEM)
+
+
+def checkpoint(network, state):
+    """What the official training scripts save: parallel training, optimizer and all."""
+    parallel = {f"module.{key}": value for key, value in state.items()}
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.grad = torch.ones(3)
+    optimizer = torch.optim.AdamW([weight])
+    optimizer.step()
+    if network == "bcdnet_a":
+        return {"model": parallel, "optimizer": optimizer.state_dict(), "last_iter": 600_000}
+    return {
+        "epoch": 256,
+        "state_dict": parallel,
+        "best_top1_acc": 69.4,
+        "optimizer": optimizer.state_dict(),
+    }
+
+
+def saved(path, content, **kwargs):
+    torch.save(content, path, **kwargs)
+    return path
+
+
+def load(network, path):
+    pytorch.load_checkpoint(network, path, pytorch.MOBILENET)
+
+
+def loaded(network, path):
+    """The weights that a file gives a network, which had others before."""
+    for variable in network.weights:
+        variable.assign(np.full(variable.shape, np.nan))
+    load(network, path)
+    return network.get_weights()
+
+
+def assert_same(weights, expected):
+    for ours, theirs in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def calibrated(network, state, binary_kernels, strides, images):
+    """The state dict with thresholds in gaps, and the logits that it gives."""
+    reference = official.Official(network, state, binary_kernels, strides)
+    logits = reference.logits(images)
+    assert reference.margin > 5e-5
+    assert min(head.std().item() for head in logits) > 0.1
+    return reference.state, logits
+
+
+def random_images(count, size):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn((count, 3, size, size), generator=generator)
+    return images, images.permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_are_those_of_the_official_network(name, step, tmp_path):
+    images, batch = random_images(4, 16)
+    state, expected = calibrated(name, small_state(name), step == 2, SMALL["strides"], images)
+    if (name, step) == ("reactnet_a", 2):
+        state = official.flat(state)
+    network = small(name, "scaled_sign" if step == 2 else None)
+    load(network, saved(tmp_path / "official.pth.tar", checkpoint(name, state)))
+    heads = with_training_heads(network)(batch) if name == "bcdnet_a" else [network(batch)]
+    for ours, theirs in zip(heads, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
+
+
+def test_logits_are_those_of_the_official_network_in_full_size(tmp_path):
+    images, batch = random_images(1, 224)
+    state = official.random_state("bcdnet_a", seed=2)
+    state, (fc, fc_dist) = calibrated("bcdnet_a", state, True, (2, 1, 2, 2, 2, 2), images)
+    path = saved(tmp_path / "official.pth.tar", checkpoint("bcdnet_a", state))
+    logits = BCDNetA(weights=str(path))(batch)
+    np.testing.assert_allclose(logits, (fc + fc_dist) / 2, rtol=0, atol=1e-3)
+
+
+def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
+    counts = {}
+    for network in NETWORKS:
+        keys = official.layout(network)
+        trained = [
+            shape
+            for key, shape in keys.items()
+            if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        ]
+        counts[network] = len(keys), sum(math.prod(shape) for shape in trained)
+    assert counts == {"bcdnet_a": (378, 46_146_384), "reactnet_a": (298, 29_343_592)}
+
+
+def test_every_variable_is_given(tmp_path, bcdnet, reactnet):
+    for network, name in ((bcdnet, "bcdnet_a"), (reactnet, "reactnet_a")):
+        weights = loaded(network, saved(tmp_path / "a.pth", small_state(name)))
+        assert all(np.isfinite(weight).all() for weight in weights)
+
+
+def test_every_container_and_file_format_gives_the_same_weights(tmp_path, reactnet):
+    state = small_state()
+    expected = loaded(reactnet, saved(tmp_path / "bare.pt", state))
+    parallel = {f"module.{key}": value for key, value in state.items()}
+    uncounted = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    parameters = {key: torch.nn.Parameter(value) for key, value in uncounted.items()}
+    safetensors.torch.save_file(state, tmp_path / "bare.safetensors")
+    safetensors.torch.save_file(parallel, tmp_path / "parallel.safetensors")
+    paths = [
+        tmp_path / "bare.safetensors",
+        tmp_path / "parallel.safetensors",
+        saved(tmp_path / "reactnet.pth", checkpoint("reactnet_a", state)),
+        saved(tmp_path / "bcdnet.pth.tar", checkpoint("bcdnet_a", state)),
+        saved(tmp_path / "parallel.pt", parallel),
+        saved(tmp_path / "uncounted.pth", uncounted),
+        saved(tmp_path / "parameters.pth", parameters),
+        saved(tmp_path / "flat.pth", official.flat(state)),
+        saved(tmp_path / "legacy.pth", state, _use_new_zipfile_serialization=False),
+    ]
+    for path in paths:
+        assert_same(loaded(reactnet, path), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_precision_becomes_float32(dtype, tmp_path, reactnet):
+    state = {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in small_state().items()
+    }
+    weights = loaded(reactnet, saved(tmp_path / "a.pth", state))
+    kernel = state["fc.weight"].float().numpy().T
+    np.testing.assert_array_equal(reactnet.get_layer("fc").kernel, kernel)
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    assert_same(loaded(reactnet, tmp_path / "a.safetensors"), weights)
+
+
+def test_bcdnet_b_with_a_checkpoint_of_a_computes_exactly_the_function_of_a(
+    rng, tmp_path, bcdnet
+):
+    path = saved(tmp_path / "a.pth.tar", checkpoint("bcdnet_a", small_state("bcdnet_a")))
+    load(bcdnet, path)
+    network = BCDNetB(weights=path, **SMALL)
+    batch = rng.normal(size=(2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(network(batch), bcdnet(batch))
+    # The embedding, which the checkpoint has not, is as new and ready to be trained.
+    assert network.get_layer("block1_3x3_conv").context_kernel.numpy().any()
+
+
+def test_a_network_without_top_takes_a_checkpoint_with_any_head(rng, tmp_path, bcdnet):
+    state = small_state("bcdnet_a")
+    load(bcdnet, saved(tmp_path / "a.pth", state))
+    for head in ("fc", "fc_dist"):
+        state |= {f"{head}.weight": torch.zeros(77, 128), f"{head}.bias": torch.zeros(77)}
+    path = saved(tmp_path / "b.pth", state)
+    features = BCDNetA(weights=path, include_top=False, **SMALL)
+    batch = rng.normal(size=(2, 16, 16, 3)).astype(np.float32)
+    head = bcdnet.get_layer("fc")
+    logits = features(batch).numpy().mean((1, 2)) @ head.kernel + head.bias
+    np.testing.assert_allclose(with_training_heads(bcdnet)(batch)[0], logits, atol=1e-4)
+
+
+def test_all_that_does_not_fit_is_listed_at_once_and_nothing_is_loaded(tmp_path, reactnet):
+    state = small_state()
+    for key in ("feature.2.bn2_2.running_mean", "feature.13.binary_pw.weight"):
+        del state[key]
+    state["feature.14.move11.bias"] = torch.zeros(1, 4, 1, 1)
+    state["feature.0.bn2.num_batches_tracked"] = torch.tensor(1)
+    state["fc.weight"] = torch.zeros(7, 128)
+    state["fc.bias"] = torch.zeros(7)
+    state["feature.1.move11.bias"] = torch.zeros(4)
+    before = reactnet.get_weights()
+    with pytest.raises(ValueError, match=r"a\.pth does not fit 'reactnet_a'") as error:
+        load(reactnet, saved(tmp_path / "a.pth", state))
+    assert (
+        "2 missing: feature.2.bn2_2.running_mean, feature.13.binary_pw.weight; "
+        "2 unknown: feature.14.move11.bias, feature.0.bn2.num_batches_tracked; "
+        "3 misshapen: feature.1.move11.bias has shape (4,) instead of (1, 4, 1, 1), "
+        "fc.weight has shape (7, 128) instead of (5, 128), "
+        "fc.bias has shape (7,) instead of (5,). Build the network of the checkpoint, with "
+        "its width and num_classes"
+    ) in str(error.value)
+    assert_same(reactnet.get_weights(), before)
+
+
+def test_flat_kernels_that_do_not_fit_are_named_as_in_the_file(tmp_path, reactnet):
+    state = official.flat(small_state())
+    del state["feature.3.binary_3x3.weights"]
+    state["feature.1.binary_3x3.weights"] = torch.zeros(9, 1)
+    message = (
+        r"1 missing: feature.3.binary_3x3.weights; 1 misshapen: "
+        r"feature.1.binary_3x3.weights has shape \(9, 1\) instead of \(144, 1\)\."
+    )
+    with pytest.raises(ValueError, match=message):
+        load(reactnet, saved(tmp_path / "a.pth", state))
+
+
+def test_checkpoint_of_another_network_or_width_is_refused(tmp_path, reactnet, bcdnet):
+    path = saved(tmp_path / "a.pth", small_state("bcdnet_a"))
+    expected = official.layout("reactnet_a", CLASSES, STEM).keys()
+    found = official.layout("bcdnet_a", CLASSES, STEM).keys()
+    missing = [key for key in expected - found if not key.endswith("num_batches_tracked")]
+    unknown = found - expected
+    message = rf"{len(missing)} missing: .*; {len(unknown)} unknown: .*; 3 misshapen: "
+    with pytest.raises(ValueError, match=message):
+        load(reactnet, path)
+    path = saved(tmp_path / "b.pth", official.random_state("bcdnet_a", 0, CLASSES, 8))
+    with pytest.raises(ValueError, match=r"'bcdnet_a': \d+ misshapen: feature.0.conv1.weight"):
+        load(bcdnet, path)
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, function, argument):
+        self.call = (function, (argument,))
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", ["zip", "legacy", "pickle 2", "pickle 5"])
+@pytest.mark.parametrize("name", ["eval", "os.system", "Path.touch"])
+def test_code_in_a_checkpoint_is_refused_and_not_run(name, protocol, tmp_path, monkeypatch):
+    # The variable with which users turn PyTorch's own default off changes nothing here.
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    victim = tmp_path / "created"
+    payload = {
+        "eval": Payload(eval, f"open({str(victim)!r}, 'w')"),
+        "os.system": Payload(os.system, f"touch '{victim}'"),
+        "Path.touch": Payload(Path.touch, victim),
+    }[name]
+    content = {**checkpoint("reactnet_a", small_state()), "extra": payload}
+    path = tmp_path / "evil.pth"
+    if protocol.startswith("pickle"):
+        path.write_bytes(pickle.dumps(payload, int(protocol[-1])))
+    else:
+        saved(path, content, _use_new_zipfile_serialization=protocol == "zip")
+    with pytest.raises(ValueError, match=r"evil\.pth (is refused|could not be read)") as error:
+        pytorch.read_state_dict(path)
+    assert not victim.exists()
+    if protocol.startswith("pickle"):
+        pickle.loads(path.read_bytes())
+    else:
+        assert "it holds more than tensors" in str(error.value)
+        torch.load(path, weights_only=False)
+    assert victim.exists(), "the payload of this test does nothing"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"args": argparse.Namespace()}, r"is refused: .*argparse\.Namespace"),
+        (torch.nn.Linear(2, 2), r"is refused: .*torch\.nn\.modules\.linear\.Linear"),
+        ({"epoch": 3}, r"holds no state dict: .*'state_dict' or 'model'"),
+        ([torch.zeros(2)], r"holds no state dict"),
+        ({"a": torch.eye(2).to_sparse()}, r"holds no state dict: .*dense tensors"),
+        ({"a": torch.zeros(2, device="meta")}, r"holds no state dict"),
+        ({3: torch.zeros(2)}, r"holds no state dict"),
+    ],
+)
+def test_a_file_without_a_state_dict_is_refused(content, message, tmp_path):
+    path = saved(tmp_path / "model.pth", content)
+    with pytest.raises(ValueError, match=rf"model\.pth {message}"):
+        pytorch.read_state_dict(path)
+
+
+def bytes_of(form, tmp_path):
+    state = {key: value for key, value in small_state().items() if key.startswith("feature.1.")}
+    path = tmp_path / "whole"
+    if form == "safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        saved(path, state, _use_new_zipfile_serialization=form == "zip")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
+def test_a_damaged_file_is_named_in_one_sentence(form, tmp_path, rng):
+    content = bytes_of(form, tmp_path)
+    name = "cut.safetensors" if form == "safetensors" else "cut.pth"
+    path = tmp_path / name
+    for length in [0, 1, 7, 8, *range(9, len(content), len(content) // 40), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(
+            ValueError, match=rf"{name} (could not be read|is refused)"
+        ) as error:
+            pytorch.read_state_dict(path)
+        assert "\n" not in str(error.value)
+    for _ in range(40):
+        path.write_bytes(rng.bytes(200) + content[200:])
+        with pytest.raises(ValueError, match=rf"{name} could not be read"):
+            pytorch.read_state_dict(path)
+
+
+def test_a_missing_package_is_named_with_the_command(tmp_path, monkeypatch):
+    pth = saved(tmp_path / "a.pth", small_state())
+    safe = tmp_path / "a.safetensors"
+    safetensors.torch.save_file(small_state(), safe)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=r"a\.pth.*pip install 'larq-bcd\[pytorch\]'"):
+        pytorch.read_state_dict(pth)
+    assert pytorch.read_state_dict(safe).keys() == small_state().keys()
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"a\.safetensors.*pip install safetensors"):
+        pytorch.read_state_dict(safe)
+
+
+def test_a_pytorch_with_an_unsafe_reader_is_refused(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.pth", small_state())
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(ImportError, match=r"PyTorch 2\.10.*2\.9\.1.*install 'torch>=2\.10'"):
+        pytorch.read_state_dict(path)

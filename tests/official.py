@@ -1,0 +1,225 @@
+"""The official networks in plain PyTorch, from the papers' equations, and their key layout.
+
+Nothing here uses `larq_bcd`: it is what the importer is compared with.
+"""
+
+import math
+import re
+
+import torch
+from torch.nn import functional
+
+# Number of ReAct blocks, and those of them that double the channels.
+BLOCKS = {"bcdnet_a": (10, (1, 2, 4, 6, 10)), "reactnet_a": (13, (1, 2, 4, 6, 12))}
+BINARY_KERNEL = re.compile(r".*\.binary_\w+\.weight")
+
+
+def _norm(name, channels):
+    shapes = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (channels,))
+    return {f"{name}.{part}": shape for part, shape in shapes.items()} | {
+        f"{name}.num_batches_tracked": ()
+    }
+
+
+def _activation(module, before, prelu, after, channels):
+    return {
+        f"{module}.{before}.bias": (1, channels, 1, 1),
+        f"{module}.{prelu}.weight": (channels,),
+        f"{module}.{after}.bias": (1, channels, 1, 1),
+    }
+
+
+def layout(network, classes=1000, stem=32):
+    """Returns the shape of each key of the first step's state dict, in its order."""
+    keys = {"feature.0.conv1.weight": (stem, 3, 3, 3), **_norm("feature.0.bn1", stem)}
+    blocks, doubling = BLOCKS[network]
+    channels = stem
+    for block in range(1, blocks + 1):
+        module, doubles = f"feature.{block}", block in doubling
+        keys[f"{module}.move11.bias"] = (1, channels, 1, 1)
+        keys[f"{module}.binary_3x3.weight"] = (channels, channels, 3, 3)
+        keys |= _norm(f"{module}.bn1", channels)
+        keys |= _activation(module, "move12", "prelu1", "move13", channels)
+        keys[f"{module}.move21.bias"] = (1, channels, 1, 1)
+        for name in ("binary_pw_down1", "binary_pw_down2") if doubles else ("binary_pw",):
+            keys[f"{module}.{name}.weight"] = (channels, channels, 1, 1)
+        for name in ("bn2_1", "bn2_2") if doubles else ("bn2",):
+            keys |= _norm(f"{module}.{name}", channels)
+        channels *= 1 + doubles
+        keys |= _activation(module, "move22", "prelu2", "move23", channels)
+    if network == "bcdnet_a":
+        for block in range(3):
+            for unit in range(4):
+                module = f"mlp_layer.{block}.mlp_layer.{unit}"
+                keys[f"{module}.move0.bias"] = (1, channels, 1, 1)
+                for name in ("", "1", "2") if unit < 3 else ("",):
+                    shape = (channels, channels, 1, 1)
+                    keys[f"{module}.binary_conv{name}.weight"] = shape
+                keys |= _norm(f"{module}.bn1", channels)
+                keys |= _activation(module, "move1", "prelu", "move2", channels)
+    for head in ("fc", "fc_dist") if network == "bcdnet_a" else ("fc",):
+        keys |= {f"{head}.weight": (classes, channels), f"{head}.bias": (classes,)}
+    return keys
+
+
+def random_state(network, seed, classes=1000, stem=32):
+    """Returns a state dict of the first step, of random tensors of a trained one's size."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(shape, low, high):
+        return low + (high - low) * torch.rand(shape, generator=generator)
+
+    def normal(shape, deviation):
+        return deviation * torch.randn(shape, generator=generator)
+
+    state = {}
+    for key, shape in layout(network, classes, stem).items():
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.tensor(300_000)
+        elif key.endswith("running_var"):
+            state[key] = uniform(shape, 0.5, 2)
+        elif re.search(r"\.bn\w+\.weight", key):
+            state[key] = uniform(shape, 0.5, 1.5) * normal(shape, 1).sign()
+        elif "prelu" in key:
+            state[key] = uniform(shape, 0.1, 0.5)
+        elif len(shape) in (2, 4) and key.endswith("weight"):
+            state[key] = normal(shape, math.prod(shape[1:]) ** -0.5)
+        else:
+            state[key] = normal(shape, 0.3)
+    return state
+
+
+def flat(state):
+    """Returns the state dict as ReActNet-A's second step has it, of flat binary kernels."""
+    return {
+        f"{key}s" if BINARY_KERNEL.fullmatch(key) else key: (
+            value.reshape(-1, 1) if BINARY_KERNEL.fullmatch(key) else value
+        )
+        for key, value in state.items()
+    }
+
+
+def sign(x):
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+
+def shift(x, rows, columns):
+    """Four groups of channels, rolled down, up, right and left (BCDNet, equations 11-13)."""
+    down, up, right, left = x.chunk(4, dim=1)
+    rolled = [down.roll(rows, 2), up.roll(-rows, 2), right.roll(columns, 3)]
+    return torch.cat([*rolled, left.roll(-columns, 3)], dim=1)
+
+
+def clear_bias(x):
+    """Returns a bias for each channel of NCHW values that keeps all sums away from zero.
+
+    The threshold is in the middle of the widest gap between the values, the eighths at both
+    ends aside, so that there are signs of both kinds.
+    """
+    values = x.transpose(0, 1).flatten(1).sort(dim=1).values
+    eighth = values.shape[1] // 8
+    values = values[:, eighth : values.shape[1] - eighth]
+    widest = values.diff(dim=1).argmax(dim=1, keepdim=True)
+    middle = (values.gather(1, widest) + values.gather(1, widest + 1)) / 2
+    return -middle.float().reshape(1, -1, 1, 1)
+
+
+class Official:
+    """A network of a state dict of the first step's layout, in float64.
+
+    Attributes:
+        state: the state dict, with the thresholds that `logits` has chosen.
+        margin: distance of the value closest to a threshold.
+    """
+
+    def __init__(self, network, state, binary_kernels, strides):
+        self.network = network
+        self.state = dict(state)
+        self.binary_kernels = binary_kernels
+        self.strides = strides
+        self.margin = math.inf
+
+    def _get(self, key):
+        return self.state[key].double()
+
+    def _sign(self, x, name):
+        self.state[f"{name}.bias"] = clear_bias(x)
+        x = x + self._get(f"{name}.bias")
+        self.margin = min(self.margin, x.abs().min().item())
+        return sign(x)
+
+    def _conv(self, x, name, stride=1):
+        """BiConv (BCDNet, equation 1), zeros around the signs."""
+        kernel = self._get(f"{name}.weight")
+        if self.binary_kernels:
+            kernel = kernel.abs().mean((1, 2, 3), keepdim=True) * sign(kernel)
+        return functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+
+    def _norm(self, x, name):
+        weight, bias, mean, variance = (
+            self._get(f"{name}.{part}").reshape(1, -1, 1, 1)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / (variance + 1e-5).sqrt() * weight + bias
+
+    def _activation(self, x, module, before, prelu, after):
+        """RPReLU (ReActNet, equation 3)."""
+        x = x + self._get(f"{module}.{before}.bias")
+        slope = self._get(f"{module}.{prelu}.weight").reshape(1, -1, 1, 1)
+        return torch.where(x > 0, x, slope * x) + self._get(f"{module}.{after}.bias")
+
+    def _react_block(self, x, module, doubles, stride):
+        """Figure 4 of ReActNet."""
+        y = self._conv(self._sign(x, f"{module}.move11"), f"{module}.binary_3x3", stride)
+        shortcut = functional.avg_pool2d(x, 2) if stride == 2 else x
+        o = self._norm(y, f"{module}.bn1") + shortcut
+        o = self._activation(o, module, "move12", "prelu1", "move13")
+        a = self._sign(o, f"{module}.move21")
+        if doubles:
+            halves = [
+                self._norm(self._conv(a, f"{module}.binary_pw_down{i}"), f"{module}.bn2_{i}")
+                for i in (1, 2)
+            ]
+            y = torch.cat([half + o for half in halves], dim=1)
+        else:
+            y = self._norm(self._conv(a, f"{module}.binary_pw"), f"{module}.bn2") + o
+        return self._activation(y, module, "move22", "prelu2", "move23")
+
+    def _mlp_unit(self, x, module, ranged):
+        """Equation 15 and figure 4 of BCDNet; without the shifted branches a Point unit."""
+        a = self._sign(x, f"{module}.move0")
+        y = self._conv(a, f"{module}.binary_conv")
+        if ranged:
+            y = y + self._conv(shift(a, 1, 1), f"{module}.binary_conv1")
+            half = [size // 2 for size in a.shape[2:]]
+            y = y + self._conv(shift(a, *half), f"{module}.binary_conv2")
+        y = self._norm(y, f"{module}.bn1") + x
+        return self._activation(y, module, "move1", "prelu", "move2")
+
+    def features(self, images):
+        """Returns the NCHW features of NCHW images."""
+        stem, *strides = self.strides
+        x = functional.conv2d(
+            images.double(), self._get("feature.0.conv1.weight"), stride=stem, padding=1
+        )
+        x = self._norm(x, "feature.0.bn1")
+        blocks, doubling = BLOCKS[self.network]
+        for block in range(1, blocks + 1):
+            doubles = block in doubling
+            stride = strides.pop(0) if doubles else 1
+            x = self._react_block(x, f"feature.{block}", doubles, stride)
+        if self.network == "bcdnet_a":
+            for block in range(3):
+                for unit in range(4):
+                    module = f"mlp_layer.{block}.mlp_layer.{unit}"
+                    x = self._mlp_unit(x, module, ranged=unit < 3)
+        return x
+
+    def logits(self, images):
+        """Returns the logits of each head for NCHW images."""
+        pooled = self.features(images).mean((2, 3))
+        return [
+            pooled @ self._get(f"{head}.weight").T + self._get(f"{head}.bias")
+            for head in ("fc", "fc_dist")
+            if f"{head}.weight" in self.state
+        ]

@@ -6,17 +6,21 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-pytorch test-all lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
 		$(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(STEPS),--steps $(STEPS))
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch
+
+# Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself.
+test-pytorch: .venv/installed-pytorch
+	$(BIN)/python -m pytest tests/pytorch
 
 # Every supported TensorFlow in an environment of its own, resolved by pip alone.
-test-all: test
+test-all: test test-pytorch
 	$(BIN)/python tests/stacks.py
 
 lint: .venv/installed-dev
@@ -35,6 +39,11 @@ format: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "Installing TensorFlow, larq, Larq Compute Engine and what they need ..."
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+# Exactly one release: where its CPU build is at hand, a range would not be content with it.
+.venv/installed-pytorch: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet torch==2.13.0 --editable '.[pytorch]'
 	touch $@
 
 clean:

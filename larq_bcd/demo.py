@@ -185,6 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     tf.keras.utils.set_random_seed(0)
 
     digits = options.dataset == "digits"
+    console.print(f"Reading {options.dataset} ...")
     data = load_digits() if digits else load_tfds(options.dataset, options.data_dir)
     size, channels = data.train[0].shape[1], data.train[0].shape[3]
     network = {

@@ -1,0 +1,31 @@
+// The operators that LCE adds to TensorFlow Lite, one file each.
+#ifndef BCD_OPERATORS_H_
+#define BCD_OPERATORS_H_
+
+#include "plan.h"
+
+extern const Operator quantize_operator;
+extern const Operator dequantize_operator;
+extern const Operator bconv2d_operator;
+extern const Operator bmaxpool2d_operator;
+
+// Reads an integer option within [low, high].
+bool read_option(const uint8_t* buffer, size_t size, const char* key, int low, int high,
+                 int* value, Error* error);
+
+typedef enum { kPaddingSame = 0, kPaddingValid = 1 } Padding;
+
+// The largest stride, dilation or pooling window; far above any use, far below an overflow.
+enum { kMaxWindow = 1 << 15 };
+
+// Computes the size of the output and the padding from the rest of the window.
+bool slide_window(Window* window, Padding padding, Error* error);
+
+static inline size_t window_pixels(const Window* w) {
+  return (size_t)w->batch * (size_t)w->out_height * (size_t)w->out_width;
+}
+
+// All dimensions but the last, multiplied.
+size_t rows_of(const Value* value);
+
+#endif  // BCD_OPERATORS_H_

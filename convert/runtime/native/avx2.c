@@ -87,18 +87,23 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 
 #include "tiles.h"
 
+// As signed integers the negative floats, and -0 below them, are all below this.
+static inline uint32_t negative_mask(const float* in) {
+  const __m256i bits = _mm256_loadu_si256((const __m256i*)in);
+  const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(kLastNegative + 1)), bits);
+  const __m256i minus_zero = _mm256_cmpeq_epi32(bits, _mm256_set1_epi32(INT32_MIN));
+  const __m256i negative = _mm256_andnot_si256(minus_zero, below);
+  return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(negative));
+}
+
 static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
-  const __m256 zero = _mm256_setzero_ps();
   for (size_t r = 0; r < rows; ++r) {
     for (int left = channels; left > 0; left -= kWordBits) {
       uint32_t word = 0;
       int c = 0;
       const int count = left < kWordBits ? left : kWordBits;
-      for (; c + kHalf <= count; c += kHalf) {
-        const __m256 negative = _mm256_cmp_ps(_mm256_loadu_ps(in + c), zero, _CMP_LT_OQ);
-        word |= (uint32_t)_mm256_movemask_ps(negative) << c;
-      }
-      for (; c < count; ++c) word |= (uint32_t)(in[c] < 0.0f) << c;
+      for (; c + kHalf <= count; c += kHalf) word |= negative_mask(in + c) << c;
+      for (; c < count; ++c) word |= (uint32_t)is_negative(in[c]) << c;
       in += count;
       *out++ = word;
     }

@@ -55,8 +55,10 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 
 static inline uint32_t negative_mask(const float* in, int channels) {
   const __mmask16 valid = (__mmask16)(channels >= kLanes ? 0xffff : (1 << channels) - 1);
-  const __m512 x = _mm512_maskz_loadu_ps(valid, in);
-  return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+  const __m512i bits = _mm512_maskz_loadu_epi32(valid, in);
+  const __m512i from_first = _mm512_sub_epi32(bits, _mm512_set1_epi32((int)kFirstNegative));
+  const __m512i range = _mm512_set1_epi32((int)(kLastNegative - kFirstNegative));
+  return _mm512_cmple_epu32_mask(from_first, range);
 }
 
 static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {

@@ -9,14 +9,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { kWordBits = 32 };
 
 // No count of bits exceeds this, so twice a count, and a border correction, fit an int32.
 enum { kMaxCount = 1 << 28 };
 
+// The bits of the negative floats, the one closest to zero and minus infinity.
+static const uint32_t kFirstNegative = 0x80000001u, kLastNegative = 0xff800000u;
+
 static inline int64_t words_of(int64_t channels) {
   return (channels + kWordBits - 1) / kWordBits;
+}
+
+// x < 0 by the bits: between the smallest negative number and minus infinity; -0 and NaN are
+// not negative. A comparison of floats would depend on whether the caller's program flushes
+// denormal numbers to zero.
+static inline bool is_negative(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return bits - kFirstNegative <= kLastNegative - kFirstNegative;
 }
 
 // A window that slides over an image: of a convolution or of a pooling.

@@ -82,9 +82,15 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 
 #include "tiles.h"
 
+static inline uint32x4_t negative_lanes(const float* in) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(in));
+  const uint32x4_t from_first = vsubq_u32(bits, vdupq_n_u32(kFirstNegative));
+  return vcleq_u32(from_first, vdupq_n_u32(kLastNegative - kFirstNegative));
+}
+
 static inline uint32_t negative_mask(const float* in) {
-  return gather_bits(vcltzq_f32(vld1q_f32(in)), vcltzq_f32(vld1q_f32(in + 4)),
-                     vcltzq_f32(vld1q_f32(in + 8)), vcltzq_f32(vld1q_f32(in + 12)));
+  return gather_bits(negative_lanes(in), negative_lanes(in + 4), negative_lanes(in + 8),
+                     negative_lanes(in + 12));
 }
 
 static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
@@ -94,7 +100,7 @@ static void quantize_float(const float* in, size_t rows, int channels, uint32_t*
       int c = 0;
       const int count = left < kWordBits ? left : kWordBits;
       for (; c + kLanes <= count; c += kLanes) word |= negative_mask(in + c) << c;
-      for (; c < count; ++c) word |= (uint32_t)(in[c] < 0.0f) << c;
+      for (; c < count; ++c) word |= (uint32_t)is_negative(in[c]) << c;
       in += count;
       *out++ = word;
     }

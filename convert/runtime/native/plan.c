@@ -143,10 +143,6 @@ static bool read_node(Plan* plan, int index, int node_index, const TfLiteDelegat
   }
   step->op = find_operator(registration->custom_name);
   if (step->op == NULL) return refuse(error, "it is not an operator of this library");
-  if (registration->version > 1) {
-    return refuse(error, "it is version %d, and this library knows version 1",
-                  registration->version);
-  }
   step->state = calloc(1, step->op->state_bytes);
   if (step->state == NULL) return refuse(error, "out of memory");
   if (step->op->read_options != NULL) {

@@ -36,7 +36,7 @@ static void quantize_float(const float* in, size_t rows, int channels, uint32_t*
   memset(out, 0, rows * words * sizeof(*out));
   for (size_t r = 0; r < rows; ++r) {
     for (int c = 0; c < channels; ++c) {
-      const uint32_t bit = in[r * (size_t)channels + (size_t)c] < 0.0f;
+      const uint32_t bit = is_negative(in[r * (size_t)channels + (size_t)c]);
       out[r * words + (size_t)(c / kWordBits)] |= bit << (c % kWordBits);
     }
   }

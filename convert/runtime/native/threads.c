@@ -3,12 +3,20 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 // A worker that has run out of pieces looks for the next job this many times before it sleeps.
 // The operators of a network follow each other within microseconds, and waking a sleeping
 // thread costs about as much as a small convolution.
 enum { kSpins = 4000 };
+
+// Whether denormal numbers are flushed to zero is a setting of each thread, and some runtimes
+// change it for the time of a call. The workers take over the caller's, so that it does not
+// matter which thread computes what.
+typedef struct {
+  uint64_t bits;
+} FloatMode;
 
 struct ThreadPool {
   int threads;
@@ -22,6 +30,7 @@ struct ThreadPool {
   atomic_bool stop;
   atomic_size_t next_piece;
   atomic_int busy;  // workers that have not yet finished the current job
+  FloatMode mode;   // of the caller
   Piece piece;
   void* job;
   size_t pieces;
@@ -32,6 +41,26 @@ static void relax(void) {
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
+#endif
+}
+
+static FloatMode float_mode(void) {
+  FloatMode mode = {0};
+#if defined(__x86_64__)
+  mode.bits = __builtin_ia32_stmxcsr();
+#elif defined(__aarch64__)
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode.bits));
+#endif
+  return mode;
+}
+
+static void set_float_mode(FloatMode mode) {
+#if defined(__x86_64__)
+  __builtin_ia32_ldmxcsr((unsigned)mode.bits);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(mode.bits));
+#else
+  (void)mode;
 #endif
 }
 
@@ -64,6 +93,7 @@ static void* work(void* argument) {
     }
     seen = now;
     if (atomic_load_explicit(&pool->stop, memory_order_acquire)) return NULL;
+    set_float_mode(pool->mode);
     take_pieces(pool, thread);
     if (atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_acq_rel) == 1) {
       pthread_mutex_lock(&pool->lock);
@@ -131,6 +161,7 @@ void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces) {
     return;
   }
   pthread_mutex_lock(&pool->turn);
+  pool->mode = float_mode();
   pool->piece = piece;
   pool->job = job;
   pool->pieces = pieces;

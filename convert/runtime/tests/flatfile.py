@@ -51,12 +51,12 @@ class FlatFile:
         array = np.asarray(array)
         return self.tensor(array.shape, array.dtype, array)
 
-    def custom(self, name, inputs, outputs, options=None, version=1) -> None:
+    def custom(self, name, inputs, outputs, options=None) -> None:
         """Adds a custom operator; `options` are a dict or raw bytes."""
         code = schema.OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
         code.customCode = name
-        code.version = version
+        code.version = 1
         operator = self._operator(code, inputs, outputs)
         if options is not None:
             raw = options if isinstance(options, bytes) else flexbuffer(options)

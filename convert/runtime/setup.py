@@ -1,7 +1,7 @@
 """Compiles the delegate into the package; everything else stands in pyproject.toml.
 
-LARQ_BCD_TARGET=x86_64 or aarch64 cross-compiles for any Linux with glibc 2.17 or later, with the
-compiler of the package `ziglang`. Without it, $CC or cc compiles for this machine.
+LARQ_BCD_TARGET=x86_64 or aarch64 cross-compiles for any Linux with glibc 2.17 or later, with
+the compiler of the package `ziglang`. Without it, $CC or cc compiles for this machine.
 """
 
 import os
@@ -18,9 +18,8 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 TARGETS = ("x86_64", "aarch64")
 # -ffp-contract=off: a multiply-add would round differently where the machine has one.
-CFLAGS = (
-    "-std=c11 -O3 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -pthread".split()
-)
+CFLAGS = ["-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+CFLAGS += ["-Wall", "-Wextra", "-pthread"]
 LDFLAGS = ["-shared", "-Wl,--no-undefined", "-Wl,-z,noexecstack", "-s"]
 
 

@@ -6,7 +6,11 @@
 #include "cpu.h"
 #include "pragma_target.h"
 
+#if defined(__clang__)
+TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512vpopcntdq")
+#else  // GCC would vectorise the stores of the results with half of every register.
 TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512vpopcntdq,prefer-vector-width=512")
+#endif
 
 #include "kernels.h"
 

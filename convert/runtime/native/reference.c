@@ -26,7 +26,6 @@
 // the right convolution is K - (2 count + border). Without activation, a float output is
 // corrected after the fact, y - m * border: this is what LCE computes, rounding included. In
 // all other cases 2 count + border takes the place of 2 count.
-#include <math.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -59,10 +58,10 @@ static int popcount(uint32_t word) { return __builtin_popcount(word); }
 static int8_t round_to_int8(float y) {
   if (!(y > -128.0f)) return -128;
   if (y > 127.0f) return 127;
-  const float whole = truncf(y);
-  const float rest = y - whole;
-  if (rest >= 0.5f) return (int8_t)(whole + 1.0f);
-  if (rest <= -0.5f) return (int8_t)(whole - 1.0f);
+  const int whole = (int)y;
+  const float rest = y - (float)whole;
+  if (rest >= 0.5f) return (int8_t)(whole + 1);
+  if (rest <= -0.5f) return (int8_t)(whole - 1);
   return (int8_t)whole;
 }
 

@@ -22,14 +22,15 @@ def kernels_of_this_machine() -> list[str]:
     for name in ("avx512", "avx2", "neon"):
         try:
             larq_bcd_runtime.load(kernels=name)
-        except ValueError as error:
-            assert "for this machine" in str(error)
+        except ValueError:
             continue
         found.append(name)
     return found
 
 
 KERNELS = kernels_of_this_machine()
+# Every machine that this project builds for has one at least.
+assert KERNELS, "no kernels but the reference load on this machine"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,4 @@
-"""The operators in NumPy, from the equations, on unpacked values: what the kernels must give."""
+"""The operators in NumPy, from the equations, on unpacked values."""
 
 from dataclasses import dataclass
 

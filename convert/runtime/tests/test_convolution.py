@@ -1,6 +1,7 @@
 """LceBconv2d: the reference is what the equations say, the other kernels what it is."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,31 @@ def test_a_group_may_end_within_an_output_word(kernels):
     c = Convolution(channels_in=96, channels_out=3 * 19, groups=3, output=np.int32)
     data = random_data(c)
     same_bits(run_convolution(c, data, kernels), convolve(c, data))
+
+
+def test_int8_rounds_halves_away_from_zero(kernels):
+    # Every sum from -160 to 160 in steps of 2, times a quarter: all ties, and saturation.
+    c = Convolution(
+        height=1, width=161, channels_in=160, channels_out=3, window=(1, 1), output=np.int8
+    )
+    data = random_data(c)
+    ones = np.arange(161)[:, None] > np.arange(160)
+    quarter = np.full(3, 0.25, np.float32)
+    data = replace(
+        data,
+        inputs=np.where(ones, 1, -1)[None, None],
+        filters=np.ones((3, 1, 1, 160), np.int32),
+        multiplier=quarter,
+        bias=np.array([0, 0.5, 110], np.float32),
+        scale=1.0,
+        zero_point=0,
+    )
+    got = run_convolution(c, data, kernels)
+    same_bits(got, convolve(c, data))
+    same_bits(got, run_convolution(c, data, "reference"))
+    assert got[0, 0, 81, 0] == 1  # (2 * 81 - 160) / 4 = 0.5
+    assert got[0, 0, 79, 0] == -1
+    assert got[0, 0, 160, 2] == 127
 
 
 @pytest.mark.slow

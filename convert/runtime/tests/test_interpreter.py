@@ -89,7 +89,7 @@ def test_several_inputs_and_outputs_are_lists():
         (IMAGES[:, :4], r"\(7, 4, 6, 40\)"),
         (IMAGES.astype(np.float64), r"takes float32, not float64.*astype"),
         (IMAGES[:0], "0 samples"),
-        ([IMAGES, IMAGES], "1 inputs, 2 arrays"),
+        ([IMAGES, IMAGES], "1 inputs, and 2 arrays"),
     ],
 )
 def test_do_not_predict_from_arrays_that_do_not_fit(inputs, reason):

@@ -119,8 +119,12 @@ def test_max_pool(kernels, padding, window, strides):
 
 # ---- Networks, through the converter ----
 
-BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip",
-          "use_bias": False}  # fmt: skip
+BINARY = {
+    "input_quantizer": "ste_sign",
+    "kernel_quantizer": "ste_sign",
+    "kernel_constraint": "weight_clip",
+    "use_bias": False,
+}
 
 
 def conv(filters, size=3, **arguments):
@@ -142,7 +146,7 @@ def batch_norm():
     )
 
 
-# Only binary operators, and single float ones between them, which no runtime rounds differently.
+# Binary operators, and single float ones between them, which no runtime rounds differently.
 NETWORKS = {
     "packed activations": lambda: chain(
         conv(64, pad_values=1), batch_norm(), conv(40, pad_values=1), batch_norm()

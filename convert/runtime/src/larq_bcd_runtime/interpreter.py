@@ -124,7 +124,8 @@ class Interpreter:
     def _check(self, arrays: list[np.ndarray]) -> int:
         if len(arrays) != len(self.input_details):
             raise ValueError(
-                f"the file has {len(self.input_details)} inputs, {len(arrays)} arrays were given."
+                f"the file has {len(self.input_details)} inputs, and {len(arrays)} arrays were "
+                "given."
             )
         for array, detail in zip(arrays, self.input_details):
             wanted = ("samples", *detail.shape[1:])

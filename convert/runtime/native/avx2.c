@@ -85,6 +85,7 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
+#include "pointwise.h"
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.
@@ -138,6 +139,11 @@ const Kernels avx2_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .place = place_ungrouped,
+    .convolve_floats = convolve_floats,
+    .add = add,
+    .multiply = multiply,
+    .prelu = prelu,
 };
 
 #endif  // defined(__x86_64__)

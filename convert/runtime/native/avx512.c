@@ -55,6 +55,7 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(counts), _mm512_loadu_si512(thresholds));
 }
 
+#include "pointwise.h"
 #include "tiles.h"
 
 static inline uint32_t negative_mask(const float* in, int channels) {
@@ -96,6 +97,11 @@ const Kernels avx512_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .place = place_ungrouped,
+    .convolve_floats = convolve_floats,
+    .add = add,
+    .multiply = multiply,
+    .prelu = prelu,
 };
 
 #endif  // defined(__x86_64__)

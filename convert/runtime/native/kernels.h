@@ -94,6 +94,17 @@ static inline bool needs_patches(const Convolution* c) {
   return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0;
 }
 
+// Rows of float values; with stride 0 one row that serves every pixel.
+typedef struct {
+  const float* data;
+  size_t stride;
+} Operand;
+
+// What an activation cuts a value to. A value that is not a number stays what it is.
+typedef struct {
+  float low, high;
+} Bounds;
+
 typedef struct {
   const char* name;
   bool (*runs_here)(void);
@@ -103,7 +114,22 @@ typedef struct {
   // Pixels [first, last) of the flattened batch * out_height * out_width.
   void (*convolve)(const Convolution* convolution, const uint32_t* in, void* out, size_t first,
                    size_t last, void* scratch);
-  bool is_tiled;  // convolve needs packed, tap_sums and scratch
+  bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
+
+  // The parts of a fused stage, see stage.h. They work on `pixels` rows of `channels` values,
+  // `stride` values apart; inputs and output do not overlap.
+
+  // Places the windows of an ungrouped convolution over a panel of output pixels.
+  void (*place)(const Convolution* convolution, const uint32_t* in, size_t first, int pixels,
+                PanelPixel* panel, uint32_t* patches);
+  // Convolves for at most kTileChannels output channels, from a multiple of kTileChannels on.
+  void (*convolve_floats)(const Convolution* convolution, const PanelPixel* panel, int pixels,
+                          int channel, int channels, float* out, size_t stride);
+  void (*add)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels, float* out,
+              size_t stride);
+  void (*multiply)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels,
+                   float* out, size_t stride);
+  void (*prelu)(Operand a, Operand slopes, int pixels, int channels, float* out, size_t stride);
 } Kernels;
 
 extern const Kernels reference_kernels;

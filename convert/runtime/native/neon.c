@@ -80,6 +80,7 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
 }
 
+#include "pointwise.h"
 #include "tiles.h"
 
 static inline uint32x4_t negative_lanes(const float* in) {
@@ -139,6 +140,11 @@ const Kernels neon_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .place = place_ungrouped,
+    .convolve_floats = convolve_floats,
+    .add = add,
+    .multiply = multiply,
+    .prelu = prelu,
 };
 
 #endif  // defined(__aarch64__)

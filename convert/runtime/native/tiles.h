@@ -123,43 +123,39 @@ static inline void store_bits(const Convolution* c, int channel, int channels,
 
 // As the functions above, for a pixel at a border that is padded with zeros.
 static void store_border(const Convolution* c, const PanelPixel* pixel, int channel,
-                         int channels, const int32_t* counts, size_t index, void* out) {
+                         int channels, const int32_t* counts, void* out) {
   int32_t border[kTileChannels];
   sum_border(c, pixel, channel, channels, border);
   for (int o = 0; o < channels; ++o) {
     const int at = channel + o;
-    const size_t to = index * (size_t)c->channels_out + (size_t)at;
     const bool corrects_after = c->output == kOutputFloat && !c->has_activation;
     const int32_t doubled = 2 * counts[o] + (corrects_after ? 0 : border[o]);
     if (c->output == kOutputBits) {
       const uint32_t bit = doubled > 2 * c->threshold[at];
-      ((uint32_t*)out)[index * (size_t)words_of(c->channels_out) + (size_t)(at / kWordBits)] |=
-          bit << (at % kWordBits);
+      ((uint32_t*)out)[at / kWordBits] |= bit << (at % kWordBits);
       continue;
     }
     float y =
         (float)clamp(doubled, c->clamp_min, c->clamp_max) * c->multiplier[at] + c->bias[at];
     if (corrects_after && border[o] != 0) y += -c->scale[at] * (float)border[o];
     if (c->output == kOutputInt8) {
-      ((int8_t*)out)[to] = round_to_int8(y);
+      ((int8_t*)out)[o] = round_to_int8(y);
     } else {
-      ((float*)out)[to] = y;
+      ((float*)out)[o] = y;
     }
   }
 }
 
 static void store_pixel(const Convolution* c, const PanelPixel* pixel, int channel,
-                        int channels, const int32_t* counts, size_t index, void* out) {
-  const size_t at = index * (size_t)c->channels_out + (size_t)channel;
+                        int channels, const int32_t* counts, void* out) {
   if (c->pads_with_zero && pixel->is_border) {
-    store_border(c, pixel, channel, channels, counts, index, out);
+    store_border(c, pixel, channel, channels, counts, out);
   } else if (c->output == kOutputFloat) {
-    store_float(c, channel, channels, counts, (float*)out + at);
+    store_float(c, channel, channels, counts, out);
   } else if (c->output == kOutputInt8) {
-    store_int8(c, channel, channels, counts, (int8_t*)out + at);
+    store_int8(c, channel, channels, counts, out);
   } else {
-    store_bits(c, channel, channels, counts,
-               (uint32_t*)out + index * (size_t)words_of(c->channels_out));
+    store_bits(c, channel, channels, counts, out);
   }
 }
 
@@ -202,34 +198,49 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   }
 }
 
-static void convolve_panel(const Convolution* c, const uint32_t* in, void* out, size_t first,
-                           int pixels, void* scratch) {
+// Computes up to kTileChannels channels of one group, beginning with the group's channel
+// `from`, for all pixels of a panel. `out` is where the first pixel's first of these channels
+// goes, or, for bits, where the first pixel's words begin; the next pixel's place is
+// pixel_bytes further.
+static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pixels, int group,
+                           int from, int channels, void* out, size_t pixel_bytes) {
   _Alignas(64) int32_t counts[kTilePixels * kTileChannels];
+  const int depth = convolution_depth(c);
+  const int blocks = (channels + kLanes - 1) / kLanes;
+  const int padded = (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
+  const uint32_t* weights =
+      c->packed + ((size_t)group * (size_t)padded + (size_t)from) * (size_t)depth;
+  const int channel = group * c->group_channels_out + from;
+  char* to = out;
+  for (int p = 0; p < pixels; p += kTilePixels) {
+    const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
+    const uint32_t* rows[kTilePixels];
+    for (int i = 0; i < kTilePixels; ++i) rows[i] = panel[p + (i < tile ? i : 0)].row;
+    count_tile(rows, tile, depth, weights, blocks, counts);
+    for (int i = 0; i < tile; ++i, to += pixel_bytes) {
+      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
+    }
+  }
+}
+
+static void convolve_panel(const Convolution* c, const uint32_t* in, char* out, size_t first,
+                           int pixels, void* scratch) {
   PanelPixel* panel = scratch;
   uint32_t* patches = (uint32_t*)(panel + c->panel_pixels);
-  const int depth = convolution_depth(c);
-  if (c->output == kOutputBits) {
-    const size_t words = (size_t)words_of(c->channels_out);
-    memset((uint32_t*)out + first * words, 0, (size_t)pixels * words * sizeof(uint32_t));
-  }
-  const uint32_t* weights = c->packed;
+  const bool is_bits = c->output == kOutputBits;
+  const size_t value_bytes = c->output == kOutputInt8 ? 1 : 4;
+  const size_t pixel_bytes =
+      value_bytes * (is_bits ? (size_t)words_of(c->channels_out) : (size_t)c->channels_out);
+  out += first * pixel_bytes;
+  if (is_bits) memset(out, 0, (size_t)pixels * pixel_bytes);
   for (int group = 0; group < c->groups; ++group) {
     place_panel(c, in, group, first, pixels, panel, patches);
     for (int from = 0; from < c->group_channels_out; from += kTileChannels) {
       const int left = c->group_channels_out - from;
       const int channels = left < kTileChannels ? left : kTileChannels;
-      const int blocks = (channels + kLanes - 1) / kLanes;
-      for (int p = 0; p < pixels; p += kTilePixels) {
-        const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
-        const uint32_t* rows[kTilePixels];
-        for (int i = 0; i < kTilePixels; ++i) rows[i] = panel[p + (i < tile ? i : 0)].row;
-        count_tile(rows, tile, depth, weights, blocks, counts);
-        for (int i = 0; i < tile; ++i) {
-          store_pixel(c, &panel[p + i], group * c->group_channels_out + from, channels,
-                      counts + i * kTileChannels, first + (size_t)(p + i), out);
-        }
-      }
-      weights += (size_t)depth * (size_t)(blocks * kLanes);
+      const size_t at = (size_t)(group * c->group_channels_out + from);
+      convolve_tiles(c, panel, pixels, group, from, channels,
+                     is_bits ? out : out + at * value_bytes, pixel_bytes);
     }
   }
 }
@@ -242,6 +253,16 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
     convolve_panel(c, in, out, first, pixels, scratch);
     first += (size_t)pixels;
   }
+}
+
+static void place_ungrouped(const Convolution* c, const uint32_t* in, size_t first, int pixels,
+                            PanelPixel* panel, uint32_t* patches) {
+  place_panel(c, in, 0, first, pixels, panel, patches);
+}
+
+static void convolve_floats(const Convolution* c, const PanelPixel* panel, int pixels,
+                            int channel, int channels, float* out, size_t stride) {
+  convolve_tiles(c, panel, pixels, 0, channel, channels, out, stride * sizeof(float));
 }
 
 #endif  // BCD_TILES_H_

@@ -46,6 +46,8 @@ class BuildWithLibrary(build_py):
         super().run()
         package = HERE / "src" if self.editable_mode else Path(self.build_lib)
         library = package / "larq_bcd_runtime" / "liblarq_bcd.so"
+        # An editable install hides a failure: an old library must not be left in its place.
+        library.unlink(missing_ok=True)
         sources = sorted(str(path) for path in (HERE / "native").glob("*.c"))
         command = [*compiler(), *CFLAGS, *sources, *LDFLAGS, "-o", str(library)]
         print(shlex.join(command))

@@ -85,7 +85,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
-#include "pointwise.h"
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.
@@ -130,6 +129,8 @@ static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_
   }
 }
 
+#include "pointwise.h"
+
 TARGET_END
 
 const Kernels avx2_kernels = {
@@ -144,6 +145,7 @@ const Kernels avx2_kernels = {
     .add = add,
     .multiply = multiply,
     .prelu = prelu,
+    .quantize = quantize,
 };
 
 #endif  // defined(__x86_64__)

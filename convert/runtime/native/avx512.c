@@ -55,7 +55,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(counts), _mm512_loadu_si512(thresholds));
 }
 
-#include "pointwise.h"
 #include "tiles.h"
 
 static inline uint32_t negative_mask(const float* in, int channels) {
@@ -88,6 +87,8 @@ static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_
   }
 }
 
+#include "pointwise.h"
+
 TARGET_END
 
 const Kernels avx512_kernels = {
@@ -102,6 +103,7 @@ const Kernels avx512_kernels = {
     .add = add,
     .multiply = multiply,
     .prelu = prelu,
+    .quantize = quantize,
 };
 
 #endif  // defined(__x86_64__)

@@ -22,21 +22,19 @@ typedef struct {
   uint32_t* packed;
 } Bconv2d;
 
-static bool read_options(void* opaque, const uint8_t* buffer, size_t size, Error* error) {
+static bool read_options(void* opaque, const TfLiteNode* node, Error* error) {
   Bconv2d* state = opaque;
   Window* w = &state->convolution.window;
-  return read_option(buffer, size, "channels_in", 1, kMaxCount, &state->channels_in, error) &&
-         read_option(buffer, size, "padding", kPaddingSame, kPaddingValid, &state->padding,
-                     error) &&
-         read_option(buffer, size, "pad_values", 0, 1, &state->pad_values, error) &&
-         read_option(buffer, size, "fused_activation_function", kNoActivation, kRelu6,
+  return read_option(node, "channels_in", 1, kMaxCount, &state->channels_in, error) &&
+         read_option(node, "padding", kPaddingSame, kPaddingValid, &state->padding, error) &&
+         read_option(node, "pad_values", 0, 1, &state->pad_values, error) &&
+         read_option(node, "fused_activation_function", kNoActivation, kRelu6,
                      &state->activation, error) &&
-         read_option(buffer, size, "stride_height", 1, kMaxWindow, &w->stride_height, error) &&
-         read_option(buffer, size, "stride_width", 1, kMaxWindow, &w->stride_width, error) &&
-         read_option(buffer, size, "dilation_height_factor", 1, kMaxWindow, &w->dilation_height,
+         read_option(node, "stride_height", 1, kMaxWindow, &w->stride_height, error) &&
+         read_option(node, "stride_width", 1, kMaxWindow, &w->stride_width, error) &&
+         read_option(node, "dilation_height_factor", 1, kMaxWindow, &w->dilation_height,
                      error) &&
-         read_option(buffer, size, "dilation_width_factor", 1, kMaxWindow, &w->dilation_width,
-                     error);
+         read_option(node, "dilation_width_factor", 1, kMaxWindow, &w->dilation_width, error);
 }
 
 static void release(void* opaque) {
@@ -285,6 +283,10 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   return set_output(plan, step, 4, dims, error);
 }
 
+const Convolution* step_convolution(const Step* step) {
+  return &((const Bconv2d*)step->state)->convolution;
+}
+
 // ---- Run ----
 
 typedef struct {
@@ -317,6 +319,8 @@ static void run(const Plan* plan, const Step* step) {
 
 const Operator bconv2d_operator = {
     .name = "LceBconv2d",
+    .builtin_code = kBuiltinCustom,
+    .fusion = kFusesConvolution,
     .inputs = kInputs,
     .state_bytes = sizeof(Bconv2d),
     .read_options = read_options,

@@ -8,16 +8,15 @@ typedef struct {
   int padding;
 } MaxPool;
 
-static bool read_options(void* opaque, const uint8_t* buffer, size_t size, Error* error) {
+static bool read_options(void* opaque, const TfLiteNode* node, Error* error) {
   MaxPool* state = opaque;
   Window* w = &state->window;
   w->dilation_height = w->dilation_width = 1;
-  return read_option(buffer, size, "padding", kPaddingSame, kPaddingValid, &state->padding,
-                     error) &&
-         read_option(buffer, size, "stride_height", 1, kMaxWindow, &w->stride_height, error) &&
-         read_option(buffer, size, "stride_width", 1, kMaxWindow, &w->stride_width, error) &&
-         read_option(buffer, size, "filter_height", 1, kMaxWindow, &w->window_height, error) &&
-         read_option(buffer, size, "filter_width", 1, kMaxWindow, &w->window_width, error);
+  return read_option(node, "padding", kPaddingSame, kPaddingValid, &state->padding, error) &&
+         read_option(node, "stride_height", 1, kMaxWindow, &w->stride_height, error) &&
+         read_option(node, "stride_width", 1, kMaxWindow, &w->stride_width, error) &&
+         read_option(node, "filter_height", 1, kMaxWindow, &w->window_height, error) &&
+         read_option(node, "filter_width", 1, kMaxWindow, &w->window_width, error);
 }
 
 static bool prepare(Plan* plan, Step* step, Error* error) {
@@ -64,6 +63,8 @@ static void run(const Plan* plan, const Step* step) {
 
 const Operator bmaxpool2d_operator = {
     .name = "LceBMaxPool2d",
+    .builtin_code = kBuiltinCustom,
+    .fusion = kFusesNot,
     .inputs = 1,
     .state_bytes = sizeof(MaxPool),
     .read_options = read_options,

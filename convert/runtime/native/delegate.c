@@ -3,15 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "claims.h"
 #include "plan.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { kMaxThreads = 64, kBuiltinCustom = 32 };
+enum { kMaxThreads = 64 };
 
 typedef struct {
   TfLiteDelegate base;  // first: the runtime passes this address back
   const Kernels* kernels;
+  bool wants_fusion;
   int threads;  // 0: as many as the interpreter was asked for
   ThreadPool* pool;
 } Delegate;
@@ -20,6 +22,11 @@ typedef struct {
   Plan plan;
   Error error;  // not empty if the nodes were refused
 } Kernel;
+
+// The reference kernels have no tiles to fuse.
+static bool fuses(const Delegate* delegate) {
+  return delegate->wants_fusion && delegate->kernels->is_tiled;
+}
 
 // ---- Kernel: one stretch of the graph ----
 
@@ -31,6 +38,7 @@ static void* kernel_init(TfLiteContext* context, const char* buffer, size_t leng
   if (kernel == NULL) return NULL;
   kernel->plan.kernels = delegate->kernels;
   kernel->plan.pool = delegate->pool;
+  kernel->plan.fuses = fuses(delegate);
   // An error cannot be returned from here: the preparation reports it.
   plan_init(&kernel->plan, context, params, &kernel->error);
   return kernel;
@@ -70,26 +78,6 @@ static TfLiteStatus kernel_invoke(TfLiteContext* context, TfLiteNode* node) {
 
 // ---- Delegate ----
 
-static TfLiteIntArray* find_nodes(TfLiteContext* context, const TfLiteIntArray* plan) {
-  TfLiteIntArray* nodes = malloc(sizeof(*nodes) + (size_t)plan->size * sizeof(int));
-  if (nodes == NULL) return NULL;
-  nodes->size = 0;
-  for (int i = 0; i < plan->size; ++i) {
-    TfLiteNode* node;
-    TfLiteRegistration* registration;
-    if (context->GetNodeAndRegistration(context, plan->data[i], &node, &registration) !=
-        kTfLiteOk) {
-      free(nodes);
-      return NULL;
-    }
-    if (registration->builtin_code == kBuiltinCustom &&
-        find_operator(registration->custom_name) != NULL) {
-      nodes->data[nodes->size++] = plan->data[i];
-    }
-  }
-  return nodes;
-}
-
 static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   Delegate* delegate = (Delegate*)base;
   Error error = {""};
@@ -105,7 +93,7 @@ static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* bas
   }
   TfLiteIntArray* execution_plan;
   if (context->GetExecutionPlan(context, &execution_plan) != kTfLiteOk) return kTfLiteError;
-  TfLiteIntArray* nodes = find_nodes(context, execution_plan);
+  TfLiteIntArray* nodes = claim_nodes(context, execution_plan, fuses(delegate));
   if (nodes == NULL) {
     refuse(&error, "larq-bcd-runtime: the runtime does not show its operators");
     return report(context, &error);
@@ -150,8 +138,14 @@ static bool set_option(Delegate* delegate, const char* key, const char* value, E
     }
     return true;
   }
+  if (strcmp(key, "fuse") == 0) {
+    delegate->wants_fusion = strcmp(value, "on") == 0;
+    if (delegate->wants_fusion || strcmp(value, "off") == 0) return true;
+    return refuse(error, "larq-bcd-runtime: fuse is '%s', and has to be on or off", value);
+  }
   return refuse(
-      error, "larq-bcd-runtime: unknown option '%s'; there are num_threads and kernels", key);
+      error, "larq-bcd-runtime: unknown option '%s'; there are num_threads, kernels and fuse",
+      key);
 }
 
 EXPORT TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
@@ -159,6 +153,7 @@ EXPORT TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values,
   Delegate* delegate = calloc(1, sizeof(*delegate));
   if (delegate == NULL) return NULL;
   delegate->kernels = find_kernels("auto");
+  delegate->wants_fusion = true;
   delegate->base.data = delegate;
   delegate->base.Prepare = delegate_prepare;
   // Without this flag the runtime prepares all operators first, and fails at ours.

@@ -65,6 +65,8 @@ static void run(const Plan* plan, const Step* step) {
 
 const Operator dequantize_operator = {
     .name = "LceDequantize",
+    .builtin_code = kBuiltinCustom,
+    .fusion = kFusesNot,
     .inputs = 1,
     .state_bytes = sizeof(Dequantize),
     .prepare = prepare,

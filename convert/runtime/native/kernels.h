@@ -129,6 +129,7 @@ typedef struct {
               size_t stride);
   void (*multiply)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels,
                    float* out, size_t stride);
+  void (*quantize)(Operand a, int pixels, int channels, uint32_t* out, size_t stride);
   void (*prelu)(Operand a, Operand slopes, int pixels, int channels, float* out, size_t stride);
 } Kernels;
 

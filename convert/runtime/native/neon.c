@@ -80,7 +80,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
 }
 
-#include "pointwise.h"
 #include "tiles.h"
 
 static inline uint32x4_t negative_lanes(const float* in) {
@@ -131,6 +130,8 @@ static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_
   }
 }
 
+#include "pointwise.h"
+
 static bool runs_everywhere(void) { return true; }
 
 const Kernels neon_kernels = {
@@ -145,6 +146,7 @@ const Kernels neon_kernels = {
     .add = add,
     .multiply = multiply,
     .prelu = prelu,
+    .quantize = quantize,
 };
 
 #endif  // defined(__aarch64__)

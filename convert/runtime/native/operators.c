@@ -2,10 +2,12 @@
 
 #include "flexbuffer.h"
 
-bool read_option(const uint8_t* buffer, size_t size, const char* key, int low, int high,
-                 int* value, Error* error) {
+bool read_option(const TfLiteNode* node, const char* key, int low, int high, int* value,
+                 Error* error) {
+  const int bytes = node->custom_initial_data_size;
+  const size_t size = bytes > 0 ? (size_t)bytes : 0;
   int64_t wide;
-  switch (flex_map_integer(buffer, size, key, &wide)) {
+  switch (flex_map_integer(node->custom_initial_data, size, key, &wide)) {
     case kFlexMissing:
       return refuse(error, "its option %s is missing", key);
     case kFlexNotAnInteger:

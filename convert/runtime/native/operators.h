@@ -1,4 +1,4 @@
-// The operators that LCE adds to TensorFlow Lite, one file each.
+// The operators that a plan executes, one file each.
 #ifndef BCD_OPERATORS_H_
 #define BCD_OPERATORS_H_
 
@@ -9,9 +9,28 @@ extern const Operator dequantize_operator;
 extern const Operator bconv2d_operator;
 extern const Operator bmaxpool2d_operator;
 
+// Those of TensorFlow Lite that are taken over to be fused with them.
+extern const Operator add_operator;
+extern const Operator multiply_operator;
+extern const Operator prelu_operator;
+extern const Operator concatenation_operator;
+
+typedef enum { kElementwiseAdd, kElementwiseMultiply, kElementwisePrelu } ElementwiseKind;
+
+// The state of an elementwise operator begins with this.
+typedef struct {
+  ElementwiseKind kind;
+  bool has_bounds;
+  Bounds bounds;
+  const float* constants[2];  // one value per channel, or NULL for an operand that varies
+} Elementwise;
+
+// The convolution of a prepared LceBconv2d.
+const Convolution* step_convolution(const Step* step);
+
 // Reads an integer option within [low, high].
-bool read_option(const uint8_t* buffer, size_t size, const char* key, int low, int high,
-                 int* value, Error* error);
+bool read_option(const TfLiteNode* node, const char* key, int low, int high, int* value,
+                 Error* error);
 
 typedef enum { kPaddingSame = 0, kPaddingValid = 1 } Padding;
 

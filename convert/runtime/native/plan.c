@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "operators.h"
+#include "stage.h"
 
 enum { kAlignment = 64 };
 
@@ -12,18 +13,23 @@ static size_t align(size_t bytes) {
 }
 
 static const Operator* const kOperators[] = {
-    &quantize_operator,
-    &dequantize_operator,
-    &bconv2d_operator,
-    &bmaxpool2d_operator,
+    &quantize_operator, &dequantize_operator, &bconv2d_operator, &bmaxpool2d_operator,
+    &add_operator,      &multiply_operator,   &prelu_operator,   &concatenation_operator,
 };
 
-const Operator* find_operator(const char* custom_name) {
-  if (custom_name == NULL) return NULL;
+const Operator* find_operator(const TfLiteRegistration* registration) {
+  const char* name = registration->custom_name;
   for (size_t i = 0; i < sizeof(kOperators) / sizeof(kOperators[0]); ++i) {
-    if (strcmp(kOperators[i]->name, custom_name) == 0) return kOperators[i];
+    const Operator* op = kOperators[i];
+    if (op->builtin_code != registration->builtin_code) continue;
+    if (op->builtin_code != kBuiltinCustom) return op;
+    if (name != NULL && strcmp(op->name, name) == 0) return op;
   }
   return NULL;
+}
+
+const TfLiteTensor* tensor_at(const TfLiteContext* context, int index) {
+  return index >= 0 && (size_t)index < context->tensors_size ? &context->tensors[index] : NULL;
 }
 
 const char* type_name(int type) {
@@ -89,7 +95,7 @@ static int value_of(Plan* plan, int* value_of_tensor, int tensor) {
   if (value_of_tensor[tensor] == kNoValue) {
     Value* value = &plan->values[plan->value_count];
     value->tensor = tensor;
-    value->producer = value->last_reader = -1;
+    value->producer = -1;
     value_of_tensor[tensor] = plan->value_count++;
   }
   return value_of_tensor[tensor];
@@ -112,7 +118,6 @@ static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
       return refuse(error, "input %d is tensor %d, and the file has %zu", i, tensor, tensors);
     }
     step->inputs[i] = value_of(plan, value_of_tensor, tensor);
-    plan->values[step->inputs[i]].last_reader = index;
   }
   const int tensor = node->outputs->data[0];
   if (tensor < 0 || (size_t)tensor >= tensors) {
@@ -141,16 +146,12 @@ static bool read_node(Plan* plan, int index, int node_index, const TfLiteDelegat
       kTfLiteOk) {
     return refuse(error, "the runtime does not show it");
   }
-  step->op = find_operator(registration->custom_name);
+  step->op = find_operator(registration);
   if (step->op == NULL) return refuse(error, "it is not an operator of this library");
   step->state = calloc(1, step->op->state_bytes);
   if (step->state == NULL) return refuse(error, "out of memory");
   if (step->op->read_options != NULL) {
-    const int size = node->custom_initial_data_size;
-    if (!step->op->read_options(step->state, node->custom_initial_data,
-                                size > 0 ? (size_t)size : 0, error)) {
-      return false;
-    }
+    if (!step->op->read_options(step->state, node, error)) return false;
   }
   return connect_step(plan, index, node, params, value_of_tensor, error);
 }
@@ -191,6 +192,8 @@ void plan_release(Plan* plan) {
   }
   free(plan->steps);
   free(plan->values);
+  free(plan->stages);
+  free(plan->stage_steps);
 }
 
 // ---- Shapes ----
@@ -264,34 +267,56 @@ bool set_output(Plan* plan, const Step* step, int rank, const int* dims, Error* 
 
 // ---- Memory ----
 
-// Values that are alive at the same time must not overlap. Each takes the first gap between
-// those alive that is large enough; `alive` is kept in order of their offsets.
+static bool has_place(const Value* value) {
+  return value->is_internal && !value->is_local && value->part_of == kNoValue;
+}
+
+static void note_readers(Plan* plan) {
+  for (int i = 0; i < plan->value_count; ++i) plan->values[i].last_reader = -1;
+  for (int s = 0; s < plan->stage_count; ++s) {
+    for (int i = 0; i < plan->stages[s].count; ++i) {
+      const Step* step = &plan->steps[plan->stages[s].steps[i]];
+      for (int k = 0; k < step->op->inputs; ++k) {
+        if (step->inputs[k] != kNoValue) plan->values[step->inputs[k]].last_reader = s;
+      }
+    }
+  }
+}
+
+// Values that are alive at the same time must not overlap; all that a stage reads or writes is
+// alive throughout it. Each takes the first gap between those alive that is large enough;
+// `alive` is kept in order of their offsets.
 static bool lay_out(Plan* plan, size_t first_offset, Error* error) {
   int* alive = malloc((size_t)plan->value_count * sizeof(int));
   if (alive == NULL) return refuse(error, "larq-bcd-runtime: out of memory");
   int count = 0;
   plan->scratch_bytes = first_offset;
-  for (int s = 0; s < plan->step_count; ++s) {
-    Value* value = &plan->values[plan->steps[s].output];
+  note_readers(plan);
+  for (int s = 0; s < plan->stage_count; ++s) {
     int kept = 0;
     for (int i = 0; i < count; ++i) {
       if (plan->values[alive[i]].last_reader >= s) alive[kept++] = alive[i];
     }
     count = kept;
-    if (!value->is_internal) continue;
-    size_t offset = first_offset;
-    int at = 0;
-    for (; at < count; ++at) {
-      const Value* other = &plan->values[alive[at]];
-      if (offset + value->bytes <= other->offset) break;
-      offset = align(other->offset + other->bytes);
+    for (int i = 0; i < plan->stages[s].count; ++i) {
+      const int index = plan->steps[plan->stages[s].steps[i]].output;
+      Value* value = &plan->values[index];
+      if (!has_place(value)) continue;
+      size_t offset = first_offset;
+      int at = 0;
+      for (; at < count; ++at) {
+        const Value* other = &plan->values[alive[at]];
+        if (offset + value->bytes <= other->offset) break;
+        offset = align(other->offset + other->bytes);
+      }
+      memmove(&alive[at + 1], &alive[at], (size_t)(count - at) * sizeof(int));
+      alive[at] = index;
+      ++count;
+      value->offset = offset;
+      if (offset + value->bytes > plan->scratch_bytes) {
+        plan->scratch_bytes = offset + value->bytes;
+      }
     }
-    memmove(&alive[at + 1], &alive[at], (size_t)(count - at) * sizeof(int));
-    alive[at] = plan->steps[s].output;
-    ++count;
-    value->offset = offset;
-    if (offset + value->bytes > plan->scratch_bytes)
-      plan->scratch_bytes = offset + value->bytes;
   }
   free(alive);
   if (plan->scratch_bytes > INT32_MAX) {
@@ -366,6 +391,7 @@ bool plan_prepare(Plan* plan, TfLiteNode* node, Error* error) {
       return false;
     }
   }
+  if (!form_stages(plan)) return refuse(error, "larq-bcd-runtime: out of memory");
   const size_t first_offset = plan->thread_scratch * (size_t)thread_pool_size(plan->pool);
   return lay_out(plan, first_offset, error) && allocate_scratch(plan, node, error);
 }
@@ -387,6 +413,6 @@ bool plan_run(Plan* plan, Error* error) {
   if (scratch->data == NULL || scratch->bytes < plan->scratch_bytes) {
     return refuse(error, "larq-bcd-runtime: the runtime gave no scratch memory");
   }
-  for (int i = 0; i < plan->step_count; ++i) plan->steps[i].op->run(plan, &plan->steps[i]);
+  for (int i = 0; i < plan->stage_count; ++i) run_stage(plan, &plan->stages[i]);
   return true;
 }

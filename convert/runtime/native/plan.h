@@ -27,22 +27,49 @@ typedef struct {
   int32_t zero_point;
   const void* constant;  // the data, if it is part of the file
   bool is_internal;
-  int producer, last_reader;  // steps; only of an internal value
-  size_t offset;              // in the scratch memory; only of an internal value
+  int producer;     // step, or -1
+  int last_reader;  // stage; only of an internal value
+  bool is_local;    // exists in the tile memory of its stage only
+  int part_of;      // the concatenation in whose place it is written, or kNoValue
+  size_t offset;    // in the scratch memory; only of an internal value
 } Value;
 
 typedef struct Plan Plan;
 typedef struct Step Step;
 
+// The operators' numbers in the schema of TensorFlow Lite.
+enum {
+  kBuiltinAdd = 0,
+  kBuiltinConcatenation = 2,
+  kBuiltinMul = 18,
+  kBuiltinCustom = 32,
+  kBuiltinPrelu = 54
+};
+
+// What an operator can be in a fused stage, see stage.h.
+typedef enum {
+  kFusesNot,
+  kFusesConvolution,
+  kFusesPointwise,
+  kFusesQuantize,
+  kFusesConcatenation,
+} Fusion;
+
 // An operator of the file. Its functions check everything they read from the file.
 typedef struct {
-  const char* name;
+  const char* name;  // of a custom operator, the one in the file
+  int builtin_code;
+  Fusion fusion;
   int inputs;
   size_t state_bytes;
+  // Whether this node is one of the cases that are worth taking over from the runtime. NULL if
+  // all are: those that the runtime does not have.
+  bool (*claims)(const TfLiteContext* context, const TfLiteNode* node);
   // NULL if the operator has no options.
-  bool (*read_options)(void* state, const uint8_t* buffer, size_t size, Error* error);
+  bool (*read_options)(void* state, const TfLiteNode* node, Error* error);
   // Sets type and shape of the output with set_output, and computes what a run needs.
   bool (*prepare)(Plan* plan, Step* step, Error* error);
+  // NULL if it runs in stages only.
   void (*run)(const Plan* plan, const Step* step);
   // Frees what prepare allocated, so that it can be called again; NULL if nothing.
   void (*release)(void* state);
@@ -54,7 +81,25 @@ struct Step {
   int inputs[kMaxInputs];  // values, or kNoValue
   int output;
   void* state;
+
+  // Its place in the stages, see stage.h.
+  int stage;  // index of the step that the stage is named after
+  int base;   // the stage's channel in which the output's first channel lies
+  int slot;   // of the output in the stage's tile memory, or kInMemory
 };
+
+enum { kInMemory = -1 };
+
+// Steps that are executed together; alone in its stage, a step runs as an operator.
+typedef struct {
+  int* steps;  // in the order of execution; points into Plan.stage_steps
+  int count;
+  // Of a fused stage only.
+  bool is_fused;
+  size_t pixels;
+  int channels;
+  int panel_pixels, tile_pixels, tile_channels, slots;
+} Stage;
 
 struct Plan {
   TfLiteContext* context;
@@ -64,13 +109,17 @@ struct Plan {
   int step_count;
   Value* values;
   int value_count;
+  bool fuses;
+  Stage* stages;
+  int* stage_steps;
+  int stage_count;
   int scratch_tensor;     // index in the context, -1 before the first preparation
   size_t thread_scratch;  // bytes that a step may use in each thread
   size_t scratch_bytes;
 };
 
-// The operator of that name, NULL if it is not one of ours.
-const Operator* find_operator(const char* custom_name);
+// The operator of a node, NULL if it is not one of ours.
+const Operator* find_operator(const TfLiteRegistration* registration);
 
 // Reads the nodes' options and connections. Called where the runtime allows to look at nodes.
 bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* params,
@@ -81,6 +130,7 @@ bool plan_run(Plan* plan, Error* error);
 void plan_release(Plan* plan);
 
 // For operators.
+const TfLiteTensor* tensor_at(const TfLiteContext* context, int index);  // NULL if out of range
 const Value* step_input(const Plan* plan, const Step* step, int index);
 const Value* step_output(const Plan* plan, const Step* step);
 bool set_output(Plan* plan, const Step* step, int rank, const int* dims, Error* error);

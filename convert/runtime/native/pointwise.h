@@ -53,4 +53,10 @@ static void prelu(Operand a, Operand slopes, int pixels, int channels, float* ou
   }
 }
 
+static void quantize(Operand a, int pixels, int channels, uint32_t* out, size_t stride) {
+  for (int p = 0; p < pixels; ++p) {
+    quantize_float(a.data + (size_t)p * a.stride, 1, channels, out + (size_t)p * stride);
+  }
+}
+
 #endif  // BCD_POINTWISE_H_

@@ -70,6 +70,8 @@ static void run(const Plan* plan, const Step* step) {
 
 const Operator quantize_operator = {
     .name = "LceQuantize",
+    .builtin_code = kBuiltinCustom,
+    .fusion = kFusesQuantize,
     .inputs = 1,
     .state_bytes = sizeof(Quantize),
     .prepare = prepare,

@@ -29,13 +29,15 @@ def library_path() -> Path:
     return path
 
 
-def load(num_threads: int = 1, kernels: str = "auto") -> Any:
+def load(num_threads: int = 1, kernels: str = "auto", fuse: bool = True) -> Any:
     """Loads the delegate, to be handed to a LiteRT interpreter.
 
     Args:
         num_threads: threads for the binary operators, 1 to 64.
         kernels: "auto" for the fastest on this machine; "reference", "avx2", "avx512" or
             "neon" to compare. All give the same bits.
+        fuse: take over the elementwise operators beside the binary ones, and compute each
+            stretch of them in one pass over memory; False to compare. Same bits again.
 
     Returns:
         What LiteRT's `Interpreter(experimental_delegates=[...])` takes.
@@ -43,5 +45,9 @@ def load(num_threads: int = 1, kernels: str = "auto") -> Any:
     Raises:
         ValueError: an argument is not one of these, or this machine lacks the instructions.
     """
-    options = {"num_threads": num_threads, "kernels": kernels}
+    options = {
+        "num_threads": num_threads,
+        "kernels": kernels,
+        "fuse": "on" if fuse else "off",
+    }
     return runtime().load_delegate(str(library_path()), options)

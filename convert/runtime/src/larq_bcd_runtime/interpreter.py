@@ -56,6 +56,7 @@ class Interpreter:
         model: path of a .tflite file, or its bytes.
         num_threads: threads for all operators, 1 to 64.
         kernels: see `larq_bcd_runtime.load`.
+        fuse: see `larq_bcd_runtime.load`.
 
     Raises:
         ModelError: the file is no model, or holds an operator that cannot be served.
@@ -68,11 +69,12 @@ class Interpreter:
         model: Union[str, os.PathLike, bytes],
         num_threads: int = 1,
         kernels: str = "auto",
+        fuse: bool = True,
     ) -> None:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         # The runtime reads the file in place for as long as it lives.
         self._content = content
-        self._delegate = load(num_threads, kernels)
+        self._delegate = load(num_threads, kernels, fuse)
         try:
             self._runtime = runtime().Interpreter(
                 model_content=content,

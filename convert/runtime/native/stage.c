@@ -527,7 +527,6 @@ static int tile_end(const Stage* stage, const Work* work, int count, int from) {
   int end = from + stage->tile_channels;
   if (end > stage->channels) end = stage->channels;
   for (int i = 0; i < count; ++i) {
-    if (work[i].from > from && work[i].from < end) end = work[i].from;
     if (work[i].to > from && work[i].to < end) end = work[i].to;
   }
   return end;

@@ -130,6 +130,25 @@ def test_branches_of_a_shift_mlp_add_up(kernels):
     assert_fusing_changes_nothing(graph.file.build([x], [y]), kernels, 2)
 
 
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("reader", ["later", "earlier", "output"])
+def test_a_half_that_is_read_elsewhere_keeps_its_own_place(kernels, half, reader):
+    graph = Graph(2, 6, 6)
+    x = graph.floats(64)
+    words = graph.quantize(x, 64)
+    halves = [graph.prelu(graph.convolve(words, 64, 64), 64) for _ in range(2)]
+    results = []
+    if reader == "earlier":
+        results.append(graph.convolve(graph.quantize(halves[half], 64), 64, 64))
+    both = graph.prelu(graph.concatenate(*halves, 128), 128)
+    if reader == "later":
+        results.append(graph.convolve(graph.quantize(halves[half], 64), 64, 64))
+        results.append(graph.binary("ADD", halves[half], x, 64))
+    if reader == "output":
+        results.append(halves[half])
+    assert_fusing_changes_nothing(graph.file.build([x], [both, *results]), kernels, 2)
+
+
 @pytest.mark.parametrize("activation", [NONE, RELU, RELU_N1_TO_1, RELU6])
 @pytest.mark.parametrize("name", ["ADD", "MUL"])
 @pytest.mark.parametrize("shape", [(1,), (64,), (1, 1, 64), (1, 1, 1, 1)])

@@ -74,6 +74,15 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
 
 #include "count_tile.h"
 
+static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  for (int i = 0; i < count; i += kHalf) {
+    const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(count - i), lanes);
+    const __m256i words = _mm256_maskload_epi32((const int*)from + i, valid);
+    _mm256_maskstore_epi32((int*)to + i, valid, words);
+  }
+}
+
 static inline uint32_t greater_half(const int32_t* counts, const int32_t* thresholds) {
   const __m256i greater = _mm256_cmpgt_epi32(_mm256_loadu_si256((const __m256i*)counts),
                                              _mm256_loadu_si256((const __m256i*)thresholds));
@@ -144,7 +153,7 @@ const Kernels avx2_kernels = {
     .convolve_floats = convolve_floats,
     .add = add,
     .multiply = multiply,
-    .prelu = prelu,
+    .activate = activate,
     .quantize = quantize,
 };
 

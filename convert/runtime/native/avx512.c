@@ -51,6 +51,14 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
 
 #include "count_tile.h"
 
+static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
+  for (int i = 0; i < count; i += kLanes) {
+    const int left = count - i;
+    const __mmask16 valid = (__mmask16)(left >= kLanes ? 0xffff : (1 << left) - 1);
+    _mm512_mask_storeu_epi32(to + i, valid, _mm512_maskz_loadu_epi32(valid, from + i));
+  }
+}
+
 static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresholds) {
   return _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(counts), _mm512_loadu_si512(thresholds));
 }
@@ -102,7 +110,7 @@ const Kernels avx512_kernels = {
     .convolve_floats = convolve_floats,
     .add = add,
     .multiply = multiply,
-    .prelu = prelu,
+    .activate = activate,
     .quantize = quantize,
 };
 

@@ -129,8 +129,13 @@ typedef struct {
               size_t stride);
   void (*multiply)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels,
                    float* out, size_t stride);
-  void (*quantize)(Operand a, int pixels, int channels, uint32_t* out, size_t stride);
-  void (*prelu)(Operand a, Operand slopes, int pixels, int channels, float* out, size_t stride);
+  // The sign of a + b; b.data may be NULL.
+  void (*quantize)(Operand a, Operand b, int pixels, int channels, uint32_t* out,
+                   size_t stride);
+  // prelu(a + shortcut + shift, slopes) + rise, added in this order: what follows a convolution
+  // in a residual block. All but a and slopes may be NULL.
+  void (*activate)(Operand a, Operand shortcut, Operand shift, Operand slopes, Operand rise,
+                   int pixels, int channels, float* out, size_t stride);
 } Kernels;
 
 extern const Kernels reference_kernels;

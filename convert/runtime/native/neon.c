@@ -60,6 +60,12 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
 
 #include "count_tile.h"
 
+static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
+  int i = 0;
+  for (; i + 4 <= count; i += 4) vst1q_u32(to + i, vld1q_u32(from + i));
+  for (; i < count; ++i) to[i] = from[i];
+}
+
 // Gathers the top bit of 16 lanes: each lane keeps its own power of two, and lanes are added.
 static inline uint32_t gather_bits(uint32x4_t lanes0, uint32x4_t lanes1, uint32x4_t lanes2,
                                    uint32x4_t lanes3) {
@@ -145,7 +151,7 @@ const Kernels neon_kernels = {
     .convolve_floats = convolve_floats,
     .add = add,
     .multiply = multiply,
-    .prelu = prelu,
+    .activate = activate,
     .quantize = quantize,
 };
 

@@ -192,8 +192,7 @@ void plan_release(Plan* plan) {
   }
   free(plan->steps);
   free(plan->values);
-  free(plan->stages);
-  free(plan->stage_steps);
+  free_stages(plan);
 }
 
 // ---- Shapes ----

@@ -30,6 +30,7 @@ typedef struct {
   int producer;     // step, or -1
   int last_reader;  // stage; only of an internal value
   bool is_local;    // exists in the tile memory of its stage only
+  int reads;        // inputs of steps that it is
   int part_of;      // the concatenation in whose place it is written, or kNoValue
   size_t offset;    // in the scratch memory; only of an internal value
 } Value;
@@ -98,7 +99,11 @@ typedef struct {
   bool is_fused;
   size_t pixels;
   int channels;
-  int panel_pixels, tile_pixels, tile_channels, slots;
+  int slots;
+  int panel_pixels, tile_pixels, tile_channels;
+  bool takes_pixels_first;  // all channels of a tile's pixels, then the next pixels
+  struct Work* works;       // see work.c
+  int work_count;
 } Stage;
 
 struct Plan {

@@ -81,6 +81,7 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
     for (int o = 0; o < c->channels_out; ++o) {
       const int group = o / c->group_channels_out;
       int32_t count = 0, border = 0;
+      bool is_border = false;
       for (int i = 0; i < w->window_height; ++i) {
         for (int j = 0; j < w->window_width; ++j) {
           const int64_t in_y =
@@ -94,7 +95,10 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
               (((size_t)o * (size_t)w->window_height + (size_t)i) * (size_t)w->window_width +
                (size_t)j) *
                   (size_t)c->group_words;
-          if (!inside) border += c->group_channels_in;
+          if (!inside) {
+            is_border = true;
+            border += c->group_channels_in;
+          }
           for (int k = 0; k < c->group_words; ++k) {
             if (inside) {
               const size_t at =
@@ -122,7 +126,7 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
       if (doubled > c->clamp_max) doubled = c->clamp_max;
       if (doubled < c->clamp_min) doubled = c->clamp_min;
       float y = (float)doubled * c->multiplier[o] + c->bias[o];
-      if (corrects_after && border != 0) y += -c->scale[o] * (float)border;
+      if (corrects_after && c->pads_with_zero && is_border) y += -c->scale[o] * (float)border;
       if (c->output == kOutputInt8) {
         ((int8_t*)out)[to] = round_to_int8(y);
       } else {

@@ -4,21 +4,12 @@
 #include <string.h>
 
 #include "operators.h"
+#include "work.h"
 
 enum {
-  kMaxStageSteps = 64,
   kMaxStageConvolutions = 4,
   // Grouping looks at all pairs of steps; a network has a few hundred.
   kMaxFusedSteps = 4096,
-  // One slot of tile memory, 4 kB: with the patches of a panel, a few fill the first-level
-  // cache.
-  kSlotValues = 1024,
-  kConvolutionTilePixels = kSlotValues / kTileChannels,
-  kPointwiseTileChannels = 256,
-  kPanelBytes = 24 * 1024,
-  kMaxPanel = 64,
-  // With several threads a stage is cut into at least this many pieces per thread.
-  kPiecesPerThread = 3,
 };
 
 // ---- Grouping ----
@@ -55,7 +46,7 @@ static Draft draft_alone(const Plan* plan, const Step* step) {
   return draft;
 }
 
-static const Step* producer_of(const Plan* plan, int value) {
+const Step* producer_of(const Plan* plan, int value) {
   if (value == kNoValue || plan->values[value].producer < 0) return NULL;
   return &plan->steps[plan->values[value].producer];
 }
@@ -205,9 +196,7 @@ static void group_steps(Plan* plan, Draft* drafts) {
 
 // ---- Places ----
 
-// The value in whose place this one is written: itself, or the concatenation that it is half
-// of.
-static int root_of(const Plan* plan, int value) {
+int root_of(const Plan* plan, int value) {
   while (plan->values[value].part_of != kNoValue) value = plan->values[value].part_of;
   return value;
 }
@@ -227,15 +216,18 @@ static void find_shared_values(Plan* plan) {
     const Step* reader = &plan->steps[i];
     for (int k = 0; k < reader->op->inputs; ++k) {
       const Step* producer = producer_of(plan, reader->inputs[k]);
-      if (producer != NULL && producer->stage != reader->stage) {
-        plan->values[reader->inputs[k]].is_local = false;
-      }
+      if (producer == NULL) continue;
+      Value* value = &plan->values[reader->inputs[k]];
+      ++value->reads;
+      if (producer->stage != reader->stage) value->is_local = false;
     }
   }
 }
 
 // Gives every local value of a stage a slot of tile memory, which no other value uses from the
-// step that writes it to the last that reads it, both included.
+// step that writes it to the last that reads it, both included. A step can be folded into a
+// later one, which then reads what the first one would have read: that much longer a slot is
+// kept.
 static void assign_slots(Plan* plan, Stage* stage) {
   int first[kMaxStageSteps], last[kMaxStageSteps], root[kMaxStageSteps];
   for (int i = 0; i < stage->count; ++i) {
@@ -265,7 +257,7 @@ static void assign_slots(Plan* plan, Stage* stage) {
       const int slot = plan->steps[stage->steps[j]].slot;
       if (slot == kInMemory) continue;
       if (root[j] == root[i]) step->slot = slot;
-      if (last[j] >= first[i]) taken[slot] = true;
+      if (last[j] + kMaxFolded >= first[i]) taken[slot] = true;
     }
     if (step->slot == kInMemory) {
       step->slot = 0;
@@ -273,53 +265,6 @@ static void assign_slots(Plan* plan, Stage* stage) {
     }
     if (step->slot >= stage->slots) stage->slots = step->slot + 1;
   }
-}
-
-static size_t align64(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
-static size_t panel_bytes(const Convolution* c, int pixels) {
-  const size_t patch = needs_patches(c) ? (size_t)convolution_depth(c) * sizeof(uint32_t) : 0;
-  return align64((size_t)pixels * (sizeof(PanelPixel) + patch));
-}
-
-static int round_up(size_t value, int multiple) {
-  return (int)((value + (size_t)multiple - 1) / (size_t)multiple) * multiple;
-}
-
-static void size_stage(Plan* plan, Stage* stage) {
-  size_t bytes_per_pixel = 0;
-  int convolutions = 0;
-  for (int i = 0; i < stage->count; ++i) {
-    const Step* step = &plan->steps[stage->steps[i]];
-    if (step->op->fusion != kFusesConvolution) continue;
-    bytes_per_pixel += panel_bytes(step_convolution(step), 1);
-    ++convolutions;
-  }
-  size_t panel = kMaxPanel;
-  if (convolutions > 0) {
-    stage->tile_channels = kTileChannels;
-    stage->tile_pixels = kConvolutionTilePixels;
-    if (kPanelBytes / bytes_per_pixel < panel) panel = kPanelBytes / bytes_per_pixel;
-  } else {
-    const int channels = round_up((size_t)stage->channels, kWordBits);
-    stage->tile_channels =
-        channels < kPointwiseTileChannels ? channels : kPointwiseTileChannels;
-    stage->tile_pixels = kSlotValues / stage->tile_channels;
-  }
-  const int threads = thread_pool_size(plan->pool);
-  if (threads > 1) {
-    const size_t pieces = (size_t)threads * kPiecesPerThread;
-    const size_t share = (stage->pixels + pieces - 1) / pieces;
-    if (share < panel) panel = share;
-  }
-  stage->panel_pixels = round_up(panel, kTilePixels);
-  size_t bytes = (size_t)stage->slots * kSlotValues * sizeof(float);
-  for (int i = 0; i < stage->count; ++i) {
-    const Step* step = &plan->steps[stage->steps[i]];
-    if (step->op->fusion != kFusesConvolution) continue;
-    bytes += panel_bytes(step_convolution(step), stage->panel_pixels);
-  }
-  reserve_thread_scratch(plan, bytes);
 }
 
 // Lists the steps of every stage, stages in the order of their names.
@@ -347,8 +292,7 @@ static void list_stages(Plan* plan, Draft* drafts) {
 
 bool form_stages(Plan* plan) {
   const size_t count = (size_t)plan->step_count;
-  free(plan->stages);
-  free(plan->stage_steps);
+  free_stages(plan);
   plan->stages = calloc(count, sizeof(*plan->stages));
   plan->stage_steps = calloc(count, sizeof(*plan->stage_steps));
   Draft* drafts = calloc(count, sizeof(*drafts));
@@ -359,6 +303,7 @@ bool form_stages(Plan* plan) {
   for (int i = 0; i < plan->value_count; ++i) {
     plan->values[i].part_of = kNoValue;
     plan->values[i].is_local = false;
+    plan->values[i].reads = 0;
   }
   for (int i = 0; i < plan->step_count; ++i) {
     plan->steps[i].stage = i;
@@ -375,198 +320,29 @@ bool form_stages(Plan* plan) {
     Stage* stage = &plan->stages[s];
     if (!stage->is_fused) continue;
     assign_slots(plan, stage);
-    size_stage(plan, stage);
+    if (!build_works(plan, stage)) {
+      free(drafts);
+      return false;
+    }
   }
   free(drafts);
   return true;
 }
 
-// ---- Execution ----
-
-typedef enum { kNowhere, kConstant, kMemory, kSlot } PlaceKind;
-
-// Where the values of a stage's channel 0, pixel 0 would lie.
-typedef struct {
-  PlaceKind kind;
-  char* data;
-  int base;       // stage channel of the first value
-  size_t stride;  // values, or words, from one pixel to the next
-} Place;
-
-typedef struct {
-  const Step* step;
-  int from, to;  // stage channels that it covers
-  Place inputs[2];
-  Place output;
-  const Convolution* convolution;
-  PanelPixel* panel;
-} Work;
-
-static Place place_of(const Plan* plan, const Stage* stage, int value_index, char* slots) {
-  const int root = root_of(plan, value_index);
-  const Value* value = &plan->values[root];
-  Place place = {kMemory, NULL, 0, (size_t)value->dims[value->rank - 1]};
-  if (value->producer >= 0) place.base = plan->steps[value->producer].base;
-  if (value->is_local) {
-    place.kind = kSlot;
-    place.stride = (size_t)stage->tile_channels;
-    const int slot = plan->steps[plan->values[value_index].producer].slot;
-    place.data = slots + (size_t)slot * kSlotValues * sizeof(float);
-  } else {
-    place.data = value_data(plan, value);
-  }
-  return place;
-}
-
-static Place input_place(const Plan* plan, const Stage* stage, const Step* step, int index,
-                         char* slots) {
-  if (step->op->fusion == kFusesPointwise) {
-    const float* constant = ((const Elementwise*)step->state)->constants[index];
-    if (constant != NULL) {
-      const Place place = {kConstant, (char*)(uintptr_t)constant, step->base, 0};
-      return place;
-    }
-  }
-  Place place = place_of(plan, stage, step->inputs[index], slots);
-  const Step* producer = producer_of(plan, step->inputs[index]);
-  // What another stage wrote has its own channels; here it belongs where the step's do.
-  if (producer == NULL || producer->stage != step->stage) place.base = step->base;
-  return place;
-}
-
-// Begins at stage channel `from` of the panel's pixel `pixel`; the tile's first pixel is 0 in a
-// slot. The values are 4 bytes wide, words of bits included.
-static inline char* address(const Place* place, size_t pixel, int from, int values_per_word) {
-  if (place->kind == kSlot) return place->data;
-  const size_t channel = (size_t)((from - place->base) / values_per_word);
-  return place->data + (pixel * place->stride + channel) * 4;
-}
-
-static inline Operand operand(const Place* place, size_t pixel, int from) {
-  const Operand result = {(const float*)(const void*)address(place, pixel, from, 1),
-                          place->stride};
-  return result;
-}
-
-static void run_pointwise(const Kernels* kernels, const Work* work, size_t pixel, int pixels,
-                          int from, int channels) {
-  const Elementwise* e = work->step->state;
-  const Bounds* bounds = e->has_bounds ? &e->bounds : NULL;
-  const Operand a = operand(&work->inputs[0], pixel, from);
-  const Operand b = operand(&work->inputs[1], pixel, from);
-  float* out = (float*)(void*)address(&work->output, pixel, from, 1);
-  const size_t stride = work->output.stride;
-  switch (e->kind) {
-    case kElementwiseAdd:
-      kernels->add(a, b, bounds, pixels, channels, out, stride);
-      break;
-    case kElementwiseMultiply:
-      kernels->multiply(a, b, bounds, pixels, channels, out, stride);
-      break;
-    case kElementwisePrelu:
-      kernels->prelu(a, b, pixels, channels, out, stride);
-      break;
-  }
-}
-
-static void run_work(const Kernels* kernels, const Work* work, size_t first, int at, int pixels,
-                     int from, int channels) {
-  const size_t pixel = first + (size_t)at;
-  switch (work->step->op->fusion) {
-    case kFusesConvolution:
-      kernels->convolve_floats(work->convolution, work->panel + at, pixels, from - work->from,
-                               channels, (float*)(void*)address(&work->output, pixel, from, 1),
-                               work->output.stride);
-      break;
-    case kFusesPointwise:
-      run_pointwise(kernels, work, pixel, pixels, from, channels);
-      break;
-    case kFusesQuantize:
-      kernels->quantize(operand(&work->inputs[0], pixel, from), pixels, channels,
-                        (uint32_t*)(void*)address(&work->output, pixel, from, kWordBits),
-                        work->output.stride);
-      break;
-    case kFusesConcatenation:  // its halves were written in its place
-    case kFusesNot:
-      break;
-  }
-}
-
-static int prepare_work(const Plan* plan, const Stage* stage, size_t first, int pixels,
-                        char* scratch, Work* work) {
-  char* slots = scratch;
-  scratch += (size_t)stage->slots * kSlotValues * sizeof(float);
-  int count = 0;
-  for (int i = 0; i < stage->count; ++i) {
-    const Step* step = &plan->steps[stage->steps[i]];
-    if (step->op->fusion == kFusesConcatenation) continue;
-    Work* w = &work[count++];
-    const bool is_quantize = step->op->fusion == kFusesQuantize;
-    const Value* spanned = is_quantize ? step_input(plan, step, 0) : step_output(plan, step);
-    w->step = step;
-    w->from = step->base;
-    w->to = step->base + spanned->dims[spanned->rank - 1];
-    w->output = place_of(plan, stage, step->output, slots);
-    if (step->op->fusion == kFusesConvolution) {
-      const Convolution* c = step_convolution(step);
-      w->convolution = c;
-      w->panel = (PanelPixel*)(void*)scratch;
-      plan->kernels->place(c, value_data(plan, step_input(plan, step, 0)), first, pixels,
-                           w->panel, (uint32_t*)(void*)(w->panel + stage->panel_pixels));
-      scratch += panel_bytes(c, stage->panel_pixels);
-      continue;
-    }
-    w->inputs[0] = input_place(plan, stage, step, 0, slots);
-    if (!is_quantize) w->inputs[1] = input_place(plan, stage, step, 1, slots);
-  }
-  return count;
-}
-
-// Channel tiles do not cross from one half of a concatenation to the other.
-static int tile_end(const Stage* stage, const Work* work, int count, int from) {
-  int end = from + stage->tile_channels;
-  if (end > stage->channels) end = stage->channels;
-  for (int i = 0; i < count; ++i) {
-    if (work[i].to > from && work[i].to < end) end = work[i].to;
-  }
-  return end;
-}
-
-typedef struct {
-  const Plan* plan;
-  const Stage* stage;
-} Job;
-
-static void run_panel(void* argument, size_t piece, int thread) {
-  const Job* job = argument;
-  const Plan* plan = job->plan;
-  const Stage* stage = job->stage;
-  Work work[kMaxStageSteps];
-  const size_t first = piece * (size_t)stage->panel_pixels;
-  const size_t left = stage->pixels - first;
-  const int pixels = left < (size_t)stage->panel_pixels ? (int)left : stage->panel_pixels;
-  const int count =
-      prepare_work(plan, stage, first, pixels, thread_scratch(plan, thread), work);
-  for (int from = 0, end; from < stage->channels; from = end) {
-    end = tile_end(stage, work, count, from);
-    for (int at = 0; at < pixels; at += stage->tile_pixels) {
-      const int tile = pixels - at < stage->tile_pixels ? pixels - at : stage->tile_pixels;
-      for (int i = 0; i < count; ++i) {
-        if (work[i].from > from || work[i].to < end) continue;
-        run_work(plan->kernels, &work[i], first, at, tile, from, end - from);
-      }
-    }
-  }
+void free_stages(Plan* plan) {
+  for (int s = 0; s < plan->stage_count; ++s) free(plan->stages[s].works);
+  free(plan->stages);
+  free(plan->stage_steps);
+  plan->stages = NULL;
+  plan->stage_steps = NULL;
+  plan->stage_count = 0;
 }
 
 void run_stage(const Plan* plan, const Stage* stage) {
-  if (!stage->is_fused) {
-    const Step* step = &plan->steps[stage->steps[0]];
-    step->op->run(plan, step);
+  if (stage->is_fused) {
+    run_works(plan, stage);
     return;
   }
-  Job job = {plan, stage};
-  const size_t pieces =
-      (stage->pixels + (size_t)stage->panel_pixels - 1) / (size_t)stage->panel_pixels;
-  thread_pool_run(plan->pool, run_panel, &job, pieces);
+  const Step* step = &plan->steps[stage->steps[0]];
+  step->op->run(plan, step);
 }

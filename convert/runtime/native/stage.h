@@ -24,6 +24,15 @@
 
 // Groups the prepared steps; false if there is no memory.
 bool form_stages(Plan* plan);
+void free_stages(Plan* plan);
 void run_stage(const Plan* plan, const Stage* stage);
+
+enum { kMaxStageSteps = 64 };
+
+// The step that writes a value, NULL if it comes from outside the plan.
+const Step* producer_of(const Plan* plan, int value);
+// The value in whose place this one is written: itself, or the concatenation that it is half
+// of.
+int root_of(const Plan* plan, int value);
 
 #endif  // BCD_STAGE_H_

@@ -10,6 +10,7 @@
 //       for 4 pixels: count, then transform and store while the counts are in registers or L1
 //
 // The including file defines, for its instruction set,
+//   copy_words(to, from, count)           a few words, of which there are mostly less than 32
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     for all p < pixels <= kTilePixels and o < blocks * kLanes <= kTileChannels
@@ -20,10 +21,6 @@
 #include <string.h>
 
 #include "kernels.h"
-
-static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
-  for (int i = 0; i < count; ++i) to[i] = from[i];
-}
 
 static inline void clear_words(uint32_t* to, int count) {
   for (int i = 0; i < count; ++i) to[i] = 0;
@@ -121,23 +118,32 @@ static inline void store_bits(const Convolution* c, int channel, int channels,
   }
 }
 
+static inline void correct_floats(const Convolution* c, int channel, int channels,
+                                  const int32_t* restrict border, float* restrict out) {
+  const float* restrict scale = c->scale + channel;
+  for (int o = 0; o < channels; ++o) out[o] += -scale[o] * (float)border[o];
+}
+
 // As the functions above, for a pixel at a border that is padded with zeros.
 static void store_border(const Convolution* c, const PanelPixel* pixel, int channel,
                          int channels, const int32_t* counts, void* out) {
   int32_t border[kTileChannels];
   sum_border(c, pixel, channel, channels, border);
+  if (c->output == kOutputFloat && !c->has_activation) {
+    store_float(c, channel, channels, counts, out);
+    correct_floats(c, channel, channels, border, out);
+    return;
+  }
   for (int o = 0; o < channels; ++o) {
     const int at = channel + o;
-    const bool corrects_after = c->output == kOutputFloat && !c->has_activation;
-    const int32_t doubled = 2 * counts[o] + (corrects_after ? 0 : border[o]);
+    const int32_t doubled = 2 * counts[o] + border[o];
     if (c->output == kOutputBits) {
       const uint32_t bit = doubled > 2 * c->threshold[at];
       ((uint32_t*)out)[at / kWordBits] |= bit << (at % kWordBits);
       continue;
     }
-    float y =
+    const float y =
         (float)clamp(doubled, c->clamp_min, c->clamp_max) * c->multiplier[at] + c->bias[at];
-    if (corrects_after && border[o] != 0) y += -c->scale[at] * (float)border[o];
     if (c->output == kOutputInt8) {
       ((int8_t*)out)[o] = round_to_int8(y);
     } else {

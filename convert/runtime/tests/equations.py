@@ -147,6 +147,5 @@ def convolve(c: Convolution, data: Data) -> np.ndarray:
     clamped = np.clip(padded if corrects_after else right, low, high)
     y = (bits - clamped).astype(np.float32) * multiplier + bias
     if corrects_after:
-        correction = -data.multiplier * (padded - right).astype(np.float32)
-        y = np.where(padded != right, y + correction, y)
+        y = y + -data.multiplier * (padded - right).astype(np.float32)
     return round_to_int8(y) if c.output is np.int8 else y

@@ -1,7 +1,8 @@
 """Compiles the delegate into the package; everything else stands in pyproject.toml.
 
 LARQ_BCD_TARGET=x86_64 or aarch64 cross-compiles for any Linux with glibc 2.17 or later, with
-the compiler of the package `ziglang`. Without it, $CC or cc compiles for this machine.
+the compiler of the package `ziglang`. Without it, $CC or cc compiles for this machine. $CFLAGS
+are added to the flags.
 """
 
 import os
@@ -20,7 +21,10 @@ TARGETS = ("x86_64", "aarch64")
 # -ffp-contract=off: a multiply-add would round differently where the machine has one.
 CFLAGS = ["-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
 CFLAGS += ["-Wall", "-Wextra", "-pthread"]
-LDFLAGS = ["-shared", "-Wl,--no-undefined", "-Wl,-z,noexecstack", "-s"]
+LDFLAGS = ["-shared", "-Wl,-z,noexecstack"]
+# A sanitizer leaves symbols to its own library.
+if "CFLAGS" not in os.environ:
+    LDFLAGS += ["-Wl,--no-undefined", "-s"]
 
 
 def target() -> str:
@@ -49,7 +53,8 @@ class BuildWithLibrary(build_py):
         # An editable install hides a failure: an old library must not be left in its place.
         library.unlink(missing_ok=True)
         sources = sorted(str(path) for path in (HERE / "native").glob("*.c"))
-        command = [*compiler(), *CFLAGS, *sources, *LDFLAGS, "-o", str(library)]
+        flags = [*CFLAGS, *shlex.split(os.environ.get("CFLAGS", ""))]
+        command = [*compiler(), *flags, *sources, *LDFLAGS, "-o", str(library)]
         print(shlex.join(command))
         subprocess.run(command, check=True)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
 _TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,

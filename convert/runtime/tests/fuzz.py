@@ -89,12 +89,27 @@ def damage_buffer(rng, file) -> None:
     file.buffers[index] = bytes(data)
 
 
+def resize_constant(rng, file) -> None:
+    """Changes the shape of a constant and its data with it, so that LiteRT sees no fault."""
+    constants = [tensor for tensor in file.tensors if tensor.buffer and len(tensor.shape)]
+    if not constants:
+        return
+    tensor = constants[rng.integers(len(constants))]
+    tensor.shape = tensor.shape.copy()
+    tensor.shape[rng.integers(len(tensor.shape))] = rng.choice([1, 2, 3, 7, 8, 31, 33, 65, 200])
+    tensor.buffer = len(file.buffers)
+    file.buffers.append(rng.bytes(4 * int(np.prod(tensor.shape))))
+
+
+DAMAGES = [damage_tensor, damage_operator, damage_operator, damage_buffer, resize_constant]
+
+
 def run_case(number: int) -> bool:
     """Returns whether the damaged file was served."""
     rng = np.random.default_rng(number)
     file, inputs, outputs = some_graph(rng)
     for _ in range(rng.integers(0, 5)):
-        rng.choice([damage_tensor, damage_operator, damage_operator, damage_buffer])(rng, file)
+        rng.choice(DAMAGES)(rng, file)
     try:
         content = file.build(inputs, outputs)
     except (TypeError, OverflowError, ValueError):

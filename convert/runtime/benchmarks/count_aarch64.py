@@ -51,7 +51,8 @@ def instructions(model: Path, fuse: str, count: int) -> int:
     """Returns the instructions of a whole process."""
     command = [
         "qemu-aarch64", "-cpu", "cortex-a72", "-plugin", str(PLUGIN), "-L", str(ROOT),
-        "-E", "OPENBLAS_NUM_THREADS=1", "-E", f"PYTHONPATH={ROOT}/packages", "-E", "PYTHONHASHSEED=0",
+        "-E", f"PYTHONPATH={ROOT}/packages", "-E", "PYTHONHASHSEED=0",
+        "-E", "OPENBLAS_NUM_THREADS=1",
         str(ROOT / "usr/bin/python3.11"), "-c", DRIVER, str(model), fuse, str(count),
     ]  # fmt: skip
     log = subprocess.run(command, capture_output=True, text=True, check=True).stderr

@@ -1,5 +1,6 @@
 """Finds the runtime that executes the file, and the library that it loads."""
 
+import ctypes
 import importlib
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,13 @@ def library_path() -> Path:
             f"{path} is missing: run `pip install --force-reinstall larq-bcd-runtime`."
         )
     return path
+
+
+def fastest_kernels() -> str:
+    """Returns the name of the kernels that "auto" means on this machine."""
+    library = ctypes.CDLL(str(library_path()))
+    library.bcd_fastest_kernels.restype = ctypes.c_char_p
+    return library.bcd_fastest_kernels().decode()
 
 
 def load(num_threads: int = 1, kernels: str = "auto", fuse: bool = True) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from larq_bcd_runtime.delegate import load, runtime
+from larq_bcd_runtime.delegate import fastest_kernels, load, runtime
 
 
 class ModelError(RuntimeError):
@@ -74,6 +74,7 @@ class Interpreter:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         # The runtime reads the file in place for as long as it lives.
         self._content = content
+        self.kernels = fastest_kernels() if kernels == "auto" else kernels
         self._delegate = load(num_threads, kernels, fuse)
         try:
             self._runtime = runtime().Interpreter(

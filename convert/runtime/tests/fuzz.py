@@ -97,8 +97,10 @@ def resize_constant(rng, file) -> None:
     tensor = constants[rng.integers(len(constants))]
     tensor.shape = tensor.shape.copy()
     tensor.shape[rng.integers(len(tensor.shape))] = rng.choice([1, 2, 3, 7, 8, 31, 33, 65, 200])
-    tensor.buffer = len(file.buffers)
-    file.buffers.append(rng.bytes(4 * int(np.prod(tensor.shape))))
+    size = 4 * int(np.prod(tensor.shape, dtype=float))
+    if 0 < size < 10**6:
+        tensor.buffer = len(file.buffers)
+        file.buffers.append(rng.bytes(size))
 
 
 DAMAGES = [damage_tensor, damage_operator, damage_operator, damage_buffer, resize_constant]

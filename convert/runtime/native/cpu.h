@@ -1,0 +1,10 @@
+// Which instructions this machine has, and the operating system lets us use.
+#ifndef BCD_CPU_H_
+#define BCD_CPU_H_
+
+#include <stdbool.h>
+
+bool cpu_has_avx2(void);
+bool cpu_has_avx512_popcount(void);  // F, BW, VL and VPOPCNTDQ
+
+#endif  // BCD_CPU_H_

@@ -1,0 +1,180 @@
+// The external delegate: what the runtime loads, and calls.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "claims.h"
+#include "plan.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { kMaxThreads = 64 };
+
+typedef struct {
+  TfLiteDelegate base;  // first: the runtime passes this address back
+  const Kernels* kernels;
+  bool wants_fusion;
+  int threads;  // 0: as many as the interpreter was asked for
+  ThreadPool* pool;
+} Delegate;
+
+typedef struct {
+  Plan plan;
+  Error error;  // not empty if the nodes were refused
+} Kernel;
+
+// The reference kernels have no tiles to fuse.
+static bool fuses(const Delegate* delegate) {
+  return delegate->wants_fusion && delegate->kernels->is_tiled;
+}
+
+// ---- Kernel: one stretch of the graph ----
+
+static void* kernel_init(TfLiteContext* context, const char* buffer, size_t length) {
+  (void)length;
+  const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
+  const Delegate* delegate = (const Delegate*)(const void*)params->delegate;
+  Kernel* kernel = calloc(1, sizeof(*kernel));
+  if (kernel == NULL) return NULL;
+  kernel->plan.kernels = delegate->kernels;
+  kernel->plan.pool = delegate->pool;
+  kernel->plan.fuses = fuses(delegate);
+  // An error cannot be returned from here: the preparation reports it.
+  plan_init(&kernel->plan, context, params, &kernel->error);
+  return kernel;
+}
+
+static void kernel_free(TfLiteContext* context, void* user_data) {
+  (void)context;
+  Kernel* kernel = user_data;
+  if (kernel == NULL) return;
+  plan_release(&kernel->plan);
+  free(kernel);
+}
+
+static TfLiteStatus report(TfLiteContext* context, const Error* error) {
+  context->ReportError(context, "%s", error->text);
+  return kTfLiteError;
+}
+
+static TfLiteStatus kernel_prepare(TfLiteContext* context, TfLiteNode* node) {
+  Kernel* kernel = node->user_data;
+  Error error = {""};
+  if (kernel == NULL) {
+    refuse(&error, "larq-bcd-runtime: out of memory");
+    return report(context, &error);
+  }
+  if (kernel->error.text[0] != '\0') return report(context, &kernel->error);
+  if (!plan_prepare(&kernel->plan, node, &error)) return report(context, &error);
+  return kTfLiteOk;
+}
+
+static TfLiteStatus kernel_invoke(TfLiteContext* context, TfLiteNode* node) {
+  Kernel* kernel = node->user_data;
+  Error error = {""};
+  if (!plan_run(&kernel->plan, &error)) return report(context, &error);
+  return kTfLiteOk;
+}
+
+// ---- Delegate ----
+
+static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
+  Delegate* delegate = (Delegate*)base;
+  Error error = {""};
+  if (delegate->pool == NULL) {
+    int threads = delegate->threads > 0 ? delegate->threads : context->recommended_num_threads;
+    if (threads < 1) threads = 1;  // -1 where the interpreter was not told
+    if (threads > kMaxThreads) threads = kMaxThreads;
+    delegate->pool = thread_pool_create(threads);
+    if (delegate->pool == NULL) {
+      refuse(&error, "larq-bcd-runtime: %d threads cannot be started", threads);
+      return report(context, &error);
+    }
+  }
+  TfLiteIntArray* execution_plan;
+  if (context->GetExecutionPlan(context, &execution_plan) != kTfLiteOk) return kTfLiteError;
+  TfLiteIntArray* nodes = claim_nodes(context, execution_plan, fuses(delegate));
+  if (nodes == NULL) {
+    refuse(&error, "larq-bcd-runtime: the runtime does not show its operators");
+    return report(context, &error);
+  }
+  TfLiteStatus status = kTfLiteOk;
+  if (nodes->size > 0) {
+    const TfLiteRegistration registration = {
+        .init = kernel_init,
+        .free = kernel_free,
+        .prepare = kernel_prepare,
+        .invoke = kernel_invoke,
+        .custom_name = "LarqBcd",
+        .version = 1,
+    };
+    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, base);
+  }
+  free(nodes);
+  return status;
+}
+
+static bool set_option(Delegate* delegate, const char* key, const char* value, Error* error) {
+  if (strcmp(key, "num_threads") == 0) {
+    char* end;
+    errno = 0;
+    const long threads = strtol(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || threads < 1 || threads > kMaxThreads) {
+      return refuse(error,
+                    "larq-bcd-runtime: num_threads is '%s', and has to be a number from "
+                    "1 to %d",
+                    value, kMaxThreads);
+    }
+    delegate->threads = (int)threads;
+    return true;
+  }
+  if (strcmp(key, "kernels") == 0) {
+    delegate->kernels = find_kernels(value);
+    if (delegate->kernels == NULL) {
+      return refuse(error,
+                    "larq-bcd-runtime: there are no kernels '%s' for this machine; leave "
+                    "the option out, or use reference",
+                    value);
+    }
+    return true;
+  }
+  if (strcmp(key, "fuse") == 0) {
+    delegate->wants_fusion = strcmp(value, "on") == 0;
+    if (delegate->wants_fusion || strcmp(value, "off") == 0) return true;
+    return refuse(error, "larq-bcd-runtime: fuse is '%s', and has to be on or off", value);
+  }
+  return refuse(
+      error, "larq-bcd-runtime: unknown option '%s'; there are num_threads, kernels and fuse",
+      key);
+}
+
+EXPORT TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
+                                                     void (*report_error)(const char*)) {
+  Delegate* delegate = calloc(1, sizeof(*delegate));
+  if (delegate == NULL) return NULL;
+  delegate->kernels = find_kernels("auto");
+  delegate->wants_fusion = true;
+  delegate->base.data = delegate;
+  delegate->base.Prepare = delegate_prepare;
+  // Without this flag the runtime prepares all operators first, and fails at ours.
+  delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  for (size_t i = 0; i < count; ++i) {
+    Error error = {""};
+    if (!set_option(delegate, keys[i], values[i], &error)) {
+      if (report_error != NULL) report_error(error.text);
+      free(delegate);
+      return NULL;
+    }
+  }
+  return &delegate->base;
+}
+
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* base) {
+  Delegate* delegate = (Delegate*)base;
+  if (delegate == NULL) return;
+  thread_pool_destroy(delegate->pool);
+  free(delegate);
+}
+
+// What "auto" means on this machine, for reports.
+EXPORT const char* bcd_fastest_kernels(void) { return find_kernels("auto")->name; }

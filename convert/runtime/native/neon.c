@@ -1,0 +1,158 @@
+// AArch64: NEON is part of the architecture.
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include "kernels.h"
+
+// The counts of bytes are added up over as many words as a byte can hold, 31 * 8 = 248.
+enum { kWordsPerByteSum = 31, kQuads = kLanes / 4 };
+
+// One block of 16 channels: 16 accumulators, 4 weights and a broadcast activation, 21 of 32
+// registers. Per 128 bits one eor, one cnt and one add; the loads are shared by the tile.
+static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
+                                                              const int pixels, int depth,
+                                                              const uint32_t* weights,
+                                                              const int stride,
+                                                              int32_t* counts) {
+  for (int done = 0; done < depth; done += kWordsPerByteSum) {
+    const int end = depth - done < kWordsPerByteSum ? depth : done + kWordsPerByteSum;
+    uint8x16_t sums[kTilePixels][kQuads];
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u8(0);
+    }
+    for (int k = done; k < end; ++k, weights += stride) {
+      uint8x16_t w[kQuads];
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) w[q] = vreinterpretq_u8_u32(vld1q_u32(weights + q * 4));
+#pragma GCC unroll 4
+      for (int p = 0; p < pixels; ++p) {
+        const uint8x16_t a = vreinterpretq_u8_u32(vld1q_dup_u32(rows[p] + k));
+#pragma GCC unroll 4
+        for (int q = 0; q < kQuads; ++q) {
+          sums[p][q] = vaddq_u8(sums[p][q], vcntq_u8(veorq_u8(a, w[q])));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) {
+        uint32_t* to = (uint32_t*)counts + p * kTileChannels + q * 4;
+        const uint16x8_t pairs = vpaddlq_u8(sums[p][q]);
+        vst1q_u32(to, done == 0 ? vpaddlq_u16(pairs) : vpadalq_u16(vld1q_u32(to), pairs));
+      }
+    }
+  }
+}
+
+static inline __attribute__((always_inline)) void count(const uint32_t* const* rows,
+                                                        const int pixels, int depth,
+                                                        const uint32_t* weights,
+                                                        const int blocks, int32_t* counts) {
+  for (int b = 0; b < blocks; ++b) {
+    count_block(rows, pixels, depth, weights + b * kLanes, blocks * kLanes,
+                counts + b * kLanes);
+  }
+}
+
+#include "count_tile.h"
+
+static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
+  int i = 0;
+  for (; i + 4 <= count; i += 4) vst1q_u32(to + i, vld1q_u32(from + i));
+  for (; i < count; ++i) to[i] = from[i];
+}
+
+// Gathers the top bit of 16 lanes: each lane keeps its own power of two, and lanes are added.
+static inline uint32_t gather_bits(uint32x4_t lanes0, uint32x4_t lanes1, uint32x4_t lanes2,
+                                   uint32x4_t lanes3) {
+  static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint16x8_t low = vcombine_u16(vmovn_u32(lanes0), vmovn_u32(lanes1));
+  const uint16x8_t high = vcombine_u16(vmovn_u32(lanes2), vmovn_u32(lanes3));
+  const uint8x16_t bytes =
+      vandq_u8(vcombine_u8(vmovn_u16(low), vmovn_u16(high)), vld1q_u8(kPowers));
+  return (uint32_t)vaddv_u8(vget_low_u8(bytes)) | (uint32_t)vaddv_u8(vget_high_u8(bytes)) << 8;
+}
+
+static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresholds) {
+  uint32x4_t lanes[kQuads];
+#pragma GCC unroll 4
+  for (int q = 0; q < kQuads; ++q) {
+    lanes[q] = vcgtq_s32(vld1q_s32(counts + q * 4), vld1q_s32(thresholds + q * 4));
+  }
+  return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
+}
+
+#include "tiles.h"
+
+static inline uint32x4_t negative_lanes(const float* in) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(in));
+  const uint32x4_t from_first = vsubq_u32(bits, vdupq_n_u32(kFirstNegative));
+  return vcleq_u32(from_first, vdupq_n_u32(kLastNegative - kFirstNegative));
+}
+
+static inline uint32_t negative_mask(const float* in) {
+  return gather_bits(negative_lanes(in), negative_lanes(in + 4), negative_lanes(in + 8),
+                     negative_lanes(in + 12));
+}
+
+static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
+  for (size_t r = 0; r < rows; ++r) {
+    for (int left = channels; left > 0; left -= kWordBits) {
+      uint32_t word = 0;
+      int c = 0;
+      const int count = left < kWordBits ? left : kWordBits;
+      for (; c + kLanes <= count; c += kLanes) word |= negative_mask(in + c) << c;
+      for (; c < count; ++c) word |= (uint32_t)is_negative(in[c]) << c;
+      in += count;
+      *out++ = word;
+    }
+  }
+}
+
+static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_point,
+                          uint32_t* out) {
+  static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint8x16_t powers = vld1q_u8(kPowers);
+  const int8x16_t zero = vdupq_n_s8((int8_t)zero_point);
+  for (size_t r = 0; r < rows; ++r) {
+    for (int left = channels; left > 0; left -= kWordBits) {
+      uint32_t word = 0;
+      int c = 0;
+      const int count = left < kWordBits ? left : kWordBits;
+      for (; c + kLanes <= count; c += kLanes) {
+        const uint8x16_t bits = vandq_u8(vcltq_s8(vld1q_s8(in + c), zero), powers);
+        word |= ((uint32_t)vaddv_u8(vget_low_u8(bits)) | (uint32_t)vaddv_u8(vget_high_u8(bits))
+                                                             << 8)
+                << c;
+      }
+      for (; c < count; ++c) word |= (uint32_t)(in[c] < zero_point) << c;
+      in += count;
+      *out++ = word;
+    }
+  }
+}
+
+#include "pointwise.h"
+
+static bool runs_everywhere(void) { return true; }
+
+const Kernels neon_kernels = {
+    .name = "neon",
+    .runs_here = runs_everywhere,
+    .quantize_float = quantize_float,
+    .quantize_int8 = quantize_int8,
+    .convolve = convolve,
+    .is_tiled = true,
+    .place = place_ungrouped,
+    .convolve_floats = convolve_floats,
+    .add = add,
+    .multiply = multiply,
+    .activate = activate,
+    .quantize = quantize,
+};
+
+#endif  // defined(__aarch64__)

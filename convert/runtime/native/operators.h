@@ -1,0 +1,50 @@
+// The operators that a plan executes, one file each.
+#ifndef BCD_OPERATORS_H_
+#define BCD_OPERATORS_H_
+
+#include "plan.h"
+
+extern const Operator quantize_operator;
+extern const Operator dequantize_operator;
+extern const Operator bconv2d_operator;
+extern const Operator bmaxpool2d_operator;
+
+// Those of TensorFlow Lite that are taken over to be fused with them.
+extern const Operator add_operator;
+extern const Operator multiply_operator;
+extern const Operator prelu_operator;
+extern const Operator concatenation_operator;
+
+typedef enum { kElementwiseAdd, kElementwiseMultiply, kElementwisePrelu } ElementwiseKind;
+
+// The state of an elementwise operator begins with this.
+typedef struct {
+  ElementwiseKind kind;
+  bool has_bounds;
+  Bounds bounds;
+  const float* constants[2];  // one value per channel, or NULL for an operand that varies
+} Elementwise;
+
+// The convolution of a prepared LceBconv2d.
+const Convolution* step_convolution(const Step* step);
+
+// Reads an integer option within [low, high].
+bool read_option(const TfLiteNode* node, const char* key, int low, int high, int* value,
+                 Error* error);
+
+typedef enum { kPaddingSame = 0, kPaddingValid = 1 } Padding;
+
+// The largest stride, dilation or pooling window; far above any use, far below an overflow.
+enum { kMaxWindow = 1 << 15 };
+
+// Computes the size of the output and the padding from the rest of the window.
+bool slide_window(Window* window, Padding padding, Error* error);
+
+static inline size_t window_pixels(const Window* w) {
+  return (size_t)w->batch * (size_t)w->out_height * (size_t)w->out_width;
+}
+
+// All dimensions but the last, multiplied.
+size_t rows_of(const Value* value);
+
+#endif  // BCD_OPERATORS_H_

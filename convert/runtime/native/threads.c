@@ -1,0 +1,182 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+// A worker that has run out of pieces looks for the next job this many times before it sleeps.
+// The operators of a network follow each other within microseconds, and waking a sleeping
+// thread costs about as much as a small convolution.
+enum { kSpins = 4000 };
+
+// Whether denormal numbers are flushed to zero is a setting of each thread, and some runtimes
+// change it for the time of a call. The workers take over the caller's, so that it does not
+// matter which thread computes what.
+typedef struct {
+  uint64_t bits;
+} FloatMode;
+
+struct ThreadPool {
+  int threads;
+  pthread_t* workers;
+  pthread_mutex_t turn;  // held by the caller whose job is running
+  pthread_mutex_t lock;  // guards sleeping and the condition variables
+  pthread_cond_t posted;
+  pthread_cond_t finished;
+  int next_worker;
+  atomic_uint generation;  // raised for every job, and once to stop
+  atomic_bool stop;
+  atomic_size_t next_piece;
+  atomic_int busy;  // workers that have not yet finished the current job
+  FloatMode mode;   // of the caller
+  Piece piece;
+  void* job;
+  size_t pieces;
+};
+
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static FloatMode float_mode(void) {
+  FloatMode mode = {0};
+#if defined(__x86_64__)
+  mode.bits = __builtin_ia32_stmxcsr();
+#elif defined(__aarch64__)
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode.bits));
+#endif
+  return mode;
+}
+
+static void set_float_mode(FloatMode mode) {
+#if defined(__x86_64__)
+  __builtin_ia32_ldmxcsr((unsigned)mode.bits);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" : : "r"(mode.bits));
+#else
+  (void)mode;
+#endif
+}
+
+static void take_pieces(ThreadPool* pool, int thread) {
+  for (;;) {
+    const size_t i = atomic_fetch_add_explicit(&pool->next_piece, 1, memory_order_relaxed);
+    if (i >= pool->pieces) return;
+    pool->piece(pool->job, i, thread);
+  }
+}
+
+static void* work(void* argument) {
+  ThreadPool* pool = argument;
+  pthread_mutex_lock(&pool->lock);
+  const int thread = pool->next_worker++;
+  pthread_mutex_unlock(&pool->lock);
+  unsigned seen = 0;
+  for (;;) {
+    unsigned now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+    for (int spin = 0; now == seen && spin < kSpins; ++spin) {
+      relax();
+      now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+    }
+    if (now == seen) {
+      pthread_mutex_lock(&pool->lock);
+      while ((now = atomic_load_explicit(&pool->generation, memory_order_acquire)) == seen) {
+        pthread_cond_wait(&pool->posted, &pool->lock);
+      }
+      pthread_mutex_unlock(&pool->lock);
+    }
+    seen = now;
+    if (atomic_load_explicit(&pool->stop, memory_order_acquire)) return NULL;
+    set_float_mode(pool->mode);
+    take_pieces(pool, thread);
+    if (atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_acq_rel) == 1) {
+      pthread_mutex_lock(&pool->lock);
+      pthread_cond_signal(&pool->finished);
+      pthread_mutex_unlock(&pool->lock);
+    }
+  }
+}
+
+static void post(ThreadPool* pool) {
+  pthread_mutex_lock(&pool->lock);
+  atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
+  pthread_cond_broadcast(&pool->posted);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+static void stop_workers(ThreadPool* pool, int started) {
+  atomic_store_explicit(&pool->stop, true, memory_order_release);
+  post(pool);
+  for (int i = 0; i < started; ++i) pthread_join(pool->workers[i], NULL);
+}
+
+ThreadPool* thread_pool_create(int threads) {
+  ThreadPool* pool = calloc(1, sizeof(*pool));
+  if (pool == NULL) return NULL;
+  pool->threads = threads;
+  pool->next_worker = 1;
+  pool->workers = calloc((size_t)threads, sizeof(*pool->workers));
+  pthread_mutex_init(&pool->turn, NULL);
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->posted, NULL);
+  pthread_cond_init(&pool->finished, NULL);
+  int started = 0;
+  if (pool->workers != NULL) {
+    while (started < threads - 1 &&
+           pthread_create(&pool->workers[started], NULL, work, pool) == 0) {
+      ++started;
+    }
+  }
+  if (pool->workers == NULL || started < threads - 1) {
+    stop_workers(pool, started);
+    pool->threads = 1;
+    thread_pool_destroy(pool);
+    return NULL;
+  }
+  return pool;
+}
+
+void thread_pool_destroy(ThreadPool* pool) {
+  if (pool == NULL) return;
+  if (pool->threads > 1) stop_workers(pool, pool->threads - 1);
+  pthread_cond_destroy(&pool->finished);
+  pthread_cond_destroy(&pool->posted);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_mutex_destroy(&pool->turn);
+  free(pool->workers);
+  free(pool);
+}
+
+int thread_pool_size(const ThreadPool* pool) { return pool->threads; }
+
+void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces) {
+  if (pool->threads == 1 || pieces <= 1) {
+    for (size_t i = 0; i < pieces; ++i) piece(job, i, 0);
+    return;
+  }
+  pthread_mutex_lock(&pool->turn);
+  pool->mode = float_mode();
+  pool->piece = piece;
+  pool->job = job;
+  pool->pieces = pieces;
+  atomic_store_explicit(&pool->next_piece, 0, memory_order_relaxed);
+  atomic_store_explicit(&pool->busy, pool->threads - 1, memory_order_relaxed);
+  post(pool);
+  take_pieces(pool, 0);
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (atomic_load_explicit(&pool->busy, memory_order_acquire) == 0) break;
+    relax();
+  }
+  pthread_mutex_lock(&pool->lock);
+  while (atomic_load_explicit(&pool->busy, memory_order_acquire) != 0) {
+    pthread_cond_wait(&pool->finished, &pool->lock);
+  }
+  pthread_mutex_unlock(&pool->lock);
+  pthread_mutex_unlock(&pool->turn);
+}

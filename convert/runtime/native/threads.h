@@ -1,0 +1,21 @@
+// A pool of threads that share the pieces of one job.
+#ifndef BCD_THREADS_H_
+#define BCD_THREADS_H_
+
+#include <stddef.h>
+
+typedef struct ThreadPool ThreadPool;
+
+// Pieces are handed out in order, each once; which thread takes which piece is left to chance,
+// so a piece must not depend on another. `thread` is below the number of threads.
+typedef void (*Piece)(void* job, size_t piece, int thread);
+
+// `threads` counts the calling thread. Returns NULL if the system gives no memory or thread.
+ThreadPool* thread_pool_create(int threads);
+void thread_pool_destroy(ThreadPool* pool);
+int thread_pool_size(const ThreadPool* pool);
+
+// Returns when all pieces are done. Two callers of one pool take turns.
+void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces);
+
+#endif  // BCD_THREADS_H_

@@ -1,0 +1,179 @@
+"""The Python interface: open a file, predict."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from larq_bcd_runtime.delegate import fastest_kernels, load, runtime
+
+
+class ModelError(RuntimeError):
+    """A file that cannot be served; the message names the operator and the reason."""
+
+
+@dataclass(frozen=True)
+class TensorDetail:
+    """An input or output of the file.
+
+    Attributes:
+        name: its name in the file.
+        shape: its shape in the file, the batch first.
+        dtype: what to feed, or what comes out.
+        scale: int8 only, 0 otherwise: real value = scale * (value - zero_point).
+        zero_point: int8 only, 0 otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def _of(cls, detail: dict[str, Any]) -> "TensorDetail":
+        scale, zero_point = detail["quantization"]
+        shape = tuple(int(size) for size in detail["shape"])
+        return cls(
+            detail["name"], shape, np.dtype(detail["dtype"]), float(scale), int(zero_point)
+        )
+
+
+class Interpreter:
+    """Executes an LCE model.
+
+    One interpreter serves one thread at a time; several interpreters are independent.
+
+    ```python
+    interpreter = Interpreter("model.tflite", num_threads=4)
+    logits = interpreter.predict(images)
+    ```
+
+    Args:
+        model: path of a .tflite file, or its bytes.
+        num_threads: threads for all operators, 1 to 64.
+        kernels: see `larq_bcd_runtime.load`.
+        fuse: see `larq_bcd_runtime.load`.
+
+    Raises:
+        ModelError: the file is no model, or holds an operator that cannot be served.
+        ValueError: an argument is out of range.
+        FileNotFoundError: there is no such file.
+    """
+
+    def __init__(
+        self,
+        model: Union[str, os.PathLike, bytes],
+        num_threads: int = 1,
+        kernels: str = "auto",
+        fuse: bool = True,
+    ) -> None:
+        content = model if isinstance(model, bytes) else Path(model).read_bytes()
+        # The runtime reads the file in place for as long as it lives.
+        self._content = content
+        self.kernels = fastest_kernels() if kernels == "auto" else kernels
+        self._delegate = load(num_threads, kernels, fuse)
+        try:
+            self._runtime = runtime().Interpreter(
+                model_content=content,
+                experimental_delegates=[self._delegate],
+                num_threads=num_threads,
+            )
+            self._runtime.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(str(error)) from None
+        self._inputs = self._runtime.get_input_details()
+        self._outputs = self._runtime.get_output_details()
+        self.input_details = [TensorDetail._of(detail) for detail in self._inputs]
+        self.output_details = [TensorDetail._of(detail) for detail in self._outputs]
+        self._batch = self._file_batch = self.input_details[0].shape[0] if self._inputs else 1
+        self._can_resize = True
+
+    def predict(
+        self, inputs: Union[np.ndarray, Sequence[np.ndarray]], batch_size: int = 32
+    ) -> Union[np.ndarray, list[np.ndarray]]:
+        """Computes the outputs for any number of samples.
+
+        A file whose operators demand its own batch size, mostly 1, is run in slices of that
+        size; any other in slices of `batch_size`.
+
+        Args:
+            inputs: one array per input of the file, or the array itself if there is one;
+                samples first, of exactly the dtype and shape in `input_details`.
+            batch_size: samples computed at once.
+
+        Returns:
+            One array per output, or the array itself if there is one; samples first.
+
+        Raises:
+            ValueError: an array does not fit its input.
+        """
+        arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+        samples = self._check(arrays)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, and has to be at least 1.")
+        parts = []
+        start = 0
+        while start < samples:
+            size = self._resize(min(batch_size, samples - start))
+            parts.append(self._run([array[start : start + size] for array in arrays]))
+            start += size
+        outputs = [np.concatenate(part) for part in zip(*parts)]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _check(self, arrays: list[np.ndarray]) -> int:
+        if len(arrays) != len(self.input_details):
+            raise ValueError(
+                f"the file has {len(self.input_details)} inputs, and {len(arrays)} arrays were "
+                "given."
+            )
+        for array, detail in zip(arrays, self.input_details):
+            wanted = ("samples", *detail.shape[1:])
+            if array.ndim != len(detail.shape) or array.shape[1:] != detail.shape[1:]:
+                raise ValueError(
+                    f"input {detail.name} takes an array of shape {wanted}, not {array.shape}; "
+                    f"the first dimension counts samples, use array[None] for a single one."
+                )
+            if array.dtype != detail.dtype:
+                raise ValueError(
+                    f"input {detail.name} takes {detail.dtype}, not {array.dtype}; use "
+                    f"array.astype(np.{detail.dtype}) if the values are what the file expects."
+                )
+            if len(array) != len(arrays[0]) or len(array) == 0:
+                raise ValueError(
+                    f"input {detail.name} has {len(array)} samples; every input needs the same "
+                    f"number, and at least one."
+                )
+        if len(arrays[0]) % self._file_batch and not self._can_resize:
+            raise ValueError(
+                f"the file works on {self._file_batch} samples at once, which {len(arrays[0])} "
+                f"samples are no multiple of."
+            )
+        return len(arrays[0])
+
+    def _resize(self, size: int) -> int:
+        """Prepares for `size` samples if the file can; returns how many to run."""
+        if size == self._batch or not self._can_resize:
+            return self._batch
+        try:
+            self._allocate(size)
+        except RuntimeError:
+            # Mostly a RESHAPE to a shape that the file fixes, batch included.
+            self._can_resize = False
+            self._allocate(self._file_batch)
+        return self._batch
+
+    def _allocate(self, size: int) -> None:
+        for detail, described in zip(self._inputs, self.input_details):
+            self._runtime.resize_tensor_input(detail["index"], (size, *described.shape[1:]))
+        self._runtime.allocate_tensors()
+        self._batch = size
+
+    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        for detail, array in zip(self._inputs, arrays):
+            self._runtime.set_tensor(detail["index"], array)
+        self._runtime.invoke()
+        return [self._runtime.get_tensor(detail["index"]) for detail in self._outputs]

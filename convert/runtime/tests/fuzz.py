@@ -1,0 +1,191 @@
+"""Runs damaged models for a while; a crash, a hang or a sanitizer's report is a finding.
+
+Valid graphs of all operators are built, then some of their fields are changed: shapes, types,
+indices, options, contents and lengths of buffers. Whatever comes out must run or be refused.
+Start it with `make fuzz`, which builds the library with the sanitizers. Every case has a
+number, and `--case N` runs that one again.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+
+import numpy as np
+from equations import SAME
+from test_fusion import Graph, react_block
+
+from larq_bcd_runtime import Interpreter, ModelError
+
+CASES_PER_WORKER = 500
+SECONDS_PER_WORKER = 120
+SIZES = [-1, 0, 1, 2, 3, 5, 7, 8, 31, 32, 33, 64, 65, 1000, 2**16, 2**31 - 1, -(2**31)]
+TYPES = [0, 2, 3, 4, 6, 9]  # the schema's FLOAT32, INT32, UINT8, INT64, BOOL and INT8
+
+
+def some_graph(rng: np.random.Generator):
+    """Returns a valid graph, its inputs and its outputs."""
+    channels = int(rng.choice([3, 32, 64]))
+    graph = Graph(int(rng.integers(1000)), int(rng.integers(1, 6)), int(rng.integers(1, 6)))
+    x = graph.floats(channels)
+    if rng.random() < 0.5:
+        y = react_block(graph, x, channels, doubles=bool(rng.random() < 0.5))
+        return graph.file, [x], [y]
+    words = graph.quantize(x, channels)
+    pooled = graph.file.tensor((*graph.size, -(-channels // 32)), np.int32)
+    options = {"padding": SAME, "filter_height": 2, "filter_width": 3, "stride_height": 1,
+               "stride_width": 1}  # fmt: skip
+    graph.file.custom("LceBMaxPool2d", [words], [pooled], options)
+    y = graph.convolve(pooled, channels, int(rng.integers(1, 70)), pad_values=1)
+    signs = graph.floats(channels)
+    graph.file.custom("LceDequantize", [pooled], [signs])
+    return graph.file, [x], [y, signs]
+
+
+def damage_tensor(rng, file) -> None:
+    tensor = file.tensors[rng.integers(len(file.tensors))]
+    kind = rng.integers(4)
+    if kind == 0 and len(tensor.shape):
+        tensor.shape = tensor.shape.copy()
+        tensor.shape[rng.integers(len(tensor.shape))] = rng.choice(SIZES)
+    elif kind == 1:
+        tensor.type = int(rng.choice(TYPES))
+    elif kind == 2:
+        tensor.shape = tensor.shape[: rng.integers(len(tensor.shape) + 1)]
+    else:
+        tensor.buffer = int(rng.integers(len(file.buffers)))
+
+
+def damage_operator(rng, file) -> None:
+    operator = file.operators[rng.integers(len(file.operators))]
+    kind = rng.integers(5)
+    if kind == 0 and len(operator.inputs):
+        operator.inputs = operator.inputs.copy()
+        operator.inputs[rng.integers(len(operator.inputs))] = rng.integers(
+            -1, len(file.tensors)
+        )
+    elif kind == 1:
+        operator.outputs = np.array([rng.integers(len(file.tensors))], np.int32)
+    elif kind == 2:
+        operator.inputs = operator.inputs[: rng.integers(len(operator.inputs) + 1)]
+    elif getattr(operator, "customOptions", None) is not None:
+        operator.customOptions = operator.customOptions.copy()
+        for _ in range(rng.integers(1, 4)):
+            at = rng.integers(len(operator.customOptions))
+            operator.customOptions[at] = rng.choice([0, 1, 2, 127, 128, 255, rng.integers(256)])
+    else:
+        operator.opcodeIndex = int(rng.integers(len(file.codes)))
+
+
+def damage_buffer(rng, file) -> None:
+    index = rng.integers(len(file.buffers))
+    data = bytearray(file.buffers[index])
+    if not data:
+        return
+    if rng.random() < 0.5:
+        data = data[: rng.integers(len(data) + 1)]
+    else:
+        data[rng.integers(len(data))] = rng.integers(256)
+    file.buffers[index] = bytes(data)
+
+
+def resize_constant(rng, file) -> None:
+    """Changes the shape of a constant and its data with it, so that LiteRT sees no fault."""
+    constants = [tensor for tensor in file.tensors if tensor.buffer and len(tensor.shape)]
+    if not constants:
+        return
+    tensor = constants[rng.integers(len(constants))]
+    tensor.shape = tensor.shape.copy()
+    tensor.shape[rng.integers(len(tensor.shape))] = rng.choice([1, 2, 3, 7, 8, 31, 33, 65, 200])
+    size = 4 * int(np.prod(tensor.shape, dtype=float))
+    if 0 < size < 10**6:
+        tensor.buffer = len(file.buffers)
+        file.buffers.append(rng.bytes(size))
+
+
+DAMAGES = [damage_tensor, damage_operator, damage_operator, damage_buffer, resize_constant]
+
+
+def run_case(number: int) -> bool:
+    """Returns whether the damaged file was served."""
+    rng = np.random.default_rng(number)
+    file, inputs, outputs = some_graph(rng)
+    for _ in range(rng.integers(0, 5)):
+        rng.choice(DAMAGES)(rng, file)
+    try:
+        content = file.build(inputs, outputs)
+    except (TypeError, OverflowError, ValueError):
+        return False  # the damage cannot be written as a flatbuffer
+    try:
+        interpreter = Interpreter(
+            content,
+            num_threads=int(rng.integers(1, 3)),
+            kernels=str(rng.choice(["auto", "auto", "reference"])),
+            fuse=bool(rng.random() < 0.8),
+        )
+        details = interpreter.input_details
+        if sum(np.prod(detail.shape, dtype=float) for detail in details) > 1e7:
+            return False
+        batch = int(rng.integers(1, 3))
+        shapes = [(batch, *detail.shape[1:]) for detail in details]
+        arrays = [rng.normal(size=s).astype(d.dtype) for s, d in zip(shapes, details)]
+        interpreter.predict(arrays)
+    except (ModelError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def work(first: int, count: int) -> None:
+    """Runs cases, and says which before each."""
+    served = 0
+    for number in range(first, first + count):
+        print(f"case {number}", file=sys.stderr, flush=True)
+        served += run_case(number)
+    print(f"served {served}")
+
+
+def is_elsewhere(log: str) -> bool:
+    """Whether a crash happened in LiteRT itself, which trusts its own operators' files more."""
+    return "AddressSanitizer" in log and "liblarq_bcd" not in log and "/native/" not in log
+
+
+def supervise(minutes: float, first: int) -> int:
+    """Runs workers until the time is up; returns the number of findings."""
+    end = time.monotonic() + 60 * minutes
+    ran = served = findings = elsewhere = 0
+    while time.monotonic() < end:
+        command = [sys.executable, __file__, "--worker", str(first), str(CASES_PER_WORKER)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS_PER_WORKER
+            )
+            log, failed = done.stderr, done.returncode != 0
+            served += int(done.stdout.split()[-1]) if not failed else 0
+        except subprocess.TimeoutExpired as late:
+            log, failed = (late.stderr or b"").decode(), True
+        last = int(log.split("case ")[-1].split()[0]) if "case " in log else first
+        if failed and is_elsewhere(log):
+            elsewhere += 1
+        elif failed:
+            findings += 1
+            print(f"finding: case {last}\n{log[log.rfind('case ') :][:4000]}")
+        ran += last - first + 1
+        first = last + 1
+    print(f"{ran} cases, {served} served in whole batches, {findings} findings")
+    print(f"{elsewhere} more crashes were inside LiteRT, without this library on the stack")
+    return findings
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--case", type=int)
+    parser.add_argument("--worker", type=int, nargs=2)
+    arguments = parser.parse_args()
+    if arguments.case is not None:
+        print("served" if run_case(arguments.case) else "refused")
+    elif arguments.worker:
+        work(*arguments.worker)
+    else:
+        sys.exit(supervise(arguments.minutes, arguments.first) > 0)

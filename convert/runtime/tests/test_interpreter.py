@@ -1,0 +1,172 @@
+"""The Python interface."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+from equations import Convolution, convolve, pack, random_data
+from files import convolution_file, same_bits
+from flatfile import FlatFile, schema
+
+import larq_bcd_runtime
+from larq_bcd_runtime import Interpreter, ModelError
+
+C = Convolution(height=5, width=6, channels_in=40, channels_out=24, pad_values=0)
+DATA = random_data(C)
+FILE = convolution_file(C, DATA, quantize=True)
+IMAGES = np.random.default_rng(3).normal(size=(7, 5, 6, 40)).astype(np.float32)
+
+
+def expected(images):
+    c = Convolution(**{**C.__dict__, "batch": len(images)})
+    signs = np.where(images < 0, -1, 1)
+    return convolve(c, type(DATA)(**{**DATA.__dict__, "inputs": signs}))
+
+
+def test_a_path_and_bytes_are_the_same_model(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(FILE)
+    for model in (FILE, path, str(path)):
+        same_bits(Interpreter(model).predict(IMAGES), expected(IMAGES))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_the_batch_size_does_not_change_the_result(batch_size):
+    interpreter = Interpreter(FILE, num_threads=2)
+    for count in (1, 7, 2):
+        got = interpreter.predict(IMAGES[:count], batch_size=batch_size)
+        same_bits(got, expected(IMAGES[:count]))
+
+
+def test_details_describe_the_file():
+    interpreter = Interpreter(FILE)
+    (entry,), (result,) = interpreter.input_details, interpreter.output_details
+    assert (entry.shape, entry.dtype) == ((1, 5, 6, 40), np.float32)
+    assert (result.shape, result.dtype) == ((1, 5, 6, 24), np.float32)
+
+
+def fixed_batch_file() -> bytes:
+    """Ends in a RESHAPE to a shape that includes the batch, as Flatten is converted."""
+    file = FlatFile()
+    entry, packed = file.tensor((1, 2, 2, 32)), file.tensor((1, 2, 2, 1), np.int32)
+    signs, flat = file.tensor((1, 2, 2, 32)), file.tensor((1, 128))
+    shape = file.constant(np.array([1, 128], np.int32))
+    file.custom("LceQuantize", [entry], [packed])
+    file.custom("LceDequantize", [packed], [signs])
+    options = schema.ReshapeOptionsT()
+    options.newShape = np.array([1, 128], np.int32)
+    file.builtin(
+        "RESHAPE", [signs, shape], [flat], schema.BuiltinOptions.ReshapeOptions, options
+    )
+    return file.build([entry], [flat])
+
+
+def test_a_file_that_fixes_its_batch_is_run_in_slices():
+    interpreter = Interpreter(fixed_batch_file())
+    images = np.random.default_rng(0).normal(size=(5, 2, 2, 32)).astype(np.float32)
+    for _ in range(2):
+        signs = np.where(images < 0, -1, 1).astype(np.float32).reshape(5, 128)
+        same_bits(interpreter.predict(images), signs)
+
+
+def test_several_inputs_and_outputs_are_lists():
+    file = FlatFile()
+    entries = [file.tensor((1, 33)), file.tensor((1, 5))]
+    results = [file.tensor((1, 2), np.int32), file.tensor((1, 1), np.int32)]
+    for entry, result in zip(entries, results):
+        file.custom("LceQuantize", [entry], [result])
+    arrays = [IMAGES.reshape(-1)[: 4 * n].reshape(4, n) for n in (33, 5)]
+    got = Interpreter(file.build(entries, results)).predict(arrays)
+    for actual, array in zip(got, arrays):
+        same_bits(actual, pack(array < 0))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        (IMAGES[0], r"use array\[None\]"),
+        (IMAGES[:, :4], r"\(7, 4, 6, 40\)"),
+        (IMAGES.astype(np.float64), r"takes float32, not float64.*astype"),
+        (IMAGES[:0], "0 samples"),
+        ([IMAGES, IMAGES], "1 inputs, and 2 arrays"),
+    ],
+)
+def test_do_not_predict_from_arrays_that_do_not_fit(inputs, reason):
+    with pytest.raises(ValueError, match=reason):
+        Interpreter(FILE).predict(inputs)
+
+
+def test_do_not_accept_a_batch_size_of_zero():
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        Interpreter(FILE).predict(IMAGES, batch_size=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", FILE[: len(FILE) // 2]])
+def test_do_not_open_what_is_no_model(content):
+    with pytest.raises(ModelError):
+        Interpreter(content)
+
+
+def test_do_not_open_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Interpreter(tmp_path / "missing.tflite")
+
+
+def test_do_not_run_an_operator_that_nobody_knows():
+    file = FlatFile()
+    entry, result = file.tensor((1, 4)), file.tensor((1, 4))
+    file.custom("LceUnheardOf", [entry], [result])
+    with pytest.raises(ModelError, match="LceUnheardOf"):
+        Interpreter(file.build([entry], [result]))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 65, "many"])
+def test_do_not_accept_a_number_of_threads(threads):
+    with pytest.raises(ValueError, match=f"num_threads is '{threads}'"):
+        larq_bcd_runtime.load(num_threads=threads)
+
+
+def test_do_not_accept_kernels_of_another_machine():
+    with pytest.raises(ValueError, match="no kernels 'mmx' for this machine"):
+        Interpreter(FILE, kernels="mmx")
+
+
+def test_interpreters_in_several_threads_do_not_disturb_each_other():
+    wrong = []
+
+    def work():
+        interpreter = Interpreter(FILE, num_threads=2)
+        for _ in range(50):
+            if not np.array_equal(interpreter.predict(IMAGES), expected_images):
+                wrong.append(threading.get_ident())
+
+    expected_images = expected(IMAGES)
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+def test_interpreters_leave_no_memory_and_no_thread_behind():
+    def resident_kilobytes() -> int:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def threads() -> int:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("Threads"))
+
+    def use(times):
+        for _ in range(times):
+            Interpreter(FILE, num_threads=2).predict(IMAGES)
+        gc.collect()
+
+    use(50)
+    memory, count = resident_kilobytes(), threads()
+    use(200)
+    assert threads() == count
+    # The packed filter of this file is 24 kB: leaking it would leave 5 MB.
+    assert resident_kilobytes() - memory < 2000

@@ -1,0 +1,278 @@
+"""A file that cannot be served is refused with the operator and the reason; nothing crashes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from equations import SAME, VALID, Convolution, convolve, random_data
+from files import convolution_file, same_bits
+from flatbuffers import flexbuffers
+from flatfile import FlatFile, flexbuffer
+
+from larq_bcd_runtime import Interpreter, ModelError
+
+SMALL = Convolution(height=4, width=4, channels_in=64, channels_out=8)
+HUGE = 2**31 - 1
+
+
+def refusal(file: bytes) -> str:
+    """Returns the message, after making sure that it names the operator."""
+    with pytest.raises(ModelError) as error:
+        Interpreter(file)
+    message = str(error.value)
+    assert message.startswith("larq-bcd-runtime: Lce")
+    assert "(operator " in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("stride_height", 0, "stride_height is 0"),
+        ("stride_width", -1, "stride_width is -1"),
+        ("stride_width", 2**40, "stride_width is 1099511627776"),
+        ("dilation_height_factor", 0, "dilation_height_factor is 0"),
+        ("dilation_width_factor", HUGE, f"dilation_width_factor is {HUGE}"),
+        ("padding", 2, "padding is 2"),
+        ("pad_values", 2, "pad_values is 2"),
+        ("pad_values", -1, "pad_values is -1"),
+        ("fused_activation_function", 4, "fused_activation_function is 4"),
+        ("channels_in", 0, "channels_in is 0"),
+        ("channels_in", HUGE, f"channels_in is {HUGE}"),
+        ("channels_in", 65, "channels_in is 65, which is 3 words"),
+        ("channels_in", "many", "channels_in is not an integer"),
+        ("padding", "SAME", "padding is not an integer"),
+        ("stride_width", 1.0, "stride_width is not an integer"),
+        ("stride_height", None, "stride_height is missing"),
+    ],
+)
+def test_do_not_accept_an_option(option, value, reason):
+    assert reason in refusal(convolution_file(SMALL, random_data(SMALL), **{option: value}))
+
+
+def test_do_not_slide_a_window_larger_than_the_image():
+    # Built as SAME, then declared VALID: the file's own shapes are right for neither.
+    c = replace(SMALL, window=(5, 3))
+    assert "5 pixels high" in refusal(convolution_file(c, random_data(c), padding=VALID))
+    c = replace(SMALL, dilations=(1, 2))
+    assert "5 pixels wide" in refusal(convolution_file(c, random_data(c), padding=VALID))
+
+
+def operator_file(name, tensors, inputs, output, options=None) -> bytes:
+    """Writes a file with one operator; tensor 0 is the file's input."""
+    file = FlatFile()
+    for tensor in tensors:
+        file.tensor(*tensor) if isinstance(tensor, tuple) else file.constant(tensor)
+    file.custom(name, inputs, output, options)
+    return file.build([0], output)
+
+
+PACKED, FILTER, VECTOR = np.int32, np.zeros((8, 3, 3, 2), np.int32), np.ones(8, np.float32)
+GOOD = [((1, 4, 4, 2), PACKED), FILTER, VECTOR, VECTOR, ((1, 4, 4, 8),)]
+
+
+def bconv2d(changes=(), inputs=(0, 1, 2, 3, -1), outputs=(4,), **options) -> bytes:
+    tensors = list(GOOD)
+    for index, tensor in dict(changes).items():
+        tensors[index] = tensor
+    options = {**SMALL.options, **options}
+    return operator_file("LceBconv2d", tensors, inputs, outputs, options)
+
+
+def test_the_unchanged_operator_is_accepted():
+    # Without this, the tests below could pass for another reason than the one they name.
+    zeros = np.zeros((1, 4, 4, 2), np.int32)
+    assert (Interpreter(bconv2d()).predict(zeros) == 9 * 64 + 1).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (lambda: bconv2d({0: ((1, 4, 4, 2), np.float32)}), "input is float32"),
+        (lambda: bconv2d({0: ((4, 4, 2), PACKED)}), "input has 3 dimensions"),
+        (lambda: bconv2d({0: ((1, 4, 4, 3), PACKED)}), "its input has 3"),
+        (lambda: bconv2d({1: FILTER.astype(np.float32)}), "filter is float32"),
+        (lambda: bconv2d({1: FILTER[0]}), "filter has 3 dimensions"),
+        (lambda: bconv2d({1: ((8, 3, 3, 2), PACKED)}, ()), "inputs"),
+        (lambda: bconv2d({2: VECTOR[:7]}), "multiplier has 7 values"),
+        (lambda: bconv2d({3: VECTOR[:, None]}), "bias has 2 dimensions"),
+        (lambda: bconv2d({3: np.ones(8, np.int32)}), "bias is int32"),
+        (lambda: bconv2d(inputs=(0, 1, 2, -1, -1)), "no post_activation_bias"),
+        (lambda: bconv2d(inputs=(0, -1, 2, 3, -1)), "no filter"),
+        (lambda: bconv2d(inputs=(-1, 1, 2, 3, -1)), "no input"),
+        (lambda: bconv2d(inputs=(0, 1, 2, 3)), "4 inputs"),
+        (lambda: bconv2d(inputs=(0, 1, 2, 3, -1, -1)), "6 inputs"),
+        (lambda: bconv2d({4: ((1, 4, 4, 1), PACKED)}), "no output_threshold"),
+        (lambda: bconv2d({4: ((1, 4, 4, 8), np.bool_)}), "output is bool"),
+        (lambda: bconv2d({4: ((1, 4, 4, 8), np.int8)}), "int8 output has the scale 0"),
+        (lambda: bconv2d({0: ((1, 0, 4, 2), PACKED)}), "dimension 1 of tensor 0 is 0"),
+    ],
+)
+def test_do_not_accept_a_tensor(file, reason):
+    assert reason in refusal(file())
+
+
+@pytest.mark.parametrize("output", [0, 3])
+def test_do_not_write_into_the_input_or_a_constant(output):
+    with pytest.raises(ModelError, match="LceBconv2d"):
+        Interpreter(bconv2d(outputs=(output,)))
+
+
+def test_do_not_write_a_tensor_twice():
+    file = FlatFile()
+    entry, result = file.tensor((1, 64)), file.tensor((1, 2), np.int32)
+    other = file.tensor((1, 200))
+    file.custom("LceQuantize", [entry], [result])
+    file.custom("LceQuantize", [other], [result])
+    assert "also written" in refusal(file.build([entry, other], [result]))
+
+
+def test_operators_in_the_wrong_order_are_run_in_the_right_one():
+    file = FlatFile()
+    entry, packed = file.tensor((1, 64)), file.tensor((1, 2), np.int32)
+    result = file.tensor((1, 64))
+    file.custom("LceDequantize", [packed], [result])
+    file.custom("LceQuantize", [entry], [packed])
+    values = np.random.default_rng(0).normal(size=(1, 64)).astype(np.float32)
+    got = Interpreter(file.build([entry], [result])).predict(values)
+    same_bits(got, np.where(values < 0, -1, 1).astype(np.float32))
+
+
+def test_do_not_read_a_filter_that_is_computed():
+    file = FlatFile()
+    entry, filters = file.tensor((1, 4, 4, 2), np.int32), file.tensor((8, 3, 3, 2), np.int32)
+    vector, result = file.constant(VECTOR), file.tensor((1, 4, 4, 8))
+    file.custom("LceBconv2d", [entry, filters, vector, vector, -1], [result], SMALL.options)
+    assert "filter is not a constant" in refusal(file.build([entry, filters], [result]))
+
+
+def test_do_not_split_channels_into_uneven_groups():
+    c = Convolution(channels_in=96, channels_out=6, groups=3)
+    data = random_data(c)
+    assert "3 groups share 95" in refusal(convolution_file(c, data, channels_in=95))
+    c = replace(c, channels_in=128, groups=2, channels_out=6)
+    uneven = replace(data, filters=random_data(c).filters[:5])
+    c = replace(c, channels_out=5)
+    uneven = replace(uneven, multiplier=np.ones(5, np.float32), bias=np.ones(5, np.float32))
+    assert "2 groups share 5 output" in refusal(convolution_file(c, uneven))
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "reason"),
+    [
+        ("LceQuantize", [((1, 8), np.int32), ((1, 1), np.int32)], "input is int32"),
+        ("LceQuantize", [((1, 8),), ((1, 8),)], "output is float32"),
+        ("LceQuantize", [((1,) * 9,), ((1,) * 9, np.int32)], "9 dimensions"),
+        ("LceQuantize", [((1, 8), np.int8, None, 1.0, 500), ((1, 1), np.int32)], "zero point"),
+        ("LceDequantize", [((1, 8),), ((1, 8),)], "input is float32"),
+        ("LceDequantize", [((1, 1), np.int32), ((1, 8), np.int32)], "output is int32"),
+        ("LceDequantize", [((1, 1), np.int32), ((1, 33),)], "33 channels, and its input 1"),
+        ("LceDequantize", [((1, 1), np.int32), ((1, 1, 8),)], "output has 3 dimensions"),
+        ("LceDequantize", [((1, 1), np.int32), ((1, 8), np.int8)], "scale 0"),
+    ],
+)
+def test_do_not_quantize(name, tensors, reason):
+    assert reason in refusal(operator_file(name, tensors, [0], [1]))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("padding", 3, "padding is 3"),
+        ("filter_height", 0, "filter_height is 0"),
+        ("filter_width", HUGE, "filter_width is"),
+        ("stride_width", 0, "stride_width is 0"),
+        ("filter_height", 5, "5 pixels high"),
+    ],
+)
+def test_do_not_pool(option, value, reason):
+    options = {"padding": VALID, "filter_height": 2, "filter_width": 2, "stride_height": 2,
+               "stride_width": 2}  # fmt: skip
+    tensors = [((1, 4, 4, 2), np.int32), ((1, 2, 2, 2), np.int32)]
+    options[option] = value
+    file = operator_file("LceBMaxPool2d", tensors, [0], [1], options)
+    assert reason in refusal(file)
+
+
+def test_a_pooling_window_may_be_larger_than_the_image():
+    options = {"padding": SAME, "filter_height": 30000, "filter_width": 30000,
+               "stride_height": 1, "stride_width": 1}  # fmt: skip
+    tensors = [((1, 4, 4, 1), np.int32), ((1, 4, 4, 1), np.int32)]
+    file = operator_file("LceBMaxPool2d", tensors, [0], [1], options)
+    words = np.random.default_rng(0).integers(0, 2**31, (1, 4, 4, 1), dtype=np.int32)
+    everything = np.bitwise_and.reduce(words, axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(Interpreter(file).predict(words), everything + 0 * words)
+
+
+# ---- Options that are not what they claim to be ----
+
+
+def with_options(raw: bytes) -> bytes:
+    return operator_file("LceBconv2d", GOOD, (0, 1, 2, 3, -1), (4,), raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00", b"\x00" * 64, b"\xff" * 64, b"\x01\x24\x01", b"\x00\x24\x08",
+        bytes(flexbuffers.Dumps([1, 2, 3])), bytes(flexbuffers.Dumps("text")),
+    ],
+)  # fmt: skip
+def test_do_not_read_options_that_are_no_map(raw):
+    assert "not a FlexBuffer map" in refusal(with_options(raw))
+
+
+def test_do_not_run_without_options():
+    file = FlatFile()
+    for tensor in GOOD:
+        file.tensor(*tensor) if isinstance(tensor, tuple) else file.constant(tensor)
+    file.custom("LceBconv2d", (0, 1, 2, 3, -1), (4,))
+    assert "options are damaged" in refusal(file.build([0], (4,)))
+
+
+def outcome(file: bytes):
+    try:
+        return Interpreter(file).predict(np.zeros((1, 4, 4, 2), np.int32))
+    except ModelError:
+        return None
+
+
+def test_every_damaged_byte_of_the_options_is_an_error_or_another_option():
+    raw = flexbuffer(SMALL.options)
+    served = 0
+    for at in range(len(raw)):
+        for value in (0x00, 0x01, 0x7F, 0x80, 0xFF, raw[at] ^ 0x04):
+            served += (
+                outcome(with_options(raw[:at] + bytes([value]) + raw[at + 1 :])) is not None
+            )
+    # Some bytes change nothing or another valid option; most must not pass.
+    assert 0 < served < 6 * len(raw) / 2
+
+
+def test_every_cut_of_the_options_is_an_error():
+    raw = flexbuffer(SMALL.options)
+    for length in range(1, len(raw)):
+        refusal(with_options(raw[:length]))
+        refusal(with_options(raw[-length:])) if length < len(raw) // 2 else None
+
+
+@pytest.mark.parametrize("value", [1, 200, 2**15])
+def test_options_of_every_width_are_read(value):
+    c = Convolution(height=1, width=1, channels_in=32, window=(1, 1), strides=(value, 1))
+    data = random_data(c)
+    got = Interpreter(convolution_file(c, data)).predict(np.zeros((1, 1, 1, 1), np.int32))
+    ones = replace(data, inputs=np.ones_like(data.inputs))
+    same_bits(got, convolve(c, ones))
+
+
+def test_unused_bits_of_a_filter_do_no_harm():
+    # The file sets bits above the last channel; the sum may leave [-K, K], and is clamped.
+    c = Convolution(channels_in=3, channels_out=5)
+    file = operator_file(
+        "LceBconv2d",
+        [((1, 8, 8, 1), np.int32), np.full((5, 3, 3, 1), -1, np.int32), VECTOR[:5], VECTOR[:5],
+         ((1, 8, 8, 5),)],
+        (0, 1, 2, 3, -1), (4,), c.options,
+    )  # fmt: skip
+    out = Interpreter(file).predict(np.zeros((1, 8, 8, 1), np.int32))
+    np.testing.assert_array_equal(out, np.full((1, 8, 8, 5), -27 + 1, np.float32))

@@ -6,7 +6,7 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-all lint format clean
+.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
@@ -19,14 +19,25 @@ test: .venv/installed-dev
 test-pytorch: .venv/installed-pytorch
 	$(BIN)/python -m pytest tests/pytorch
 
+# The device side, against Larq Compute Engine's own interpreter, and on aarch64 under qemu.
+test-runtime: .venv/installed-runtime
+	$(MAKE) -C convert/runtime test PYTHON=$(CURDIR)/$(BIN)/python
+
+test-aarch64: .venv/installed-runtime
+	$(MAKE) -C convert/runtime test-aarch64 PYTHON=$(CURDIR)/$(BIN)/python
+
+bench-runtime: .venv/installed-runtime
+	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
+
 # Every supported TensorFlow in an environment of its own, resolved by pip alone.
-test-all: test test-pytorch
+test-all: test test-pytorch test-runtime test-aarch64
 	$(BIN)/python tests/stacks.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd convert/runtime && $(CURDIR)/$(BIN)/ruff check . && $(CURDIR)/$(BIN)/ruff format --check .
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
@@ -44,6 +55,10 @@ format: .venv/installed-dev
 # Exactly one release: where its CPU build is at hand, a range would not be content with it.
 .venv/installed-pytorch: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet torch==2.13.0 --editable '.[pytorch]'
+	touch $@
+
+.venv/installed-runtime: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet 'ai-edge-litert>=1.2'
 	touch $@
 
 clean:

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "float_mode.h"
 #include "operators.h"
 #include "stage.h"
 
@@ -412,6 +413,9 @@ bool plan_run(Plan* plan, Error* error) {
   if (scratch->data == NULL || scratch->bytes < plan->scratch_bytes) {
     return refuse(error, "larq-bcd-runtime: the runtime gave no scratch memory");
   }
+  const FloatMode callers = float_mode();
+  set_float_mode(without_denormals(callers));
   for (int i = 0; i < plan->stage_count; ++i) run_stage(plan, &plan->stages[i]);
+  set_float_mode(callers);
   return true;
 }

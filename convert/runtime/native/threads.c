@@ -3,20 +3,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
+
+#include "float_mode.h"
 
 // A worker that has run out of pieces looks for the next job this many times before it sleeps.
 // The operators of a network follow each other within microseconds, and waking a sleeping
 // thread costs about as much as a small convolution.
 enum { kSpins = 4000 };
-
-// Whether denormal numbers are flushed to zero is a setting of each thread, and some runtimes
-// change it for the time of a call. The workers take over the caller's, so that it does not
-// matter which thread computes what.
-typedef struct {
-  uint64_t bits;
-} FloatMode;
 
 struct ThreadPool {
   int threads;
@@ -41,26 +35,6 @@ static void relax(void) {
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
-#endif
-}
-
-static FloatMode float_mode(void) {
-  FloatMode mode = {0};
-#if defined(__x86_64__)
-  mode.bits = __builtin_ia32_stmxcsr();
-#elif defined(__aarch64__)
-  __asm__ volatile("mrs %0, fpcr" : "=r"(mode.bits));
-#endif
-  return mode;
-}
-
-static void set_float_mode(FloatMode mode) {
-#if defined(__x86_64__)
-  __builtin_ia32_ldmxcsr((unsigned)mode.bits);
-#elif defined(__aarch64__)
-  __asm__ volatile("msr fpcr, %0" : : "r"(mode.bits));
-#else
-  (void)mode;
 #endif
 }
 

@@ -76,15 +76,22 @@ def network_file() -> bytes:
 
 
 def cases():
-    """Yields a name, a file, its input, and whether its results have to be the same bits."""
+    """Yields a name, a file and its input; the results have to be the same bits."""
     from equations import pack, random_data
     from files import convolution_file
+    from test_fusion import Graph, react_block
 
     rng = np.random.default_rng(0)
     for index in range(RANDOM_CONVOLUTIONS):
         c = random_convolution(rng)
         data = random_data(c)
         yield f"convolution{index}", convolution_file(c, data), pack(data.inputs < 0)
+    for channels in (20, 32, 64, 96):
+        graph = Graph(channels, 7, 9)
+        entry = graph.floats(channels)
+        result = react_block(graph, entry, channels, doubles=True)
+        image = rng.normal(size=(2, 7, 9, channels)).astype(np.float32)
+        yield f"block{channels}", graph.file.build([entry], [result]), image
     for channels in (1, 16, 31, 33, 64, 100):
         floats = rng.normal(size=(3, 5, channels)).astype(np.float32)
         floats.reshape(-1)[:3] = [-0.0, np.nan, -1e-45]

@@ -161,6 +161,19 @@ def test_activations_and_constants(kernels, activation, name, shape):
     assert_fusing_changes_nothing(graph.file.build([x], [y]), kernels, 1)
 
 
+def test_denormal_numbers_are_zero_as_in_xnnpack(kernels):
+    graph = Graph(3, 4, 4)
+    x = graph.floats(32)
+    y = graph.convolve(graph.quantize(x, 32), 32, 32)
+    tiny = graph.file.constant(np.float32([1e-20]))
+    for _ in range(2):  # to about 1e-39, a denormal number
+        y = graph.binary("MUL", y, tiny, 32)
+    back = graph.file.constant(np.float32([1e20]))
+    assert_fusing_changes_nothing(
+        graph.file.build([x], [y, graph.binary("MUL", y, back, 32)]), kernels, 2
+    )
+
+
 @st.composite
 def graphs(draw):
     """Any mixture of the operators, values used any number of times, any outputs."""

@@ -182,7 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.steps < 2:
         parser.error(f"--steps {options.steps}: pass at least 2, one for each training step")
     console = Console()
+    # The same machine gives the same figures again.
     tf.keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
 
     digits = options.dataset == "digits"
     console.print(f"Reading {options.dataset} ...")

@@ -140,7 +140,7 @@ def train(model: tf.keras.Model, data: Images, steps: int, learning_rate: float)
         learning_rate, epochs * steps_per_epoch
     )
     model.compile(
-        # One fused operation for each weight, where the newer Adam has ten: it starts sooner.
+        # One fused operation for each weight, where the newer Adam has several: starts sooner.
         tf.keras.optimizers.legacy.Adam(schedule),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],

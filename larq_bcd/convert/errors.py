@@ -1,7 +1,9 @@
 """What goes wrong between a model and its flatbuffer."""
 
+from larq_bcd.errors import UserError
 
-class ConversionError(ValueError):
+
+class ConversionError(UserError):
     """The model, or what the caller asked for, cannot be converted; says what to do."""
 
 

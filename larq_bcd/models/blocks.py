@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from larq_bcd.activations import RPReLU
+from larq_bcd.errors import UserError
 from larq_bcd.layers import (
     DynamicThresholdQuantConv2D,
     LearnableBias,
     QuantConv2D,
     QuantShiftMLP,
 )
+
+THRESHOLDS = ("zero", "static", "contextual")
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,24 @@ class Binarization:
             first of the two training steps.
         pad_values: what a binary convolution sees outside of the image: 0.0 as in the
             papers, or 1.0, which costs less on the device.
-        dynamic: whether the thresholds of the convolutions are computed from the image.
+        threshold: the thresholds of their signs: `"zero"`, `"static"`, one learned value for
+            each channel, or `"contextual"`, computed from the image.
+
+    Raises:
+        UserError: if there is no such threshold.
     """
 
     input_quantizer: str | None = "approx_sign"
     kernel_quantizer: str | None = "scaled_sign"
     pad_values: float = 0.0
-    dynamic: bool = False
+    threshold: str = "static"
+
+    def __post_init__(self):
+        if self.threshold not in THRESHOLDS:
+            raise UserError(
+                f"threshold={self.threshold!r} is not supported: choose one of "
+                f"{', '.join(map(repr, THRESHOLDS))}."
+            )
 
     def kernel_arguments(self) -> dict:
         """Returns the quantizers and the initializer of a binary layer's kernel."""
@@ -60,10 +74,17 @@ def stem(x, filters: int, stride: int):
     return batch_norm(x, "stem_bn")
 
 
+def threshold(x, binarization: Binarization, name: str):
+    """Moves the threshold of the sign that follows to zero."""
+    if binarization.threshold == "zero":
+        return x
+    return LearnableBias(name=f"{name}_threshold")(x)
+
+
 def binary_conv(
     x, filters: int, kernel_size: int, stride: int, binarization: Binarization, name: str
 ):
-    """Binary convolution behind a learned, static or dynamic, threshold."""
+    """Binary convolution behind a threshold."""
     arguments = {
         "filters": filters,
         "kernel_size": kernel_size,
@@ -74,9 +95,9 @@ def binary_conv(
         "name": f"{name}_conv",
         **binarization.kernel_arguments(),
     }
-    if binarization.dynamic:
+    if binarization.threshold == "contextual":
         return DynamicThresholdQuantConv2D(**arguments)(x)
-    x = LearnableBias(name=f"{name}_threshold")(x)
+    x = threshold(x, binarization, name)
     return QuantConv2D(**arguments)(x)
 
 
@@ -133,14 +154,14 @@ def react_stages(x, strides, extra_blocks, binarization: Binarization):
 
 
 def bi_mlp(x, ranges: tuple, binarization: Binarization, name: str):
-    """BiMLP unit: the long-short-range binary MLP behind a learned threshold.
+    """BiMLP unit: the long-short-range binary MLP behind a threshold, never contextual.
 
     Source: BCDNet (arXiv 2209.01404), equation 15 and figure 4.
     """
     short_range, long_range = ranges
 
     def branch(x):
-        x = LearnableBias(name=f"{name}_threshold")(x)
+        x = threshold(x, binarization, name)
         return QuantShiftMLP(
             x.shape[-1],
             short_range,
@@ -153,17 +174,17 @@ def bi_mlp(x, ranges: tuple, binarization: Binarization, name: str):
 
 
 def point(x, binarization: Binarization, name: str):
-    """The BiMLP unit with its pointwise branch alone; always of static threshold."""
+    """The BiMLP unit with its pointwise branch alone."""
 
     def branch(x):
-        x = LearnableBias(name=f"{name}_threshold")(x)
+        x = threshold(x, binarization, name)
         kernel = binarization.kernel_arguments()
         return QuantConv2D(x.shape[-1], 1, use_bias=False, name=f"{name}_conv", **kernel)(x)
 
     return residual(x, branch, name)
 
 
-def heads(x, num_classes: int, names: tuple[str, ...]):
+def classifier(x, num_classes: int, names: tuple[str, ...]):
     """Global average pooling and linear classifiers; their mean, where there are several.
 
     The logits are float32 under every precision policy.

@@ -75,15 +75,8 @@ def load_weights(
     """Loads published weights, a file of Keras weights or an official checkpoint, if given."""
     if weights is None:
         return model
-    if str(weights) in published:
-        found = published[str(weights)]
-        path = Path(
-            tf.keras.utils.get_file(
-                origin=found.url, file_hash=found.sha256, cache_subdir="larq_bcd"
-            )
-        )
-    else:
-        path = Path(weights)
+    found = published.get(str(weights))
+    path = Path(weights) if found is None else _downloaded(found)
     if not path.exists():
         checkpoint = (
             f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), "
@@ -105,3 +98,16 @@ def load_weights(
     else:
         model.load_weights(path)
     return model
+
+
+def _downloaded(weights: Weights) -> Path:
+    try:
+        file = tf.keras.utils.get_file(
+            origin=weights.url, file_hash=weights.sha256, cache_subdir="larq_bcd"
+        )
+    except ValueError as error:  # of another hash
+        raise UserError(
+            f"the file at {weights.url} is not the published one, whose SHA-256 is "
+            f"{weights.sha256}: try again, or get the file by other means and pass its path."
+        ) from error
+    return Path(file)

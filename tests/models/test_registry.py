@@ -72,5 +72,5 @@ def test_published_weights_load_by_name_and_only_if_they_are_the_published_ones(
     np.testing.assert_array_equal(loaded(image), source(image))
     monkeypatch.setitem(published, "damaged", registry.Weights(file.as_uri(), "0" * 64))
     (tmp_path / ".keras" / "larq_bcd" / file.name).unlink()
-    with pytest.raises(Exception, match="incomplete or corrupted"):
+    with pytest.raises(UserError, match="is not the published one, whose SHA-256 is 000"):
         get_model("ReActNetA", weights="damaged", **REDUCED)

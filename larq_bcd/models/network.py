@@ -28,9 +28,12 @@ _IMAGE_ARGUMENTS = {
     "features, `(batch, new_height, new_width, channels)`.",
     "num_classes": "number of classes.",
 }
-_OWN_ARGUMENTS = {
+_ARCHITECTURE_ARGUMENTS = {
     "width": "factor of the channels.",
     "strides": "strides of the stem and of the first block of each stage, 1 or 2.",
+    "mlp_stages": "the stages, from 1 to 4, whose convolutions that keep the image size are "
+    "BiMLP blocks.",
+    "bi_mlps": "number of BiMLP blocks in place of one convolution.",
     "short_range": 'shift in pixels of the short-range branch, or `"half"`.',
     "long_range": 'shift in pixels of the long-range branch, or `"half"` for half of the '
     "feature map.",
@@ -43,6 +46,7 @@ _BINARY_ARGUMENTS = {
     "or 1.0, which costs less on the device.",
     "threshold": 'the thresholds of the signs: `"zero"`; `"static"`, learned; or '
     '`"contextual"`, from BCDNet\'s contextual embedding of the image.',
+    "activation": 'what ends a unit: `"rprelu"`, or `None` for nothing.',
 }
 _OFFICIAL = " or to an official PyTorch checkpoint of either training step"
 _DEFAULTS = {
@@ -161,7 +165,7 @@ def _docstring(
     text, _, own = inspect.cleandoc(features.__doc__ or "").partition("\nArgs:\n")
     described = {
         **_IMAGE_ARGUMENTS,
-        **_OWN_ARGUMENTS,
+        **_ARCHITECTURE_ARGUMENTS,
         **_sections(own),
         **_BINARY_ARGUMENTS,
         "name": "name of the model.",

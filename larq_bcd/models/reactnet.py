@@ -29,7 +29,53 @@ _REDUCED = {
 )
 def ReActNetA(x, binarization, *, width=1.0, strides=_STRIDES):
     """ReActNet-A: the binary MobileNetV1. Section 4 of the paper."""
+    return _features(x, binarization, width, strides)
+
+
+@network(
+    "reactnet_b",
+    paper=papers.REACTNET,
+    binarization=Binarization(),
+    parameters=28_818_824,
+    binary_parameters=27_554_816,
+    bops=4_688_445_440,
+    flops=43_974_656,
+    top1=70.1,
+    reconstruction="that the real convolutions see the activations and not their signs is "
+    "this package's choice.",
+    reduced=_REDUCED,
+)
+def ReActNetB(x, binarization, *, width=1.0, strides=_STRIDES):
+    """ReActNet-B: ReActNet-A whose channel-doubling 1x1 convolutions are real, in 4 groups.
+
+    Section 5 of the paper.
+    """
+    return _features(x, binarization, width, strides, real_groups=4)
+
+
+@network(
+    "reactnet_c",
+    paper=papers.REACTNET,
+    binarization=Binarization(),
+    parameters=29_342_600,
+    binary_parameters=27_554_816,
+    bops=4_688_445_440,
+    flops=140_312_576,
+    top1=71.4,
+    reconstruction="that the real convolutions see the activations and not their signs is "
+    "this package's choice.",
+    reduced=_REDUCED,
+)
+def ReActNetC(x, binarization, *, width=1.0, strides=_STRIDES):
+    """ReActNet-C: ReActNet-A whose channel-doubling 1x1 convolutions are real.
+
+    Section 5 of the paper.
+    """
+    return _features(x, binarization, width, strides, real_groups=1)
+
+
+def _features(x, binarization: Binarization, width, strides, real_groups=None):
     channels = _arguments.scaled_channels(32, width)
     strides = _arguments.stage_strides(strides, stages=6)
     x = blocks.stem(x, channels, strides[0])
-    return blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization)
+    return blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization, real_groups)

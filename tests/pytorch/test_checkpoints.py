@@ -20,11 +20,18 @@ import pytest
 import safetensors.torch
 import torch
 
-from larq_bcd.models import BCDNetA, BCDNetB, ReActNetA, pytorch, with_training_heads
+from larq_bcd.models import (
+    BCDNetA,
+    BCDNetB,
+    ReActNet18,
+    ReActNetA,
+    pytorch,
+    with_training_heads,
+)
 
 # pytest runs several processes at once.
 torch.set_num_threads(1)
-NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA}
+NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA, "reactnet_18": ReActNet18}
 STEM, CLASSES = 4, 5
 SMALL = {
     "input_shape": (16, 16, 3),
@@ -32,11 +39,16 @@ SMALL = {
     "width": STEM / 32,
     "strides": (1, 1, 1, 1, 2, 2),
 }
+SMALL_18 = {**SMALL, "width": STEM / 64, "strides": (2, 1, 1, 2, 1, 2)}
+
+
+def small_arguments(name):
+    return SMALL_18 if name == "reactnet_18" else SMALL
 
 
 @functools.cache
 def small(name, kernel_quantizer="scaled_sign"):
-    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **SMALL)
+    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **small_arguments(name))
 
 
 @pytest.fixture
@@ -51,6 +63,10 @@ def bcdnet():
 
 def small_state(network="reactnet_a"):
     return official.random_state(network, 0, CLASSES, STEM)
+
+
+def official_layout(network):
+    return pytorch.RESNET_18 if network == "reactnet_18" else pytorch.MOBILENET
 
 
 def checkpoint(network, state):
@@ -76,7 +92,7 @@ def saved(path, content, **kwargs):
 
 
 def load(network, path):
-    pytorch.load_checkpoint(network, path, pytorch.MOBILENET)
+    pytorch.load_checkpoint(network, path, official_layout(network.name))
 
 
 def loaded(network, path):
@@ -111,7 +127,8 @@ def random_images(count, size):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_those_of_the_official_network(name, step, tmp_path):
     images, batch = random_images(4, 16)
-    state, expected = calibrated(name, small_state(name), step == 2, SMALL["strides"], images)
+    strides = small_arguments(name)["strides"]
+    state, expected = calibrated(name, small_state(name), step == 2, strides, images)
     if (name, step) == ("reactnet_a", 2):
         state = official.flat(state)
     network = small(name, "scaled_sign" if step == 2 else None)
@@ -121,13 +138,14 @@ def test_logits_are_those_of_the_official_network(name, step, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
 
 
-def test_logits_are_those_of_the_official_network_in_full_size(tmp_path):
+@pytest.mark.parametrize("name", ["bcdnet_a", "reactnet_18"])
+def test_logits_are_those_of_the_official_network_in_full_size(name, tmp_path):
     images, batch = random_images(1, 224)
-    state = official.random_state("bcdnet_a", seed=2)
-    state, (fc, fc_dist) = calibrated("bcdnet_a", state, True, (2, 1, 2, 2, 2, 2), images)
-    path = saved(tmp_path / "official.pth.tar", checkpoint("bcdnet_a", state))
-    logits = BCDNetA(weights=str(path))(batch)
-    np.testing.assert_allclose(logits, (fc + fc_dist) / 2, rtol=0, atol=1e-3)
+    strides = (2, 2, 1, 2, 2, 2) if name == "reactnet_18" else (2, 1, 2, 2, 2, 2)
+    state, heads = calibrated(name, official.random_state(name, seed=2), True, strides, images)
+    path = saved(tmp_path / "official.pth.tar", checkpoint(name, state))
+    logits = NETWORKS[name](weights=str(path))(batch)
+    np.testing.assert_allclose(logits, sum(heads) / len(heads), rtol=0, atol=1e-3)
 
 
 def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
@@ -140,11 +158,16 @@ def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
             if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
         ]
         counts[network] = len(keys), sum(math.prod(shape) for shape in trained)
-    assert counts == {"bcdnet_a": (378, 46_146_384), "reactnet_a": (298, 29_343_592)}
+    assert counts == {
+        "bcdnet_a": (378, 46_146_384),
+        "reactnet_a": (298, 29_343_592),
+        "reactnet_18": (186, 11_704_424),
+    }
 
 
-def test_every_variable_is_given(tmp_path, bcdnet, reactnet):
-    for network, name in ((bcdnet, "bcdnet_a"), (reactnet, "reactnet_a")):
+def test_every_variable_is_given(tmp_path):
+    for name in NETWORKS:
+        network = small(name)
         weights = loaded(network, saved(tmp_path / "a.pth", small_state(name)))
         assert all(np.isfinite(weight).all() for weight in weights)
 

@@ -18,10 +18,11 @@ import rich.status
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
-from larq_bcd.convert.load import load_model, published_names
+from larq_bcd.convert.load import load_model
 from larq_bcd.convert.pipeline import CHECK_INPUTS, ConversionResult, Progress, convert
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.write import check_writable, write_atomically
+from larq_bcd.models import list_models
 
 _PROGRAM = "lce_convert"
 _SECONDS_BETWEEN_LINES = 5
@@ -70,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "model",
         metavar="MODEL",
         help="a .keras or .h5 file, a SavedModel folder, or a name, whose weights are random: "
-        f"{', '.join(published_names())}",
+        f"{', '.join(list_models())}",
     )
     add("-o", "--output", metavar="FILE.tflite", type=Path, required=True)
     add("--force", action="store_true", help="replace files that exist")

@@ -2,6 +2,7 @@
 
 from larq_bcd.layers.dynamic_threshold_quant_conv2d import DynamicThresholdQuantConv2D
 from larq_bcd.layers.learnable_bias import LearnableBias
+from larq_bcd.layers.max_pooling2d import MaxPooling2D
 from larq_bcd.layers.quant_conv2d import QuantConv2D
 from larq_bcd.layers.quant_shift_mlp import QuantShiftMLP
 from larq_bcd.layers.rsign import RSign
@@ -10,6 +11,7 @@ from larq_bcd.layers.spatial_shift import SpatialShift
 __all__ = [
     "DynamicThresholdQuantConv2D",
     "LearnableBias",
+    "MaxPooling2D",
     "QuantConv2D",
     "QuantShiftMLP",
     "RSign",

@@ -3,18 +3,22 @@
 Every learned or counted layer carries the name of its place: `block3_1x1_conv`.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from larq_bcd.activations import RPReLU
+from larq_bcd.errors import UserError
 from larq_bcd.layers import (
     DynamicThresholdQuantConv2D,
     LearnableBias,
     QuantConv2D,
     QuantShiftMLP,
 )
+
+THRESHOLDS = ("zero", "static", "contextual")
+ACTIVATIONS = ("rprelu", None)
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,27 @@ class Binarization:
             first of the two training steps.
         pad_values: what a binary convolution sees outside of the image: 0.0 as in the
             papers, or 1.0, which costs less on the device.
-        dynamic: whether the thresholds of the convolutions are computed from the image.
+        threshold: the thresholds of their signs: `"zero"`, `"static"`, one learned value for
+            each channel, or `"contextual"`, computed from the image.
+        activation: what ends a unit: `"rprelu"`, or `None` for nothing.
+
+    Raises:
+        UserError: if there is no such threshold or activation.
     """
 
     input_quantizer: str | None = "approx_sign"
     kernel_quantizer: str | None = "scaled_sign"
     pad_values: float = 0.0
-    dynamic: bool = False
+    threshold: str = "static"
+    activation: str | None = "rprelu"
+
+    def __post_init__(self):
+        for name, choices in {"threshold": THRESHOLDS, "activation": ACTIVATIONS}.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"{name}={getattr(self, name)!r} is not supported: choose one of "
+                    f"{', '.join(map(repr, choices))}."
+                )
 
     def kernel_arguments(self) -> dict:
         """Returns the quantizers and the initializer of a binary layer's kernel."""
@@ -54,16 +72,29 @@ def batch_norm(x, name: str):
     return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
-def stem(x, filters: int, stride: int):
-    """Real 3x3 convolution and batch normalization, with no activation."""
-    x = QuantConv2D(filters, 3, stride, "symmetric", use_bias=False, name="stem_conv")(x)
-    return batch_norm(x, "stem_bn")
+def real_conv(x, filters: int, kernel_size: int, stride: int, name: str, groups: int = 1):
+    """Real convolution without bias, padded on both sides."""
+    return QuantConv2D(
+        filters, kernel_size, stride, "symmetric", groups=groups, use_bias=False, name=name
+    )(x)
+
+
+def stem(x, filters: int, stride: int, kernel_size: int = 3):
+    """Real convolution and batch normalization, with no activation."""
+    return batch_norm(real_conv(x, filters, kernel_size, stride, "stem_conv"), "stem_bn")
+
+
+def threshold(x, binarization: Binarization, name: str):
+    """Moves the threshold of the sign that follows to zero."""
+    if binarization.threshold == "zero":
+        return x
+    return LearnableBias(name=f"{name}_threshold")(x)
 
 
 def binary_conv(
     x, filters: int, kernel_size: int, stride: int, binarization: Binarization, name: str
 ):
-    """Binary convolution behind a learned, static or dynamic, threshold."""
+    """Binary convolution behind a threshold."""
     arguments = {
         "filters": filters,
         "kernel_size": kernel_size,
@@ -74,20 +105,45 @@ def binary_conv(
         "name": f"{name}_conv",
         **binarization.kernel_arguments(),
     }
-    if binarization.dynamic:
+    if binarization.threshold == "contextual":
         return DynamicThresholdQuantConv2D(**arguments)(x)
-    x = LearnableBias(name=f"{name}_threshold")(x)
+    x = threshold(x, binarization, name)
     return QuantConv2D(**arguments)(x)
 
 
-def residual(x, branch: Callable, name: str, shortcut: Callable | None = None):
-    """`RPReLU(BN(branch(x)) + shortcut(x))`, the unit of every network here."""
+def activation(x, binarization: Binarization, name: str):
+    """The activation function at the end of a unit."""
+    return x if binarization.activation is None else RPReLU(name=f"{name}_rprelu")(x)
+
+
+def residual(x, branch, binarization: Binarization, name: str, shortcut=None):
+    """`activation(BN(branch(x)) + shortcut(x))`, the unit of every binary network here.
+
+    Args:
+        x: NHWC tensor.
+        branch: function of it.
+        binarization: what the activation is.
+        name: name of the unit.
+        shortcut: function of `x`, by default the identity.
+    """
     y = batch_norm(branch(x), f"{name}_bn")
     y = tf.keras.layers.Add(name=f"{name}_add")([y, shortcut(x) if shortcut else x])
-    return RPReLU(name=f"{name}_rprelu")(y)
+    return activation(y, binarization, name)
 
 
-def react_block(x, filters: int, stride: int, binarization: Binarization, name: str):
+def halved(x, name: str):
+    """Average pooling that halves the height and the width."""
+    return tf.keras.layers.AveragePooling2D(padding="same", name=f"{name}_pool")(x)
+
+
+def react_block(
+    x,
+    filters: int,
+    stride: int,
+    binarization: Binarization,
+    name: str,
+    real_groups: int | None = None,
+):
     """A binary 3x3 and a binary 1x1 unit, MobileNetV1's block in ReActNet.
 
     With twice the filters of its input, the two 1x1 convolutions of the paper, which see
@@ -95,52 +151,69 @@ def react_block(x, filters: int, stride: int, binarization: Binarization, name: 
     repeated: the same function of the same parameters.
 
     Source: ReActNet (arXiv 2003.03488), figure 4.
+
+    Args:
+        x: NHWC tensor.
+        filters: as many as it has channels, or twice that.
+        stride: of the 3x3 convolution.
+        binarization: how the convolutions are binary.
+        name: name of the block.
+        real_groups: None, or the groups of a real 1x1 convolution where the block doubles
+            the channels.
     """
     channels = x.shape[-1]
+    doubles = filters > channels
 
     def spatial(x):
         return binary_conv(x, channels, 3, stride, binarization, f"{name}_3x3")
 
     def pointwise(x):
+        if doubles and real_groups:
+            return real_conv(x, filters, 1, 1, f"{name}_1x1_conv", real_groups)
         return binary_conv(x, filters, 1, 1, binarization, f"{name}_1x1")
 
     def pooled(x):
-        return tf.keras.layers.AveragePooling2D(padding="same", name=f"{name}_3x3_pool")(x)
+        return halved(x, f"{name}_3x3")
 
     def repeated(x):
         return tf.keras.layers.Concatenate(name=f"{name}_1x1_repeat")([x, x])
 
-    x = residual(x, spatial, f"{name}_3x3", pooled if stride == 2 else None)
-    return residual(x, pointwise, f"{name}_1x1", repeated if filters > channels else None)
+    x = residual(x, spatial, binarization, f"{name}_3x3", pooled if stride == 2 else None)
+    return residual(x, pointwise, binarization, f"{name}_1x1", repeated if doubles else None)
 
 
-def react_stages(x, strides, extra_blocks, binarization: Binarization):
-    """Stages of ReAct blocks: one that doubles the channels, and some that keep them.
+def doubling_blocks(channels: int, strides, extra_blocks) -> Iterator[tuple[int, int]]:
+    """Filters and stride of each block of MobileNetV1's stages.
 
     Args:
-        x: NHWC tensor.
-        strides: stride of the first block of each stage.
+        channels: of the stem.
+        strides: stride of the first block of each stage, which doubles the channels.
         extra_blocks: number of further blocks of each stage.
-        binarization: how the convolutions are binary.
     """
-    block = 0
     for stride, extra in zip(strides, extra_blocks, strict=True):
-        filters = 2 * x.shape[-1]
-        for step in (stride, *(1,) * extra):
-            block += 1
-            x = react_block(x, filters, step, binarization, f"block{block}")
+        channels *= 2
+        yield channels, stride
+        yield from [(channels, 1)] * extra
+
+
+def react_stages(x, strides, extra_blocks, binarization: Binarization, real_groups=None):
+    """MobileNetV1's stages of ReAct blocks; see `doubling_blocks` and `react_block`."""
+    for block, (filters, stride) in enumerate(
+        doubling_blocks(x.shape[-1], strides, extra_blocks), 1
+    ):
+        x = react_block(x, filters, stride, binarization, f"block{block}", real_groups)
     return x
 
 
 def bi_mlp(x, ranges: tuple, binarization: Binarization, name: str):
-    """BiMLP unit: the long-short-range binary MLP behind a learned threshold.
+    """BiMLP unit: the long-short-range binary MLP behind a threshold, never contextual.
 
     Source: BCDNet (arXiv 2209.01404), equation 15 and figure 4.
     """
     short_range, long_range = ranges
 
     def branch(x):
-        x = LearnableBias(name=f"{name}_threshold")(x)
+        x = threshold(x, binarization, name)
         return QuantShiftMLP(
             x.shape[-1],
             short_range,
@@ -149,21 +222,21 @@ def bi_mlp(x, ranges: tuple, binarization: Binarization, name: str):
             **binarization.kernel_arguments(),
         )(x)
 
-    return residual(x, branch, name)
+    return residual(x, branch, binarization, name)
 
 
 def point(x, binarization: Binarization, name: str):
-    """The BiMLP unit with its pointwise branch alone; always of static threshold."""
+    """The BiMLP unit with its pointwise branch alone."""
 
     def branch(x):
-        x = LearnableBias(name=f"{name}_threshold")(x)
+        x = threshold(x, binarization, name)
         kernel = binarization.kernel_arguments()
         return QuantConv2D(x.shape[-1], 1, use_bias=False, name=f"{name}_conv", **kernel)(x)
 
-    return residual(x, branch, name)
+    return residual(x, branch, binarization, name)
 
 
-def heads(x, num_classes: int, names: tuple[str, ...]):
+def classifier(x, num_classes: int, names: tuple[str, ...]):
     """Global average pooling and linear classifiers; their mean, where there are several.
 
     The logits are float32 under every precision policy.

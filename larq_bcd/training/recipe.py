@@ -193,6 +193,11 @@ class Recipe(Section):
                 _check_network(stage.network, self.arguments)
             except ValueError as error:
                 raise ValueError(f"{where}.network: {error}") from None
+        if stage.binary != "none" and not models.model_info(self.network_of(place)).is_binary:
+            raise ValueError(
+                f"{where}.binary={stage.binary!r}: {self.network_of(place)} has nothing "
+                "binary: use 'none', or another network"
+            )
         if place == 0 and stage.start == "previous":
             raise ValueError(f"{where}.start: 'previous' has no stage before it: use 'random'")
         if stage.loss.distillation and self.teacher is None:
@@ -230,22 +235,17 @@ class Recipe(Section):
         return self.stages[place].network or self.network
 
 
-def _nearest(name: str, names) -> str:
+def _nearest(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _check_network(name: str | None, arguments: dict[str, Any]) -> None:
-    known = models.list_models()
-    if name not in known:
-        raise ValueError(
-            f"network {name!r} is not one of {', '.join(known)}{_nearest(str(name), known)}"
-        )
-    build = getattr(models, name)
-    allowed = [key for key in inspect.signature(build).parameters if key not in _DERIVED]
+def _check_network(name: str, arguments: dict[str, Any]) -> None:
+    parameters = inspect.signature(models.model_info(name).build).parameters
+    allowed = [key for key in parameters if key not in _DERIVED]
     for key in arguments:
         if key in _DERIVED:
-            raise ValueError(f"arguments.{key} follows from the rest: leave it out")
+            raise ValueError(f"arguments.{key} follows from the rest of the recipe: leave it out")
         if key not in allowed:
             raise ValueError(
                 f"arguments.{key} is not an argument of {name}, which has "

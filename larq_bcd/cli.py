@@ -11,6 +11,7 @@ from larq_bcd.errors import UserError
 _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
+    "train": ("larq_bcd.training.train_command", "train a network by a recipe"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
 }
 _EPILOG = """exit status:

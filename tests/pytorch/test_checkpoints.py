@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -18,8 +19,10 @@ import numpy as np
 import official
 import pytest
 import safetensors.torch
+import tensorflow as tf
 import torch
 
+from larq_bcd import cli
 from larq_bcd.models import (
     BCDNetA,
     BCDNetB,
@@ -384,3 +387,27 @@ def test_a_pytorch_with_an_unsafe_reader_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     with pytest.raises(ImportError, match=r"PyTorch 2\.10.*2\.9\.1.*install 'torch>=2\.10'"):
         pytorch.read_state_dict(path)
+
+
+def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
+    state = official.random_state("reactnet_18", 0)
+    path = saved(tmp_path / "official.pth.tar", checkpoint("reactnet_18", state))
+    output = tmp_path / "model.keras"
+    arguments = ["import", str(path), "--model", "ReActNet18", "-o", str(output)]
+    assert cli.main(arguments) == 0
+    _, batch = random_images(1, 224)
+    network = tf.keras.models.load_model(output)
+    np.testing.assert_array_equal(network(batch), ReActNet18(weights=path)(batch))
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, output.name}
+    for change, message in (
+        ([], "model.keras exists: .* overwrite it with --force"),
+        (["--force", "--model", "ReactNet-18b"], "did you mean 'ReActNet18'"),
+        (["--force", "--model", "BCDNetA18"], "there is no official one"),
+        (["--force", "--model", "ResNet18", "--real-kernels"], "kernel_quantizer"),
+        (["-o", "model.h5"], "model.h5 is no .keras file: name it model.keras"),
+        (["-o", "no/model.keras"], "there is no folder no"),
+        (["--force", "--num-classes", "7"], "misshapen: fc.weight"),
+    ):
+        assert cli.main([*arguments, *change]) == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert re.search(message, line)

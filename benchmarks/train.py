@@ -86,7 +86,12 @@ def pytorch(size):
     return of_batch
 
 
-CONTENDERS = {"larq_bcd": ours, "larq": larq, "PyTorch": pytorch}
+CONTENDERS = {"larq_bcd": ours, "larq": larq, "larq, oneDNN": larq, "PyTorch": pytorch}
+# TensorFlow uses oneDNN by itself on CPUs with VNNI alone; larq_bcd on all, as PyTorch does.
+ENVIRONMENTS = {
+    "larq": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "larq, oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+}
 
 
 def _peak() -> int:
@@ -137,8 +142,8 @@ def main() -> int:
         serve(options.serve, options.batch, options.size, options.threads)
         return 0
 
+    console = Console()
     workers, memory = {}, {}
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     for name in options.only:
         command = [sys.executable, __file__, "--serve", name]
         command += ["--batch", str(options.batch), "--size", str(options.size)]
@@ -149,12 +154,18 @@ def main() -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": str(options.threads),
+                **ENVIRONMENTS.get(name, {}),
+            },
         )
         workers[name] = worker
+        console.print(f"Preparing {name} ...")
         memory[name] = json.loads(worker.stdout.readline())
     times: dict[str, list[float]] = {name: [] for name in workers}
-    for _ in range(options.rounds):
+    for round in range(options.rounds):
+        console.print(f"Round {round + 1} of {options.rounds} ...")
         for name, worker in workers.items():
             worker.stdin.write("step\n")
             worker.stdin.flush()

@@ -122,9 +122,10 @@ def serve(name: str, batch: int, size: int, threads: int) -> None:
         json.dumps({"per_image": per_image, "peak": peaks[1], "loss": float(loss)}), flush=True
     )
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         step()
-        print(json.dumps(time.perf_counter() - start), flush=True)
+        elapsed = time.perf_counter() - start, time.process_time() - start_cpu
+        print(json.dumps(elapsed), flush=True)
 
 
 def main() -> int:
@@ -163,7 +164,7 @@ def main() -> int:
         workers[name] = worker
         console.print(f"Preparing {name} ...")
         memory[name] = json.loads(worker.stdout.readline())
-    times: dict[str, list[float]] = {name: [] for name in workers}
+    times: dict[str, list[list[float]]] = {name: [] for name in workers}
     for round in range(options.rounds):
         console.print(f"Round {round + 1} of {options.rounds} ...")
         for name, worker in workers.items():
@@ -178,24 +179,28 @@ def main() -> int:
 
 
 def show(options, times, memory) -> None:
-    """Prints the table; the ratios are medians over the rounds, of neighbours in time."""
+    """Prints the table; the ratios are medians over the rounds, of neighbours in time.
+
+    The CPU time is what a machine that does other things at the same time disturbs least.
+    """
     table = Table(
         title=f"Training step of BCDNet-A, {options.size}x{options.size}, batch "
         f"{options.batch}, {options.threads} threads"
     )
-    columns = ("", "ms per step", "images/s", "x PyTorch", "MB per image", "peak MB")
+    columns = ("", "s per step", "CPU s", "images/s", "x PyTorch", "MB per image", "peak MB")
     for column in columns:
         table.add_column(column, justify="right")
     for name, own in times.items():
-        median = statistics.median(own)
+        wall, cpu = (statistics.median(column) for column in zip(*own, strict=True))
         ratio = "-"
         if "PyTorch" in times:
-            ratios = [b / a for a, b in zip(own, times["PyTorch"], strict=True)]
-            ratio = f"{statistics.median(ratios):.2f}"
+            pairs = zip(own, times["PyTorch"], strict=True)
+            ratio = f"{statistics.median(theirs[0] / ours[0] for ours, theirs in pairs):.2f}"
         table.add_row(
             name,
-            f"{1000 * median:,.0f}",
-            f"{options.batch / median:.2f}",
+            f"{wall:.2f}",
+            f"{cpu:.2f}",
+            f"{options.batch / wall:.2f}",
             ratio,
             f"{memory[name]['per_image'] / 1e6:,.0f}",
             f"{memory[name]['peak'] / 1e6:,.0f}",

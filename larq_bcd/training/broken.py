@@ -35,7 +35,7 @@ def _content(source: Source, path: bytes, offset: int, label: int) -> tuple[byte
 def _is_sound(source: Source, path: bytes, offset: int, contents: bytes) -> bool:
     why = _why_broken(contents)
     if why is not None:
-        source.note_broken(source.describe(path.decode(), int(offset)), why)
+        source.note_broken(source.describe(path, int(offset)), why)
     return why is None
 
 
@@ -50,7 +50,6 @@ def next_sound(source: Source, number, path, offset, label) -> tf.data.Dataset:
             if ahead:
                 following = np.array([(number + ahead) % source.num_examples])
                 (path,), (offset,), (label,) = source.locate(following)
-                path = path.encode()
             contents, found_label = _content(source, path, offset, label)
             if _is_sound(source, path, offset, contents):
                 return contents, np.int64(found_label)

@@ -54,9 +54,9 @@ class FolderSource(Source):
         example = tf.data.Dataset.from_tensors((path, label))
         return example.map(lambda path, label: (tf.io.read_file(path), label))
 
-    def describe(self, path: str, offset: int) -> str:
+    def describe(self, path: bytes, offset: int) -> str:
         """Returns the path."""
-        return path
+        return path.decode(errors="replace")
 
 
 def _folders(folder: Path) -> list[str]:
@@ -105,8 +105,11 @@ def _few(names: list[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
-def _ordered(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
-    """Returns the images of a split and their classes, evenly mixed."""
+def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
+    """Returns the images of a split and their classes, evenly mixed.
+
+    Paths are bytes: a name may be in any encoding.
+    """
     places = []
     for label, name in enumerate(class_names):
         if not (folder / name).is_dir():  # a class of another split alone
@@ -117,9 +120,11 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
                 f"the class folder {str(folder / name)!r} holds no images "
                 f"({', '.join(SUFFIXES)}): fill or remove it."
             )
-        images.sort(key=lambda image: hashlib.blake2b(image.encode(), digest_size=8).digest())
+        images.sort(
+            key=lambda image: hashlib.blake2b(os.fsencode(image), digest_size=8).digest()
+        )
         places += [
-            ((rank + 0.5) / len(images), label, str(folder / name / image))
+            ((rank + 0.5) / len(images), label, os.fsencode(folder / name / image))
             for rank, image in enumerate(images)
         ]
     places.sort()

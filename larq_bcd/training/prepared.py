@@ -41,7 +41,7 @@ class PreparedSource(Source):
             raise UserError(f"{name!r} has no split {split_name!r}: it has {available}.{meant}")
         try:
             info = builder.info.splits[split]
-            files = info.file_instructions
+            files = [part for part in info.file_instructions if _examples(part)]
         except ValueError as error:
             raise UserError(f"split {split!r} of {name!r} is not supported: {error}") from None
         if not info.num_examples:
@@ -54,11 +54,8 @@ class PreparedSource(Source):
                     f"again with `tfds build {name}`."
                 )
         self._skips = np.array([part.skip for part in files])
-        lengths = [
-            part.take if part.take >= 0 else part.examples_in_shard - part.skip
-            for part in files
-        ]
-        super().__init__(name, split, class_names, np.array(lengths, np.int64))
+        lengths = np.array([_examples(part) for part in files], np.int64)
+        super().__init__(name, split, class_names, lengths)
         self._starts = np.concatenate([[0], np.cumsum(self.groups)])
 
     def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +66,7 @@ class PreparedSource(Source):
         for file in np.unique(files):
             here = files == file
             records = examples[here] - self._starts[file] + self._skips[file]
-            paths[here] = self._files[file]
+            paths[here] = self._files[file].encode()
             offsets[here] = self._record_offsets(file, int(records.max()) + 1)[records]
         return paths, offsets, np.full(len(examples), -1, np.int64)
 
@@ -103,9 +100,14 @@ class PreparedSource(Source):
             )
             raise self.failure from None
 
-    def describe(self, path: str, offset: int) -> str:
+    def describe(self, path: bytes, offset: int) -> str:
         """Returns the file and the place in it."""
-        return f"{path}, record at byte {offset}"
+        return f"{path.decode()}, record at byte {offset}"
+
+
+def _examples(part) -> int:
+    """The number of examples that a split takes from a file."""
+    return part.take if part.take >= 0 else part.examples_in_shard - part.skip
 
 
 def _builder(name: str, data_dir: str | Path | None):

@@ -55,7 +55,7 @@ class Source(abc.ABC):
             examples: int64 `(n,)`, numbers in [0, num_examples).
 
         Returns:
-            The paths (strings), the offsets in bytes and the labels of what holds them, all
+            The paths (bytes), the offsets in bytes and the labels of what holds them, all
             `(n,)`; a label of -1 is read from there.
         """
 
@@ -64,7 +64,7 @@ class Source(abc.ABC):
         """Returns a data set of the one example at a place: encoded image and label."""
 
     @abc.abstractmethod
-    def describe(self, path: str, offset: int) -> str:
+    def describe(self, path: bytes, offset: int) -> str:
         """Returns the name of the example at a place, for messages."""
 
     @contextlib.contextmanager

@@ -1,4 +1,5 @@
 import itertools
+import os
 
 import images
 import numpy as np
@@ -105,6 +106,17 @@ def test_hidden_and_other_files_are_no_images(tmp_path):
     (folder / "train" / "labels.csv").write_text("")
     source = open_source(str(folder), "train")
     assert (source.num_examples, source.class_names) == (6, ("cat", "dog"))
+
+
+def test_names_of_files_may_be_in_any_encoding(tmp_path, caplog):
+    folder = images.write_folder(tmp_path, {"train": {"cat": 200, "hund-\u00fc": 2}})
+    place = os.fsencode(folder / "train" / "cat")
+    os.rename(place + b"/00000.png", place + b"/\xe4\xff.png")
+    with open(place + b"/\xfc.png", "wb") as file:
+        file.write(b"broken")
+    source = open_source(str(folder), "train")
+    assert sorted(number for number, _ in evaluated(source, 32)) == list(range(202))
+    assert "\ufffd.png" in caplog.text
 
 
 def test_shards_of_an_evaluation_divide_its_examples(source):

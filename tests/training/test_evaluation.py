@@ -1,4 +1,5 @@
 import json
+import textwrap
 
 import images
 import larq_compute_engine as lce
@@ -134,6 +135,26 @@ def test_the_command_evaluates_models_and_files_alike(
     assert "colour0 (1)" in printed.out
     assert Image.open(picture).width > 200
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "confusion.png"}
+
+
+def test_the_recipe_of_a_training_says_what_is_evaluated_and_how(
+    files, colour_folder, tmp_path, capsys
+):
+    recipe = tmp_path / "recipe.yaml"
+    text = f"""
+        network: BCDNetA
+        data: {{name: {colour_folder}, train: test, validation: "test[50%:]"}}
+        preprocessing: {{image_size: [8, 8], mean: [0.5, 0.5, 0.5], std: [1, 1, 1], resize: 8}}
+        stages: [{{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}}}}]
+        """
+    recipe.write_text(textwrap.dedent(text))
+    status, printed = run(files / "colours.tflite", "--recipe", recipe, capsys=capsys)
+    assert status == 0, printed.err
+    assert "split test[50%:]" in printed.out
+    status, printed = run(
+        files / "colours.keras", "--recipe", recipe, "--split", "test", capsys=capsys
+    )
+    assert "95.83%" in printed.out
 
 
 def quantized(model, rng):

@@ -3,6 +3,9 @@
 from larq_bcd.models.bcdnet import BCDNetA, BCDNetB
 from larq_bcd.models.bcdnet18 import BCDNetA18, BCDNetB18
 from larq_bcd.models.bireal import BiRealNet18, BiRealNet34, ReActNet18
+from larq_bcd.models.cct import BinaryCCT7, BinaryCCT14, DyBinaryCCT7, DyBinaryCCT14
+from larq_bcd.models.dybcnn import DyBCNN18, DyBCNNA
+from larq_bcd.models.mixer import BinaryMixerS, ResNetMLP
 from larq_bcd.models.mobilenet import MobileNetV1
 from larq_bcd.models.reactnet import ReActNetA, ReActNetB, ReActNetC
 from larq_bcd.models.registry import ModelInfo, get_model, list_models, model_info
@@ -16,6 +19,13 @@ __all__ = [
     "BCDNetB18",
     "BiRealNet18",
     "BiRealNet34",
+    "BinaryCCT7",
+    "BinaryCCT14",
+    "BinaryMixerS",
+    "DyBCNN18",
+    "DyBCNNA",
+    "DyBinaryCCT7",
+    "DyBinaryCCT14",
     "MobileNetV1",
     "ModelInfo",
     "ReActNet18",
@@ -23,6 +33,7 @@ __all__ = [
     "ReActNetB",
     "ReActNetC",
     "ResNet18",
+    "ResNetMLP",
     "copy_weights",
     "get_model",
     "list_models",

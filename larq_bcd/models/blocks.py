@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from larq_bcd.activations import RPReLU
+from larq_bcd.activations import DynamicRPReLU, RPReLU
 from larq_bcd.errors import UserError
 from larq_bcd.layers import (
+    DynamicThreshold,
     DynamicThresholdQuantConv2D,
+    GroupAverage,
     LearnableBias,
     QuantConv2D,
     QuantShiftMLP,
 )
 
-THRESHOLDS = ("zero", "static", "contextual")
-ACTIVATIONS = ("rprelu", None)
+THRESHOLDS = ("zero", "static", "contextual", "dysign")
+ACTIVATIONS = ("rprelu", "dynamic_rprelu", None)
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Binarization:
         pad_values: what a binary convolution sees outside of the image: 0.0 as in the
             papers, or 1.0, which costs less on the device.
         threshold: the thresholds of their signs: `"zero"`, `"static"`, one learned value for
-            each channel, or `"contextual"`, computed from the image.
-        activation: what ends a unit: `"rprelu"`, or `None` for nothing.
+            each channel, or, computed from the image, `"contextual"` by BCDNet or
+            `"dysign"`.
+        activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.
 
     Raises:
         UserError: if there is no such threshold or activation.
@@ -84,22 +87,36 @@ def stem(x, filters: int, stride: int, kernel_size: int = 3):
     return batch_norm(real_conv(x, filters, kernel_size, stride, "stem_conv"), "stem_bn")
 
 
+def patches(x, filters: int, size: int):
+    """Real linear embedding of patches, and batch normalization."""
+    x = QuantConv2D(filters, size, size, "valid", use_bias=False, name="stem_conv")(x)
+    return batch_norm(x, "stem_bn")
+
+
 def threshold(x, binarization: Binarization, name: str):
     """Moves the threshold of the sign that follows to zero."""
     if binarization.threshold == "zero":
         return x
+    if binarization.threshold == "dysign":
+        return DynamicThreshold(name=f"{name}_threshold")(x)
     return LearnableBias(name=f"{name}_threshold")(x)
 
 
 def binary_conv(
-    x, filters: int, kernel_size: int, stride: int, binarization: Binarization, name: str
+    x,
+    filters: int,
+    kernel_size: int,
+    stride: int,
+    binarization: Binarization,
+    name: str,
+    padding: str = "symmetric",
 ):
     """Binary convolution behind a threshold."""
     arguments = {
         "filters": filters,
         "kernel_size": kernel_size,
         "strides": stride,
-        "padding": "symmetric",
+        "padding": padding,
         "pad_values": binarization.pad_values,
         "use_bias": False,
         "name": f"{name}_conv",
@@ -113,7 +130,10 @@ def binary_conv(
 
 def activation(x, binarization: Binarization, name: str):
     """The activation function at the end of a unit."""
-    return x if binarization.activation is None else RPReLU(name=f"{name}_rprelu")(x)
+    if binarization.activation is None:
+        return x
+    kind = RPReLU if binarization.activation == "rprelu" else DynamicRPReLU
+    return kind(name=f"{name}_rprelu")(x)
 
 
 def residual(x, branch, binarization: Binarization, name: str, shortcut=None):
@@ -236,12 +256,68 @@ def point(x, binarization: Binarization, name: str):
     return residual(x, branch, binarization, name)
 
 
+def mlp(x, expansion: int, binarization: Binarization, name: str):
+    """A binary MLP of two layers, each a unit with a shortcut of its own.
+
+    The shortcut to the hidden layer repeats the channels, the one out of it averages them in
+    the same groups. Both products are 1x1 convolutions.
+    """
+    channels = x.shape[-1]
+
+    def branch(filters, part):
+        return lambda x: binary_conv(x, filters, 1, 1, binarization, f"{name}_{part}")
+
+    def repeated(x):
+        return tf.keras.layers.Concatenate(name=f"{name}_up_repeat")([x] * expansion)
+
+    def averaged(x):
+        return GroupAverage(expansion, name=f"{name}_down_average")(x)
+
+    hidden = expansion * channels
+    x = residual(x, branch(hidden, "up"), binarization, f"{name}_up", repeated)
+    return residual(x, branch(channels, "down"), binarization, f"{name}_down", averaged)
+
+
+def token_mixing_mlp(x, expansion: int, binarization: Binarization, name: str):
+    """A binary MLP over the positions of an image, the same for each channel.
+
+    The positions become the channels of an image of as many pixels as there were channels.
+
+    Source: BCDNet (arXiv 2209.01404), equation 10.
+    """
+    height, width, channels = x.shape[1:]
+    if height is None or width is None:
+        raise UserError(
+            "input_shape with an open height or width is not supported: the positions are "
+            "the channels of the token-mixing MLP; pass a fixed size."
+        )
+    layers = tf.keras.layers
+    x = layers.Reshape((height * width, channels), name=f"{name}_tokens")(x)
+    x = layers.Permute((2, 1), name=f"{name}_transpose")(x)
+    x = layers.Reshape((channels, 1, height * width), name=f"{name}_positions")(x)
+    x = mlp(x, expansion, binarization, name)
+    x = layers.Reshape((channels, height * width), name=f"{name}_channels")(x)
+    x = layers.Permute((2, 1), name=f"{name}_transpose_back")(x)
+    return layers.Reshape((height, width, channels), name=f"{name}_image")(x)
+
+
+def mixer_block(x, token_expansion: int, expansion: int, binarization: Binarization, name: str):
+    """A binary MLP over the positions, and one over the channels."""
+    x = token_mixing_mlp(x, token_expansion, binarization, f"{name}_tokens")
+    return mlp(x, expansion, binarization, f"{name}_mlp")
+
+
 def classifier(x, num_classes: int, names: tuple[str, ...]):
-    """Global average pooling and linear classifiers; their mean, where there are several.
+    """Global average pooling and linear classifiers; their mean, where there are several."""
+    x = tf.keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return heads(x, num_classes, names)
+
+
+def heads(x, num_classes: int, names: tuple[str, ...]):
+    """Linear classifiers of features `(batch, channels)`; their mean, if there are several.
 
     The logits are float32 under every precision policy.
     """
-    x = tf.keras.layers.GlobalAveragePooling2D(name="pool")(x)
     outputs = [
         tf.keras.layers.Dense(num_classes, dtype="float32", name=name)(x) for name in names
     ]

@@ -34,6 +34,10 @@ _ARCHITECTURE_ARGUMENTS = {
     "mlp_stages": "the stages, from 1 to 4, whose convolutions that keep the image size are "
     "BiMLP blocks.",
     "bi_mlps": "number of BiMLP blocks in place of one convolution.",
+    "channels": "number of channels of a token, divisible by the heads.",
+    "layers": "number of blocks of attention and MLP.",
+    "heads": "number of heads of the attention.",
+    "expansion": "hidden channels per channel of the MLP.",
     "short_range": 'shift in pixels of the short-range branch, or `"half"`.',
     "long_range": 'shift in pixels of the long-range branch, or `"half"` for half of the '
     "feature map.",
@@ -44,9 +48,9 @@ _BINARY_ARGUMENTS = {
     "training step.",
     "pad_values": "what a binary convolution sees outside of the image: 0.0 as in the papers, "
     "or 1.0, which costs less on the device.",
-    "threshold": 'the thresholds of the signs: `"zero"`; `"static"`, learned; or '
-    '`"contextual"`, from BCDNet\'s contextual embedding of the image.',
-    "activation": 'what ends a unit: `"rprelu"`, or `None` for nothing.',
+    "threshold": 'the thresholds of the signs: `"zero"`; `"static"`, learned; `"contextual"`, '
+    'from the contextual embedding of BCDNet-B; or `"dysign"`, from channel statistics.',
+    "activation": 'what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.',
 }
 _OFFICIAL = " or to an official PyTorch checkpoint of either training step"
 _DEFAULTS = {

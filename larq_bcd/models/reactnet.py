@@ -6,8 +6,8 @@ from larq_bcd.models.network import network
 
 # Blocks of each stage after the first, which doubles the channels.
 _EXTRA_BLOCKS = (0, 1, 1, 5, 1)
-_STRIDES = (2, 1, 2, 2, 2, 2)
-_REDUCED = {
+STRIDES = (2, 1, 2, 2, 2, 2)
+REDUCED = {
     "input_shape": (16, 16, 3),
     "num_classes": 5,
     "width": 0.125,
@@ -25,11 +25,11 @@ _REDUCED = {
     bops=4_816_896_000,
     flops=11_862_016,
     top1=69.4,
-    reduced=_REDUCED,
+    reduced=REDUCED,
 )
-def ReActNetA(x, binarization, *, width=1.0, strides=_STRIDES):
+def ReActNetA(x, binarization, *, width=1.0, strides=STRIDES):
     """ReActNet-A: the binary MobileNetV1. Section 4 of the paper."""
-    return _features(x, binarization, width, strides)
+    return features(x, binarization, width, strides)
 
 
 @network(
@@ -43,14 +43,14 @@ def ReActNetA(x, binarization, *, width=1.0, strides=_STRIDES):
     top1=70.1,
     reconstruction="that the real convolutions see the activations and not their signs is "
     "this package's choice.",
-    reduced=_REDUCED,
+    reduced=REDUCED,
 )
-def ReActNetB(x, binarization, *, width=1.0, strides=_STRIDES):
+def ReActNetB(x, binarization, *, width=1.0, strides=STRIDES):
     """ReActNet-B: ReActNet-A whose channel-doubling 1x1 convolutions are real, in 4 groups.
 
     Section 5 of the paper.
     """
-    return _features(x, binarization, width, strides, real_groups=4)
+    return features(x, binarization, width, strides, real_groups=4)
 
 
 @network(
@@ -64,17 +64,18 @@ def ReActNetB(x, binarization, *, width=1.0, strides=_STRIDES):
     top1=71.4,
     reconstruction="that the real convolutions see the activations and not their signs is "
     "this package's choice.",
-    reduced=_REDUCED,
+    reduced=REDUCED,
 )
-def ReActNetC(x, binarization, *, width=1.0, strides=_STRIDES):
+def ReActNetC(x, binarization, *, width=1.0, strides=STRIDES):
     """ReActNet-C: ReActNet-A whose channel-doubling 1x1 convolutions are real.
 
     Section 5 of the paper.
     """
-    return _features(x, binarization, width, strides, real_groups=1)
+    return features(x, binarization, width, strides, real_groups=1)
 
 
-def _features(x, binarization: Binarization, width, strides, real_groups=None):
+def features(x, binarization: Binarization, width, strides, real_groups=None):
+    """MobileNetV1's stages of ReAct blocks behind their stem."""
     channels = _arguments.scaled_channels(32, width)
     strides = _arguments.stage_strides(strides, stages=6)
     x = blocks.stem(x, channels, strides[0])

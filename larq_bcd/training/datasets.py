@@ -136,6 +136,7 @@ def _examples(source: Source, located, example, in_place_of) -> tf.data.Dataset:
             take its place.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def one(position, number, path, offset, label):
         def at_position(contents, label):
             return example(contents, label, position)

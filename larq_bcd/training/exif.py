@@ -32,9 +32,9 @@ def _of_tiff(tiff: bytes) -> int:
     return 1
 
 
-def _safe_orientation(contents: bytes) -> np.int32:
+def _safe_orientation(contents) -> np.int32:
     try:
-        return np.int32(orientation(contents))
+        return np.int32(orientation(np.asarray(contents).item()))  # eager, it is an array
     except struct.error:  # notes that are cut short leave the image as it is
         return np.int32(1)
 

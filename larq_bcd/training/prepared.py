@@ -41,16 +41,24 @@ class PreparedSource(Source):
             raise UserError(f"{name!r} has no split {split_name!r}: it has {available}.{meant}")
         try:
             info = builder.info.splits[split]
-            files = [part for part in info.file_instructions if part.examples_in_shard]
+            files = info.file_instructions
         except ValueError as error:
             raise UserError(f"split {split!r} of {name!r} is not supported: {error}") from None
         if not info.num_examples:
             raise UserError(f"split {split!r} of {name!r} is empty.")
         self._files = [part.filename for part in files]
+        for file in self._files:
+            if not tf.io.gfile.exists(file):
+                raise UserError(
+                    f"the data set {name!r} is not complete: {file} is missing; prepare it "
+                    f"again with `tfds build {name}`."
+                )
         self._skips = np.array([part.skip for part in files])
-        super().__init__(
-            name, split, class_names, np.array([part.examples_in_shard for part in files])
-        )
+        lengths = [
+            part.take if part.take >= 0 else part.examples_in_shard - part.skip
+            for part in files
+        ]
+        super().__init__(name, split, class_names, np.array(lengths, np.int64))
         self._starts = np.concatenate([[0], np.cumsum(self.groups)])
 
     def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,7 +70,7 @@ class PreparedSource(Source):
             here = files == file
             records = examples[here] - self._starts[file] + self._skips[file]
             paths[here] = self._files[file]
-            offsets[here] = _record_offsets(self._files[file], int(records.max()) + 1)[records]
+            offsets[here] = self._record_offsets(file, int(records.max()) + 1)[records]
         return paths, offsets, np.full(len(examples), -1, np.int64)
 
     def read(self, path: tf.Tensor, offset: tf.Tensor, label: tf.Tensor) -> tf.data.Dataset:
@@ -84,6 +92,17 @@ class PreparedSource(Source):
 
         return record.map(parsed)
 
+    def _record_offsets(self, file: int, count: int) -> np.ndarray:
+        path = self._files[file]
+        try:
+            return _record_offsets(path, count)
+        except struct.error:
+            self.failure = UserError(
+                f"{path} is cut short: it ends before its record {count}; prepare the data set "
+                "again."
+            )
+            raise self.failure from None
+
     def describe(self, path: str, offset: int) -> str:
         """Returns the file and the place in it."""
         return f"{path}, record at byte {offset}"
@@ -92,17 +111,31 @@ class PreparedSource(Source):
 def _builder(name: str, data_dir: str | Path | None):
     import tensorflow_datasets as tfds
 
+    place = None if data_dir is None else str(data_dir)
     try:
-        return tfds.builder(name, data_dir=None if data_dir is None else str(data_dir))
+        return tfds.builder(name, data_dir=place)
     except tfds.core.DatasetNotFoundError:
-        known = tfds.list_builders()
-        plain = re.split(r"[/:]", name)[0]
-        near = difflib.get_close_matches(plain, known, n=1, cutoff=0.3)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
             f"the data set {name!r} is neither a folder, nor known to tensorflow_datasets, nor "
-            f"prepared in data_dir={None if data_dir is None else str(data_dir)!r}.{meant}"
+            f"prepared in data_dir={place!r}.{_meant(name, place)}"
         ) from None
+    except (AssertionError, ImportError, ValueError) as error:
+        # Configuration, version or notation: the reason stands at the end of the first line.
+        reason = str(error).strip().splitlines()[0].rpartition('}": ')[2]
+        raise UserError(f"the data set {name!r} cannot be opened: {reason}") from None
+
+
+def _meant(name: str, data_dir: str | None) -> str:
+    """Returns what else a name that was not found may have meant."""
+    import tensorflow_datasets as tfds
+
+    plain = re.split(r"[/:]", name)[0]
+    prepared = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / plain
+    if prepared.is_dir():
+        folders = sorted(path.name for path in prepared.iterdir() if path.name[0] != ".")
+        return f" {str(prepared)!r} has the configurations or versions {folders}."
+    near = difflib.get_close_matches(plain, tfds.list_builders(), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _features(name: str, builder) -> tuple[str, str, tuple[str, ...]]:
@@ -114,6 +147,11 @@ def _features(name: str, builder) -> tuple[str, str, tuple[str, ...]]:
         raise UserError(
             f"the data set {name!r} is not prepared in {str(builder.data_dir)!r}: check "
             f"data_dir, or prepare it with `tfds build {name}`."
+        )
+    if info.file_format is not tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"the data set {name!r} is prepared as {info.file_format.value!r}, and only "
+            f"TFRecord is read: prepare it with `tfds build {name} --file_format=tfrecord`."
         )
     image, label = info.supervised_keys or ("image", "label")
     features = dict(info.features.items())

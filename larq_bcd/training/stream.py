@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_WINDOW = 65_536
+_WINDOW = 16_384
 
 
 @dataclass(frozen=True)

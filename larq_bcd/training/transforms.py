@@ -61,7 +61,8 @@ def _evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tenso
     shorter = tf.reduce_min(size)
     size = size * preprocessing.resize // shorter
     image = _resized(image, size)
-    top, left = (size[0] - height + 1) // 2, (size[1] - width + 1) // 2
+    # Rounded to even at a half, as in torchvision.
+    top, left = tf.unstack(tf.cast(tf.round((size - (height, width)) / 2), tf.int32))
     return image[top : top + height, left : left + width]
 
 

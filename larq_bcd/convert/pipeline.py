@@ -18,7 +18,11 @@ from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
-from larq_bcd.convert.reasons import reason_for_float, trains_as_binary
+from larq_bcd.convert.reasons import (
+    PRODUCT_OF_ACTIVATIONS,
+    reason_for_float,
+    trains_as_binary,
+)
 from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
 from larq_bcd.convert.rewrite import restore_padding
 
@@ -148,6 +152,7 @@ def convert(
             float32_bytes=weights_size(shipped),
             layers=[
                 *(_layer(match, graph, flatbuffer) for match in matches),
+                *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
             passes=passes,
@@ -202,6 +207,17 @@ def _hidden_layer(layer: tf.keras.layers.Layer) -> LayerReport:
         trains_as_binary=True,
         reason="it is called inside of a tf.function, so that it cannot be found in the "
         "flatbuffer: call it outside of it",
+    )
+
+
+def _sign_product(name: str, graph: InferenceGraph) -> LayerReport:
+    return LayerReport(
+        name=name,
+        type=graph.layer_type(name),
+        ships_as="float",
+        operator="BATCH_MATMUL",
+        trains_as_binary=True,
+        reason=PRODUCT_OF_ACTIVATIONS,
     )
 
 

@@ -4,9 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from larq_bcd.errors import UserError
 from larq_bcd.layers import MaxPooling2D, PositionEmbedding, QuantAttention, SequencePooling
-from larq_bcd.models import blocks, papers
+from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
 
@@ -96,12 +95,9 @@ def DyBinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=
 
 
 def _features(x, binarization: Binarization, kernel_size, filters, layers, heads, expansion):
-    for name, value in {"layers": layers, "heads": heads, "expansion": expansion}.items():
-        if type(value) is not int or value < 1:
-            raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
     x = _tokenizer(x, kernel_size, filters, binarization)
     x = PositionEmbedding(name="positions")(x)
-    for layer in range(1, layers + 1):
+    for layer in range(1, _arguments.positive("layers", layers) + 1):
         x = attention_block(x, heads, binarization, f"block{layer}")
         x = blocks.mlp(x, expansion, binarization, f"block{layer}_mlp")
     return blocks.batch_norm(x, "norm")

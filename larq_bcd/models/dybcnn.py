@@ -23,9 +23,9 @@ _RECONSTRUCTION = (
     reconstruction=_RECONSTRUCTION,
     reduced=reactnet.REDUCED,
 )
-def DyBCNNA(x, binarization, *, width=1.0, strides=reactnet.STRIDES):
+def DyBCNNA(x, binarization, *, width=1.0, strides=reactnet.STRIDES, blocks=reactnet.BLOCKS):
     """DyBCNN on ReActNet-A: its thresholds and biases follow the image."""
-    return reactnet.features(x, binarization, width, strides)
+    return reactnet.features(x, binarization, width, strides, blocks)
 
 
 @network(
@@ -40,6 +40,6 @@ def DyBCNNA(x, binarization, *, width=1.0, strides=reactnet.STRIDES):
     reconstruction=_RECONSTRUCTION,
     reduced=resnet.REDUCED,
 )
-def DyBCNN18(x, binarization, *, width=1.0, strides=resnet.STRIDES):
+def DyBCNN18(x, binarization, *, width=1.0, strides=resnet.STRIDES, units=resnet.UNITS_18):
     """DyBCNN on ReActNet-18: its thresholds and biases follow the image."""
-    return bireal.features(x, binarization, width, strides, resnet.UNITS_18)
+    return bireal.features(x, binarization, width, strides, units)

@@ -12,7 +12,7 @@ TARGET_BEGIN("avx2")
 
 // AVX2 has no popcount: a shuffle looks up the two nibbles of every byte. The counts of bytes
 // are added up over as many words as a byte can hold, 31 * 8 = 248, then widened.
-enum { kWordsPerByteSum = 31, kHalf = 8 };
+enum { kWordsPerByteSum = 31, kHalf = 8, kTilePixels = 4 };
 
 static inline __attribute__((always_inline)) __m256i popcount_bytes(__m256i x, __m256i table,
                                                                     __m256i low_nibble) {
@@ -33,7 +33,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   const __m256i low_nibble = _mm256_set1_epi8(15);
   for (int done = 0; done < depth; done += kWordsPerByteSum) {
     const int end = depth - done < kWordsPerByteSum ? depth : done + kWordsPerByteSum;
-    __m256i sums[kTilePixels][2];
+    __m256i sums[kMaxTilePixels][2];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; ++p) sums[p][0] = sums[p][1] = _mm256_setzero_si256();
     for (int k = done; k < end; ++k, weights += stride) {
@@ -97,12 +97,15 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.
-static inline uint32_t negative_mask(const float* in) {
-  const __m256i bits = _mm256_loadu_si256((const __m256i*)in);
+static inline uint32_t negative_bits(__m256i bits) {
   const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(kLastNegative + 1)), bits);
   const __m256i minus_zero = _mm256_cmpeq_epi32(bits, _mm256_set1_epi32(INT32_MIN));
   const __m256i negative = _mm256_andnot_si256(minus_zero, below);
   return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(negative));
+}
+
+static inline uint32_t negative_mask(const float* in) {
+  return negative_bits(_mm256_loadu_si256((const __m256i*)in));
 }
 
 static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
@@ -138,7 +141,73 @@ static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_
   }
 }
 
-#include "pointwise.h"
+typedef struct {
+  __m256 low, high;
+} Lanes;
+
+static inline __attribute__((always_inline)) Lanes load_lanes(const float* from) {
+  return (Lanes){_mm256_loadu_ps(from), _mm256_loadu_ps(from + kHalf)};
+}
+
+static inline __attribute__((always_inline)) void store_lanes(float* to, Lanes x) {
+  _mm256_storeu_ps(to, x.low);
+  _mm256_storeu_ps(to + kHalf, x.high);
+}
+
+static inline __attribute__((always_inline)) Lanes same_lanes(float x) {
+  return (Lanes){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+static inline __attribute__((always_inline)) Lanes zero_lanes(void) { return same_lanes(0.0f); }
+
+static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
+  return (Lanes){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+
+static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
+  return (Lanes){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+
+static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
+  const __m256i* from = (const __m256i*)counts;
+  return (Lanes){_mm256_cvtepi32_ps(_mm256_load_si256(from)),
+                 _mm256_cvtepi32_ps(_mm256_load_si256(from + 1))};
+}
+
+static inline __attribute__((always_inline)) __m256 prelu_half(__m256 x, __m256 slopes) {
+  const __m256 negative = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+  return _mm256_blendv_ps(x, _mm256_mul_ps(x, slopes), negative);
+}
+
+static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
+  return (Lanes){prelu_half(x.low, slopes.low), prelu_half(x.high, slopes.high)};
+}
+
+// The bound comes second: what is not a number stays.
+static inline __attribute__((always_inline)) __m256 bound_half(__m256 x, float low, float high) {
+  return _mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), x));
+}
+
+static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float low, float high) {
+  return (Lanes){bound_half(x.low, low, high), bound_half(x.high, low, high)};
+}
+
+static inline __attribute__((always_inline)) uint32_t negative_half(__m256 x, bool is_exact) {
+  if (!is_exact) {
+    return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+  }
+  return negative_bits(_mm256_castps_si256(x));
+}
+
+static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x, bool is_exact) {
+  return negative_half(x.low, is_exact) | negative_half(x.high, is_exact) << kHalf;
+}
+
+static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high, bool is_exact) {
+  return negative_lanes_mask(low, is_exact) | negative_lanes_mask(high, is_exact) << kLanes;
+}
+
+#include "rows.h"
 
 TARGET_END
 
@@ -150,11 +219,7 @@ const Kernels avx2_kernels = {
     .convolve = convolve,
     .is_tiled = true,
     .place = place_ungrouped,
-    .convolve_floats = convolve_floats,
-    .add = add,
-    .multiply = multiply,
-    .activate = activate,
-    .quantize = quantize,
+    .run_strip = run_strip,
 };
 
 #endif  // defined(__x86_64__)

@@ -20,9 +20,8 @@ static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
   if (p == NULL || node->inputs->size != 1 || node->outputs->size != 1) return false;
   const TfLiteTensor* in = tensor_at(context, node->inputs->data[0]);
   const TfLiteTensor* out = tensor_at(context, node->outputs->data[0]);
-  if (in == NULL || out == NULL || in->type != kTfLiteFloat32 ||
-      out->type != kTfLiteFloat32 || in->dims == NULL || in->dims->size != 4 ||
-      in->allocation_type == kTfLiteMmapRo) {
+  if (in == NULL || out == NULL || in->type != kTfLiteFloat32 || out->type != kTfLiteFloat32 ||
+      in->dims == NULL || in->dims->size != 4 || in->allocation_type == kTfLiteMmapRo) {
     return false;
   }
   const bool is_whole = in->dims->data[1] % kSize == 0 && in->dims->data[2] % kSize == 0;
@@ -39,17 +38,21 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
       !expect_type(step_output(plan, step), "output", kTfLiteFloat32, error)) {
     return false;
   }
-  *w = (Window){.batch = in->dims[0], .in_height = in->dims[1], .in_width = in->dims[2],
-                .window_height = kSize, .window_width = kSize, .stride_height = kSize,
-                .stride_width = kSize, .dilation_height = 1, .dilation_width = 1};
+  *w = (Window){.batch = in->dims[0],
+                .in_height = in->dims[1],
+                .in_width = in->dims[2],
+                .window_height = kSize,
+                .window_width = kSize,
+                .stride_height = kSize,
+                .stride_width = kSize,
+                .dilation_height = 1,
+                .dilation_width = 1};
   if (!slide_window(w, kPaddingValid, error)) return false;
   const int dims[] = {w->batch, w->out_height, w->out_width, in->dims[3]};
   return set_output(plan, step, 4, dims, error);
 }
 
-const Window* step_pool(const Step* step) {
-  return &((const AveragePool*)step->state)->window;
-}
+const Window* step_pool(const Step* step) { return &((const AveragePool*)step->state)->window; }
 
 const Operator average_pool_operator = {
     .name = "AVERAGE_POOL_2D",

@@ -52,6 +52,7 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
 }
 
 #include "count_tile.h"
+#include "pack.h"
 
 static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
   for (int i = 0; i < count; i += kLanes) {
@@ -107,9 +108,13 @@ static inline __attribute__((always_inline)) void store_lanes(float* to, Lanes x
   _mm512_storeu_ps(to, x);
 }
 
-static inline __attribute__((always_inline)) Lanes zero_lanes(void) { return _mm512_setzero_ps(); }
+static inline __attribute__((always_inline)) Lanes zero_lanes(void) {
+  return _mm512_setzero_ps();
+}
 
-static inline __attribute__((always_inline)) Lanes same_lanes(float x) { return _mm512_set1_ps(x); }
+static inline __attribute__((always_inline)) Lanes same_lanes(float x) {
+  return _mm512_set1_ps(x);
+}
 
 static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
   return _mm512_add_ps(a, b);
@@ -133,7 +138,8 @@ static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float lo
   return _mm512_min_ps(same_lanes(high), _mm512_max_ps(same_lanes(low), x));
 }
 
-static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x, bool is_exact) {
+static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
+                                                                          bool is_exact) {
   if (!is_exact) return _mm512_cmp_ps_mask(x, zero_lanes(), _CMP_LT_OQ);
   const __m512i from_first =
       _mm512_sub_epi32(_mm512_castps_si512(x), _mm512_set1_epi32((int)kFirstNegative));
@@ -141,7 +147,8 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
   return _mm512_cmple_epu32_mask(from_first, range);
 }
 
-static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high, bool is_exact) {
+static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high,
+                                                                 bool is_exact) {
   return negative_lanes_mask(low, is_exact) | negative_lanes_mask(high, is_exact) << kLanes;
 }
 
@@ -156,6 +163,8 @@ const Kernels avx512_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .packed_words = packed_words,
+    .pack = pack,
     .place = place_ungrouped,
     .run_strip = run_strip,
 };

@@ -241,28 +241,11 @@ static bool sum_taps(Bconv2d* state, Error* error) {
   return true;
 }
 
-// Lays the filter out in the order in which the tiles of tiles.h read it: for each group, for
-// each kTileChannels of its output channels, for each word of the patch, that word of all these
-// channels side by side. A last, narrower tile is padded to whole blocks.
-static bool pack_filter(Bconv2d* state, Error* error) {
+static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
-  const size_t depth = (size_t)convolution_depth(c);
-  const int padded = (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
-  state->packed = calloc((size_t)c->groups * (size_t)padded * depth, sizeof(uint32_t));
+  state->packed = malloc(kernels->packed_words(c) * sizeof(uint32_t));
   if (state->packed == NULL) return refuse(error, "out of memory");
-  uint32_t* tile = state->packed;
-  for (int group = 0; group < c->groups; ++group) {
-    for (int from = 0; from < padded; from += kTileChannels) {
-      const int width = padded - from < kTileChannels ? padded - from : kTileChannels;
-      for (int o = 0; o < width && from + o < c->group_channels_out; ++o) {
-        const size_t channel = (size_t)(group * c->group_channels_out + from + o);
-        for (size_t k = 0; k < depth; ++k) {
-          tile[k * (size_t)width + (size_t)o] = c->filter[channel * depth + k];
-        }
-      }
-      tile += depth * (size_t)width;
-    }
-  }
+  kernels->pack(c, state->packed);
   c->packed = state->packed;
   return true;
 }
@@ -307,7 +290,8 @@ void redirect_convolution(Step* step, const int32_t* map, size_t image_words) {
   const int words = c->group_words;
   const size_t pixels = (size_t)c->window.in_height * (size_t)c->window.in_width;
   int run = 1;
-  while (words % (2 * run) == 0 && stays_together(map, pixels * (size_t)c->window.in_words, 2 * run)) {
+  while (words % (2 * run) == 0 &&
+         stays_together(map, pixels * (size_t)c->window.in_words, 2 * run)) {
     run *= 2;
   }
   c->map_run = run;
@@ -332,10 +316,11 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;
-  redirect_convolution(step, NULL, (size_t)c->window.in_height * (size_t)c->window.in_width *
-                                       (size_t)c->window.in_words);
+  redirect_convolution(
+      step, NULL,
+      (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words);
   if (plan->kernels->is_tiled) {
-    if (!pack_filter(state, error)) return false;
+    if (!pack_filter(plan->kernels, state, error)) return false;
     if (c->pads_with_zero && !sum_taps(state, error)) return false;
   }
   const int channels =

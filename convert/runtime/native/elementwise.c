@@ -1,7 +1,8 @@
-// ADD, ADD_N, MUL and PRELU of TensorFlow Lite, where they stand beside LCE's operators: taken over so
-// that they are computed while a convolution's result is in the cache, see stage.h. Only the
-// cases that trained networks contain: float32, and a second operand that has the same shape,
-// or is one constant per channel, or one for all, or one value per channel of each sample.
+// ADD, ADD_N, MUL and PRELU of TensorFlow Lite, where they stand beside LCE's operators: taken
+// over so that they are computed while a convolution's result is in the cache, see stage.h.
+// Only the cases that trained networks contain: float32, and a second operand that has the same
+// shape, or is one constant per channel, or one for all, or one value per channel of each
+// sample.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,9 +190,9 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   if (!expect_type(step_output(plan, step), "output", kTfLiteFloat32, error)) return false;
   for (int i = 0; i < step->input_count; ++i) {
     const Value* in = step_input(plan, step, i);
-    if (in->constant == NULL ? !check_varying(in, widest, error)
-                             : !prepare_constant(state, i, in, widest->dims[widest->rank - 1],
-                                                 error)) {
+    if (in->constant == NULL
+            ? !check_varying(in, widest, error)
+            : !prepare_constant(state, i, in, widest->dims[widest->rank - 1], error)) {
       return false;
     }
   }

@@ -71,7 +71,7 @@ typedef struct {
   const int32_t* map;       // where each input word of a sample lies, see views.h; may be NULL
   int map_run;              // words that stay together in the map
   size_t image_words;       // from one sample to the next where they lie
-  const uint32_t* packed;   // the filter in the order of tiles.h, see pack_filter
+  const uint32_t* packed;   // the filter in the kernels' own order
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
   size_t scratch_bytes;     // of one thread
@@ -97,8 +97,8 @@ static inline int convolution_depth(const Convolution* c) {
 // A 1x1 window without padding reads its row of words where it lies in the image.
 static inline bool needs_patches(const Convolution* c) {
   const Window* w = &c->window;
-  return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 ||
-         w->pad_left != 0 || c->map != NULL;
+  return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
+         c->map != NULL;
 }
 
 // What an activation cuts a value to. A value that is not a number stays what it is.
@@ -122,7 +122,8 @@ typedef enum {
   kBound,
   kStore,
   kSign,       // stores the signs, packed
-  kSignExact,  // the same of a row that may hold denormal numbers: it has not been computed with
+  kSignExact,  // the same of a row that may hold denormal numbers: it has not been computed
+               // with
 } RowCode;
 
 typedef struct {
@@ -130,7 +131,7 @@ typedef struct {
   // The operand in the first pixel of the panel, or where that pixel's result goes: floats, or
   // packed words.
   char* data;
-  size_t stride;   // values, or words, to the next pixel
+  size_t stride;    // values, or words, to the next pixel
   int convolution;  // kSetCounts, kAddCounts: which of the strip's
   // kSetRepeated, kAddRepeated: so many channels over and over, from `offset` on; a multiple of
   // kLanes, both.
@@ -165,6 +166,10 @@ typedef struct {
   void (*convolve)(const Convolution* convolution, const uint32_t* in, void* out, size_t first,
                    size_t last, void* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
+
+  // The filter in the order in which the kernels read it.
+  size_t (*packed_words)(const Convolution* convolution);
+  void (*pack)(const Convolution* convolution, uint32_t* packed);
 
   // The parts of a fused stage, see stage.h.
 

@@ -6,9 +6,7 @@
 
 int moved_unit(int type) { return type == kTfLiteFloat32 ? kWordBits : 1; }
 
-static bool is_moved_type(int type) {
-  return type == kTfLiteFloat32 || type == kTfLiteInt32;
-}
+static bool is_moved_type(int type) { return type == kTfLiteFloat32 || type == kTfLiteInt32; }
 
 static bool read_affine(Movement* m, const Shape* in) {
   m->kind = kAffine;
@@ -63,8 +61,7 @@ static bool read_strided_slice(Movement* m, const Shape* in, const int* options)
   for (int i = 0; i < in[0].rank; ++i) {
     const int size = in[0].dims[i], step = in[3].integers[i];
     if (step < 1) return false;
-    const int begin =
-        options[kBeginMask] >> i & 1 ? 0 : clamp_index(in[1].integers[i], size);
+    const int begin = options[kBeginMask] >> i & 1 ? 0 : clamp_index(in[1].integers[i], size);
     const int end = options[kEndMask] >> i & 1 ? size : clamp_index(in[2].integers[i], size);
     if (begin >= end) return false;
     m->begin[i] = begin;
@@ -94,8 +91,7 @@ static bool read_axis(int axis, int rank, int* result) {
 
 static bool read_split(Movement* m, const Shape* in, const int* options, int output_index) {
   int axis;
-  if (!has_integers(&in[0], 1) ||
-      !read_axis(in[0].integers[0], in[1].rank, &axis)) {
+  if (!has_integers(&in[0], 1) || !read_axis(in[0].integers[0], in[1].rank, &axis)) {
     return false;
   }
   const int parts = options[0];
@@ -156,9 +152,8 @@ static bool read_reshape(Movement* m, const Shape* in) {
 
 static bool read_pick(Movement* m, const Shape* in, const int* options) {
   // The axis, then the number of batch dimensions.
-  if (options[1] != 0 || in[1].integers == NULL ||
-      in[0].type != kTfLiteInt32 || !read_axis(options[0], in[0].rank, &m->axis) ||
-      in[0].rank + in[1].rank - 1 > kMaxRank) {
+  if (options[1] != 0 || in[1].integers == NULL || in[0].type != kTfLiteInt32 ||
+      !read_axis(options[0], in[0].rank, &m->axis) || in[0].rank + in[1].rank - 1 > kMaxRank) {
     return false;
   }
   m->kind = kPick;
@@ -202,11 +197,11 @@ static bool keeps_units(const Movement* m, const Shape* in, int inputs) {
   return m->out.dims[last] % unit == 0 && m->begin[last] % unit == 0 && m->step[last] == 1;
 }
 
-bool read_movement(int builtin_code, const int* options, int output_index,
-                          const Shape* in, int inputs, Movement* m) {
-  static const int kInputs[] = {[kBuiltinSlice] = 3,   [kBuiltinStridedSlice] = 4,
-                                [kBuiltinPad] = 2,     [kBuiltinSplit] = 2,
-                                [kBuiltinReshape] = 2, [kBuiltinGather] = 2};
+bool read_movement(int builtin_code, const int* options, int output_index, const Shape* in,
+                   int inputs, Movement* m) {
+  static const int kInputs[] = {
+      [kBuiltinSlice] = 3, [kBuiltinStridedSlice] = 4, [kBuiltinPad] = 2,
+      [kBuiltinSplit] = 2, [kBuiltinReshape] = 2,      [kBuiltinGather] = 2};
   const bool joins = builtin_code == kBuiltinConcatenation;
   if (joins ? inputs < 1 : inputs != kInputs[builtin_code]) return false;
   const Shape* moved = &in[moved_input(builtin_code)];
@@ -290,8 +285,8 @@ static int32_t picked_source(const Movement* m, const Shape* in, const int* dims
   return (outer * dims[m->axis] + picked) * inner + index % inner;
 }
 
-void fill_table(const Movement* m, const Shape* in, int inputs, int samples,
-                       size_t count, int32_t* table) {
+void fill_table(const Movement* m, const Shape* in, int inputs, int samples, size_t count,
+                int32_t* table) {
   int dims[kMaxRank], out_dims[kMaxRank], at[kMaxRank] = {0};
   unit_dims(in, samples, dims);
   unit_dims(&m->out, samples, out_dims);

@@ -6,7 +6,6 @@
 
 enum { kZeroUnit = -1, kMaxMoveOptions = 5 };
 
-
 // A tensor, whether in the runtime's view of it or in a plan's.
 typedef struct {
   int type, rank;
@@ -17,9 +16,9 @@ typedef struct {
 
 typedef enum { kAffine, kJoin, kReshape, kPick } Kind;
 
-// Output coordinate x of an axis comes from input coordinate begin + step x, a zero if that lies
-// outside; or a join of inputs along an axis; or the same values in the same order; or a pick of
-// coordinates of one axis.
+// Output coordinate x of an axis comes from input coordinate begin + step x, a zero if that
+// lies outside; or a join of inputs along an axis; or the same values in the same order; or a
+// pick of coordinates of one axis.
 typedef struct {
   Kind kind;
   int begin[kMaxRank], step[kMaxRank];

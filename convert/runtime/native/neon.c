@@ -59,6 +59,7 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
 }
 
 #include "count_tile.h"
+#include "pack.h"
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
   int i = 0;
@@ -66,8 +67,7 @@ static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict fr
   for (; i < count; ++i) to[i] = from[i];
 }
 
-static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128,
-                                    1, 2, 4, 8, 16, 32, 64, 128};
+static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
 
 // Gathers the top bit of 16 lanes: each lane keeps its own power of two, and lanes are added.
 static inline uint32_t gather_bits(uint32x4_t lanes0, uint32x4_t lanes1, uint32x4_t lanes2,
@@ -180,23 +180,28 @@ static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t
 
 static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
   Lanes y;
-  for (int q = 0; q < kQuads; ++q) y.val[q] = vbslq_f32(vcltzq_f32(x.val[q]), vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
+  for (int q = 0; q < kQuads; ++q)
+    y.val[q] = vbslq_f32(vcltzq_f32(x.val[q]), vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
   return y;
 }
 
 // By comparison: what is not a number stays.
-static inline __attribute__((always_inline)) float32x4_t bound_quad(float32x4_t x, float32x4_t low, float32x4_t high) {
+static inline __attribute__((always_inline)) float32x4_t bound_quad(float32x4_t x,
+                                                                    float32x4_t low,
+                                                                    float32x4_t high) {
   x = vbslq_f32(vcltq_f32(x, low), low, x);
   return vbslq_f32(vcgtq_f32(x, high), high, x);
 }
 
 static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float low, float high) {
   Lanes y;
-  for (int q = 0; q < kQuads; ++q) y.val[q] = bound_quad(x.val[q], vdupq_n_f32(low), vdupq_n_f32(high));
+  for (int q = 0; q < kQuads; ++q)
+    y.val[q] = bound_quad(x.val[q], vdupq_n_f32(low), vdupq_n_f32(high));
   return y;
 }
 
-static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x, bool is_exact) {
+static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x,
+                                                                      bool is_exact) {
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
 }
 
@@ -210,15 +215,16 @@ static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, 
 }
 
 // Pairwise sums: eight bytes with one bit each become one.
-static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high, bool is_exact) {
-  uint8x16_t bytes =
-      vpaddq_u8(negative_bytes(low, is_exact), negative_bytes(high, is_exact));
+static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high,
+                                                                 bool is_exact) {
+  uint8x16_t bytes = vpaddq_u8(negative_bytes(low, is_exact), negative_bytes(high, is_exact));
   bytes = vpaddq_u8(bytes, bytes);
   bytes = vpaddq_u8(bytes, bytes);
   return vgetq_lane_u32(vreinterpretq_u32_u8(bytes), 0);
 }
 
-static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x, bool is_exact) {
+static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
+                                                                          bool is_exact) {
   return pack_signs(x, same_lanes(0.0f), is_exact);
 }
 
@@ -233,6 +239,8 @@ const Kernels neon_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .packed_words = packed_words,
+    .pack = pack,
     .place = place_ungrouped,
     .run_strip = run_strip,
 };

@@ -10,13 +10,24 @@
 #include "views.h"
 
 static const Operator* const kOperators[] = {
-    &quantize_operator, &dequantize_operator, &bconv2d_operator, &bmaxpool2d_operator,
-    &add_operator,      &add_n_operator,      &multiply_operator, &prelu_operator,
+    &quantize_operator,
+    &dequantize_operator,
+    &bconv2d_operator,
+    &bmaxpool2d_operator,
+    &add_operator,
+    &add_n_operator,
+    &multiply_operator,
+    &prelu_operator,
     &average_pool_operator,
     // What both could do is for the first of them.
-    &concatenation_operator, &join_operator,
-    &slice_operator, &strided_slice_operator, &pad_operator, &split_operator,
-    &reshape_operator, &gather_operator,
+    &concatenation_operator,
+    &join_operator,
+    &slice_operator,
+    &strided_slice_operator,
+    &pad_operator,
+    &split_operator,
+    &reshape_operator,
+    &gather_operator,
 };
 
 const Operator* find_operator(const TfLiteContext* context, const TfLiteNode* node,

@@ -14,9 +14,8 @@
 
 enum { kMaxRank = 8, kMaxInputs = 8, kNoValue = -1 };
 
-
-// Where the units of a value lie if it is but another value's, moved: see views.h. Unit u of one
-// of its samples is unit map[u] of the root's.
+// Where the units of a value lie if it is but another value's, moved: see views.h. Unit u of
+// one of its samples is unit map[u] of the root's.
 typedef struct {
   int root;            // a value; itself if it has its own place
   const int32_t* map;  // NULL: nothing is moved
@@ -99,7 +98,7 @@ typedef struct {
 
 struct Step {
   const Operator* op;
-  int node;                // index in the file's subgraph, for messages
+  int node;  // index in the file's subgraph, for messages
   int input_count;
   int inputs[kMaxInputs];  // values, or kNoValue
   int output;

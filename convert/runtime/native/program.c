@@ -45,8 +45,7 @@ static bool is_in_segment(const Translation* t, const Step* step) {
   if (step->op->fusion == kFusesConcatenation) return false;
   const bool is_quantize = step->op->fusion == kFusesQuantize;
   const Value* spanned = is_quantize ? value_at(t, step->inputs[0]) : value_at(t, step->output);
-  return step->base <= t->segment->from &&
-         step->base + channels_of(spanned) >= t->segment->to;
+  return step->base <= t->segment->from && step->base + channels_of(spanned) >= t->segment->to;
 }
 
 static bool is_adding(const Step* step) {
@@ -112,9 +111,9 @@ static bool is_handed_over(const Translation* t, int position, int value) {
   for (int i = position + 1; i < uses.position; ++i) {
     if (is_in_segment(t, step_at(t, i)) && !is_deferred(t, i)) return false;
   }
-  return uses.operand == 0 || (uses.operand == 1 && elementwise_of(step_at(t, uses.position)) &&
-                               elementwise_of(step_at(t, uses.position))->kind !=
-                                   kElementwisePrelu);
+  return uses.operand == 0 ||
+         (uses.operand == 1 && elementwise_of(step_at(t, uses.position)) &&
+          elementwise_of(step_at(t, uses.position))->kind != kElementwisePrelu);
 }
 
 // ---- Instructions ----
@@ -135,9 +134,11 @@ static int convolution_index(Translation* t, const Step* step) {
     ++found;
   }
   if (found == program->convolution_count) {
-    program->convolutions[program->convolution_count++] = (StageConvolution){
-        .convolution = step_convolution(step), .step = index, .packed = step->inputs[0],
-        .base = step->base};
+    program->convolutions[program->convolution_count++] =
+        (StageConvolution){.convolution = step_convolution(step),
+                           .step = index,
+                           .packed = step->inputs[0],
+                           .base = step->base};
   }
   for (int i = 0; i < segment->convolutions; ++i) {
     if (segment->of[i] == found) return i;
@@ -185,7 +186,8 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
     op->op.period = channels_of(value);
   } else if (step->op->fusion == kFusesPointwise && rows_of(value) < rows_of(out)) {
     op->is_per_sample = true;
-    op->row_values = value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
+    op->row_values =
+        value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
     op->op.stride = 0;
     const size_t samples = value->bytes / ((size_t)channels_of(value) * sizeof(float));
     t->program->sample_pixels = rows_of(out) / samples;
@@ -301,8 +303,12 @@ static void translate_step(Translation* t, int position) {
 
 static void translate_segment(Plan* plan, const Stage* stage, Segment* segment, int* slots) {
   Program* program = stage->program;
-  Translation t = {.plan = plan, .stage = stage, .program = program, .segment = segment,
-                   .held = kNoValue, .slots = slots};
+  Translation t = {.plan = plan,
+                   .stage = stage,
+                   .program = program,
+                   .segment = segment,
+                   .held = kNoValue,
+                   .slots = slots};
   for (int i = 0; i < plan->value_count; ++i) slots[i] = -1;
   segment->first_op = program->count;
   for (int i = 0; i < stage->count; ++i) translate_step(&t, i);

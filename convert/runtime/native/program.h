@@ -16,9 +16,9 @@ typedef struct {
   RowOp op;
   PlaceKind kind;
   const float* constant;
-  int value;   // kMemory
-  int slot;    // kSlot
-  int base;    // the stage's channel in which the first one of the value lies
+  int value;  // kMemory
+  int slot;   // kSlot
+  int base;   // the stage's channel in which the first one of the value lies
   bool holds_words;
   bool is_per_sample;  // one row of so many values for all pixels of a sample
   int row_values;
@@ -53,7 +53,7 @@ typedef struct Program {
   StageConvolution convolutions[kMaxStripConvolutions];
   int convolution_count;
   int slots;
-  int longest;  // segment, in instructions
+  int longest;                      // segment, in instructions
   size_t slots_offset, ops_offset;  // in the scratch memory of a thread
   int panel_pixels;
   // Panels do not cross from one sample to the next, where an operand changes.

@@ -186,8 +186,7 @@ void run_program(const Plan* plan, const Stage* stage) {
   // The runtime may have moved its memory since the last run.
   for (int i = 0; i < program->count; ++i) {
     const PlannedOp* op = &program->ops[i];
-    program->data[i] =
-        op->kind == kMemory ? value_data(plan, &plan->values[op->value]) : NULL;
+    program->data[i] = op->kind == kMemory ? value_data(plan, &plan->values[op->value]) : NULL;
   }
   Job job = {plan, stage};
   const size_t per_panel = (size_t)program->panel_pixels;

@@ -82,7 +82,8 @@ static bool could_run_at(const Plan* plan, int known, int late, int early) {
     for (int k = 0; k < reader->input_count; ++k) {
       const Step* producer = producer_of(plan, reader->inputs[k]);
       if (producer == NULL || producer->stage == late) continue;
-      if (needs_all_pixels(reader) ? producer->stage >= early : producer->stage > early) return false;
+      if (needs_all_pixels(reader) ? producer->stage >= early : producer->stage > early)
+        return false;
     }
   }
   return true;

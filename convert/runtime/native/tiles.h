@@ -13,7 +13,9 @@
 //   copy_words(to, from, count)           a few words, of which there are mostly less than 32
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
-//     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks * kLanes <= kTileChannels
+//     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
+//     kLanes <= kTileChannels
+//   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
 //   greater_mask(counts, thresholds): bit l of kLanes is counts[l] > thresholds[l]
 #ifndef BCD_TILES_H_
 #define BCD_TILES_H_
@@ -67,7 +69,8 @@ static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int
         clear_words(patch, c->group_words);
         continue;
       }
-      const int32_t* map = c->map + (y * w->in_width + x) * w->in_words + group * c->group_words;
+      const int32_t* map =
+          c->map + (y * w->in_width + x) * w->in_words + group * c->group_words;
       for (int k = 0; k < c->group_words; k += c->map_run) {
         if (map[k] < 0) {
           clear_words(patch + k, c->map_run);
@@ -234,14 +237,10 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
 // Counts for a tile of pixels and up to kTileChannels channels of one group.
 static inline void count_panel(const Convolution* c, const PanelPixel* panel, int pixels,
                                int group, int from, int channels, int32_t* counts) {
-  const int depth = convolution_depth(c);
   const int blocks = (channels + kLanes - 1) / kLanes;
-  const int padded = (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
-  const uint32_t* weights =
-      c->packed + ((size_t)group * (size_t)padded + (size_t)from) * (size_t)depth;
   const uint32_t* rows[kMaxTilePixels];
   for (int i = 0; i < kMaxTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
-  count_tile(rows, pixels, depth, weights, blocks, counts);
+  count_tile(rows, pixels, convolution_depth(c), tile_weights(c, group, from), blocks, counts);
 }
 
 // Computes up to kTileChannels channels of one group, beginning with the group's channel

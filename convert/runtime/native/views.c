@@ -23,8 +23,8 @@ void reset_views(Plan* plan) {
 // What is known of all the readers of a value.
 typedef struct {
   int count;
-  bool accept_views;  // each looks its input up in a map
-  bool accept_rows;   // each is elementwise
+  bool accept_views;        // each looks its input up in a map
+  bool accept_repetitions;  // each is an addition
 } Readers;
 
 static bool accepts_view(const Plan* plan, const Readers* readers, const Step* step, int k) {
@@ -43,10 +43,15 @@ static bool accepts_view(const Plan* plan, const Readers* readers, const Step* s
   }
 }
 
+static bool is_addition(const Step* step) {
+  return step->op->fusion == kFusesPointwise &&
+         ((const Elementwise*)step->state)->kind == kElementwiseAdd;
+}
+
 static void look_at_readers(const Plan* plan, Readers* readers) {
   for (int i = 0; i < plan->value_count; ++i) {
     const bool is_internal = plan->values[i].is_internal;
-    readers[i] = (Readers){.accept_views = is_internal, .accept_rows = is_internal};
+    readers[i] = (Readers){.accept_views = is_internal, .accept_repetitions = is_internal};
   }
   // A reader stands after its value, so what reads the reader's output is known.
   for (int i = plan->step_count - 1; i >= 0; --i) {
@@ -56,7 +61,7 @@ static void look_at_readers(const Plan* plan, Readers* readers) {
       Readers* of = &readers[step->inputs[k]];
       ++of->count;
       of->accept_views &= accepts_view(plan, readers, step, k);
-      of->accept_rows &= step->op->fusion == kFusesPointwise;
+      of->accept_repetitions &= is_addition(step);
     }
   }
 }
@@ -113,8 +118,7 @@ static void resolve_move(Plan* plan, const Readers* readers, Step* step) {
   Step* convolution = cropped_convolution(plan, readers, step);
   Value* out = &plan->values[step->output];
   if (convolution != NULL) {
-    crop_convolution(convolution, state->begin[1], state->begin[2], out->dims[1],
-                     out->dims[2]);
+    crop_convolution(convolution, state->begin[1], state->begin[2], out->dims[1], out->dims[2]);
     convolution->output = step->output;
     out->producer = (int)(convolution - plan->steps);
     absorb(step);
@@ -178,7 +182,11 @@ static void resolve_convolution(Plan* plan, Step* step) {
 // An elementwise operator reads the first half of a value repeated by a concatenation; that it
 // has less channels tells to read them again.
 static void resolve_repetition(Plan* plan, const Readers* readers, Step* step) {
-  if (step->inputs[0] != step->inputs[1] || !readers[step->output].accept_rows) return;
+  const Value* in = step_input(plan, step, 0);
+  if (step->inputs[0] != step->inputs[1] || in->dims[in->rank - 1] % kLanes != 0 ||
+      !readers[step->output].accept_repetitions) {
+    return;
+  }
   plan->values[step->output].view.root = plan->values[step->inputs[0]].view.root;
   absorb(step);
 }

@@ -20,8 +20,8 @@ def shift_mlp(graph: MovingGraph, x: int, channels: int, how: str) -> int:
     """The three branches of a QuantShiftMLP, added up with the shortcut."""
     t = graph.binary("ADD", x, graph.constant(channels), channels)
     if how == "floats":
-        signs = [graph.quantize(graph.shift(t, s), channels) if s else graph.quantize(t, channels)
-                 for s in (0, 1, 3)]  # fmt: skip
+        moved = [t, graph.shift(t, 1), graph.shift(t, 3)]
+        signs = [graph.quantize(value, channels) for value in moved]
     else:
         words = graph.quantize(t, channels)
         move = graph.shift if how == "slices" else graph.shift_by_gather

@@ -51,7 +51,27 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
   }
 }
 
-#include "count_tile.h"
+// With both sizes constant, the accumulators of a tile stay in registers.
+#define BCD_TILE(pixels, blocks)                         \
+  case (pixels)*8 + (blocks):                            \
+    count(rows, pixels, depth, weights, blocks, counts); \
+    break;
+#define BCD_TILES(blocks) \
+  BCD_TILE(1, blocks) BCD_TILE(2, blocks) BCD_TILE(3, blocks) BCD_TILE(4, blocks)
+
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  switch (pixels * 8 + blocks) {
+    BCD_TILES(1)
+    BCD_TILES(2)
+    BCD_TILES(3)
+    BCD_TILES(4)
+  }
+}
+
+#undef BCD_TILES
+#undef BCD_TILE
+
 #include "pack.h"
 
 static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {

@@ -11,7 +11,7 @@ enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
 enum { kInput = 0, kFilter = 1, kMultiplier = 2, kBias = 3, kThreshold = 4, kInputs = 5 };
 
 // What the patches of a panel may take of the first-level cache; the weights need the rest.
-enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 64 };
+enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 60 };
 enum { kReferencePixelsPerPiece = 16 };
 
 typedef struct {
@@ -261,7 +261,7 @@ void size_convolution(Plan* plan, Step* step) {
   size_t pixels = kPatchBytes / (depth * sizeof(uint32_t));
   if (pixels > share) pixels = share;
   if (pixels > kMaxPanelPixels) pixels = kMaxPanelPixels;
-  pixels = (pixels + kMaxTilePixels - 1) / kMaxTilePixels * kMaxTilePixels;
+  pixels = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
   c->panel_pixels = (int)pixels;
   c->scratch_bytes = pixels * sizeof(PanelPixel);
   if (needs_patches(c)) c->scratch_bytes += pixels * depth * sizeof(uint32_t);

@@ -79,8 +79,14 @@ typedef struct {
 
 // Channels of one block: a kernel computes so many side by side.
 enum { kLanes = 16 };
-// The largest tile a kernel computes at once.
-enum { kMaxTilePixels = 4, kTileBlocks = 4, kTileChannels = kLanes * kTileBlocks };
+// The largest tile a kernel computes at once, and what panels are multiples of, so that tiles
+// of three and of four pixels fill them.
+enum {
+  kMaxTilePixels = 4,
+  kPanelStep = 12,
+  kTileBlocks = 4,
+  kTileChannels = kLanes * kTileBlocks
+};
 
 // A tiled convolution's scratch: panel_pixels of these, then as many patches.
 typedef struct {

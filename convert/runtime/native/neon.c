@@ -5,60 +5,78 @@
 
 #include "kernels.h"
 
-// The counts of bytes are added up over as many words as a byte can hold, 31 * 8 = 248.
-enum { kWordsPerByteSum = 31, kQuads = kLanes / 4, kTilePixels = 4 };
+// 16-bit sums take the counts of so many words: 4095 * 16 = 65520.
+enum { kWordsPerShortSum = 4095, kQuads = kLanes / 4, kTilePixels = 3, kPairBlocks = 2 };
 
-// One block of 16 channels: 16 accumulators, 4 weights and a broadcast activation, 21 of 32
-// registers. Per 128 bits one eor, one cnt and one add; the loads are shared by the tile.
-static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
-                                                              const int pixels, int depth,
-                                                              const uint32_t* weights,
-                                                              const int stride,
-                                                              int32_t* counts) {
-  for (int done = 0; done < depth; done += kWordsPerByteSum) {
-    const int end = depth - done < kWordsPerByteSum ? depth : done + kWordsPerByteSum;
-    uint8x16_t sums[kMaxTilePixels][kQuads];
-#pragma GCC unroll 4
+// Two blocks of 16 channels for three pixels: 24 accumulators, three broadcast activations, and
+// weights and differences in the remaining five of 32 registers. Per 128 bits one eor, one cnt
+// and one uadalp, which adds pairs of bytes to 16-bit sums: nothing has to be widened between.
+static inline __attribute__((always_inline)) void count_blocks(const uint32_t* const* rows,
+                                                               const int pixels, int depth,
+                                                               const uint32_t* weights,
+                                                               int stride, const int blocks,
+                                                               int32_t* counts) {
+  for (int done = 0; done < depth; done += kWordsPerShortSum) {
+    const int words = depth - done < kWordsPerShortSum ? depth - done : kWordsPerShortSum;
+    const uint32_t* activations[kTilePixels];
+    uint16x8_t sums[kTilePixels][kPairBlocks * kQuads];
+#pragma GCC unroll 3
     for (int p = 0; p < pixels; ++p) {
-#pragma GCC unroll 4
-      for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u8(0);
+      activations[p] = rows[p] + done;
+#pragma GCC unroll 8
+      for (int q = 0; q < blocks * kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
     }
-    for (int k = done; k < end; ++k, weights += stride) {
-      uint8x16_t w[kQuads];
-#pragma GCC unroll 4
-      for (int q = 0; q < kQuads; ++q) w[q] = vreinterpretq_u8_u32(vld1q_u32(weights + q * 4));
-#pragma GCC unroll 4
+    for (int k = 0; k < words; ++k, weights += stride) {
+      uint8x16_t a[kTilePixels];
+#pragma GCC unroll 3
       for (int p = 0; p < pixels; ++p) {
-        const uint8x16_t a = vreinterpretq_u8_u32(vld1q_dup_u32(rows[p] + k));
-#pragma GCC unroll 4
-        for (int q = 0; q < kQuads; ++q) {
-          sums[p][q] = vaddq_u8(sums[p][q], vcntq_u8(veorq_u8(a, w[q])));
+        a[p] = vreinterpretq_u8_u32(vld1q_dup_u32(activations[p]++));
+      }
+#pragma GCC unroll 8
+      for (int q = 0; q < blocks * kQuads; ++q) {
+        const uint8x16_t w = vreinterpretq_u8_u32(vld1q_u32(weights + q * 4));
+#pragma GCC unroll 3
+        for (int p = 0; p < pixels; ++p) {
+          sums[p][q] = vpadalq_u8(sums[p][q], vcntq_u8(veorq_u8(a[p], w)));
         }
       }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 3
     for (int p = 0; p < pixels; ++p) {
-#pragma GCC unroll 4
-      for (int q = 0; q < kQuads; ++q) {
+#pragma GCC unroll 8
+      for (int q = 0; q < blocks * kQuads; ++q) {
         uint32_t* to = (uint32_t*)counts + p * kTileChannels + q * 4;
-        const uint16x8_t pairs = vpaddlq_u8(sums[p][q]);
-        vst1q_u32(to, done == 0 ? vpaddlq_u16(pairs) : vpadalq_u16(vld1q_u32(to), pairs));
+        vst1q_u32(to,
+                  done == 0 ? vpaddlq_u16(sums[p][q]) : vpadalq_u16(vld1q_u32(to), sums[p][q]));
       }
     }
   }
 }
 
-static inline __attribute__((always_inline)) void count(const uint32_t* const* rows,
-                                                        const int pixels, int depth,
-                                                        const uint32_t* weights,
-                                                        const int blocks, int32_t* counts) {
-  for (int b = 0; b < blocks; ++b) {
-    count_block(rows, pixels, depth, weights + b * kLanes, blocks * kLanes,
-                counts + b * kLanes);
+#define BCD_TILE(pixels, blocks)                                        \
+  case (pixels)*4 + (blocks):                                           \
+    count_blocks(rows, pixels, depth, weights, stride, blocks, counts); \
+    break;
+
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  const int stride = blocks * kLanes;
+  for (; blocks > 0; blocks -= kPairBlocks) {
+    switch (pixels * 4 + (blocks < kPairBlocks ? blocks : kPairBlocks)) {
+      BCD_TILE(1, 1)
+      BCD_TILE(2, 1)
+      BCD_TILE(3, 1)
+      BCD_TILE(1, 2)
+      BCD_TILE(2, 2)
+      BCD_TILE(3, 2)
+    }
+    weights += kPairBlocks * kLanes;
+    counts += kPairBlocks * kLanes;
   }
 }
 
-#include "count_tile.h"
+#undef BCD_TILE
+
 #include "pack.h"
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {

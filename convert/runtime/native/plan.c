@@ -6,6 +6,7 @@
 #include "float_mode.h"
 #include "layout.h"
 #include "operators.h"
+#include "profile.h"
 #include "stage.h"
 #include "views.h"
 
@@ -364,7 +365,14 @@ bool plan_run(Plan* plan, Error* error) {
   }
   const FloatMode callers = float_mode();
   set_float_mode(without_denormals(callers));
-  for (int i = 0; i < plan->stage_count; ++i) run_stage(plan, &plan->stages[i]);
+  for (int i = 0; i < plan->stage_count; ++i) {
+    Stage* stage = &plan->stages[i];
+    const uint64_t begin = plan->is_timed ? now() : 0;
+    run_stage(plan, stage);
+    if (!plan->is_timed) continue;
+    ++stage->runs;
+    stage->nanoseconds += now() - begin;
+  }
   set_float_mode(callers);
   return true;
 }

@@ -121,7 +121,8 @@ typedef struct {
   bool is_fused;
   size_t pixels;
   int channels;
-  struct Program* program;  // see program.h
+  struct Program* program;     // see program.h
+  uint64_t runs, nanoseconds;  // if the plan is timed
 } Stage;
 
 struct Plan {
@@ -132,7 +133,7 @@ struct Plan {
   int step_count;
   Value* values;
   int value_count, file_value_count;  // further ones come from resolve_views
-  bool fuses;
+  bool fuses, is_timed;
   Stage* stages;
   int* stage_steps;
   int stage_count;

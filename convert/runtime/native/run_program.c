@@ -6,7 +6,7 @@
 
 enum {
   kPanelBytes = 24 * 1024,  // of the first-level cache, for patches
-  kMaxPanel = 64,
+  kMaxPanel = 60,
   // With several threads a stage is cut into at least this many pieces per thread.
   kPiecesPerThread = 3,
   kLineBytes = 64,
@@ -37,8 +37,8 @@ static int choose_panel(const Plan* plan, const Stage* stage) {
     const size_t share = (stage->pixels + pieces - 1) / pieces;
     if (share < pixels) pixels = share;
   }
-  const size_t whole = (pixels + kMaxTilePixels - 1) / kMaxTilePixels * kMaxTilePixels;
-  return whole < kMaxTilePixels ? kMaxTilePixels : (int)whole;
+  const size_t whole = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
+  return whole < kPanelStep ? kPanelStep : (int)whole;
 }
 
 void reserve_program(Plan* plan, Stage* stage) {

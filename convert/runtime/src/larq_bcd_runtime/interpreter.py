@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from larq_bcd_runtime.delegate import fastest_kernels, load, runtime
+from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
 from larq_bcd_runtime.model_file import read_model
 
@@ -65,6 +65,7 @@ class Interpreter:
         num_threads: threads for all operators, 1 to 64.
         kernels: see `larq_bcd_runtime.load`.
         fuse: see `larq_bcd_runtime.load`.
+        profile: see `larq_bcd_runtime.load`.
 
     Raises:
         ModelError: the file is no model, or holds an operator that cannot be served.
@@ -78,6 +79,7 @@ class Interpreter:
         num_threads: int = 1,
         kernels: str = "auto",
         fuse: bool = True,
+        profile: bool = False,
     ) -> None:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         # The runtime reads the file in place for as long as it lives.
@@ -87,7 +89,7 @@ class Interpreter:
         except Damaged as damage:
             raise ModelError(f"the file is damaged, or no .tflite file: {damage}.") from None
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
-        self._delegate = load(num_threads, kernels, fuse)
+        self._delegate = load(num_threads, kernels, fuse, profile)
         try:
             self._runtime = runtime().Interpreter(
                 model_content=content,
@@ -135,6 +137,10 @@ class Interpreter:
             start += size
         outputs = [np.concatenate(part) for part in zip(*parts)]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Returns what the delegate executes, see `larq_bcd_runtime.describe`."""
+        return describe(self._delegate)
 
     def _check(self, arrays: list[np.ndarray]) -> int:
         if len(arrays) != len(self.input_details):

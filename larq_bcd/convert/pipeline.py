@@ -1,7 +1,7 @@
 """From a Keras model to a checked flatbuffer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,8 +23,17 @@ from larq_bcd.convert.reasons import (
     reason_for_float,
     trains_as_binary,
 )
-from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
-from larq_bcd.convert.rewrite import restore_padding
+from larq_bcd.convert.report import (
+    ConversionReport,
+    LayerReport,
+    OptimisationReport,
+    TensorReport,
+)
+from larq_bcd.convert.rewrite import (
+    PASSES,
+    optimise,
+    restore_padding,
+)
 
 CHECK_INPUTS = 8
 
@@ -97,6 +106,7 @@ def convert(
     name: str | None = None,
     allow_float_fallback: bool = False,
     progress: Progress | None = None,
+    passes: Sequence[str] = tuple(PASSES),
 ) -> ConversionResult:
     """Converts a Keras model with Larq Compute Engine and checks what comes out.
 
@@ -110,6 +120,7 @@ def convert(
         allow_float_fallback: whether to go on to the check if a layer that trains as binary
             ships as float; else the check is left out, and `report.check` is None.
         progress: is told of the steps.
+        passes: names of the passes over the flatbuffer, of `rewrite.PASSES`; by default all.
 
     Returns:
         The flatbuffer and its report. Whether it may be used is for `require_binary` and
@@ -125,24 +136,27 @@ def convert(
         shape = tuple(model.inputs[0].shape[1:])
         normalise = check_inputs.normalisation_for(model)
         inputs = check_inputs.noise(shape, CHECK_INPUTS, normalise)
-    passes = []
+    changes = []
     with progress.step("merge the heads"):
         shipped, merged = merge_heads(as_float32(model))
         if merged:
-            passes.append(
+            changes.append(
                 f"the heads {' and '.join(merged.heads)} are merged into {merged.name}"
             )
     with progress.step("convert"):
         content, notes = convert_model(shipped)
-    with progress.step("report"):
+    with progress.step("optimise"):
         graph = InferenceGraph(shipped)
         flatbuffer = Flatbuffer(content)
         flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
         if repaired:
-            passes.append(
+            changes.append(
                 "the converter had changed the padding of "
                 f"{', '.join(repaired)}; it is restored"
             )
+        optimisation = OptimisationReport.of_plain(flatbuffer)
+        flatbuffer, optimisation.passes = optimise(flatbuffer, passes)
+        optimisation.conclude(flatbuffer)
         matches = match_layers(graph, flatbuffer)
         report = ConversionReport(
             model=name or model.name,
@@ -155,7 +169,8 @@ def convert(
                 *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
-            passes=passes,
+            changes=changes,
+            optimisation=optimisation,
             notes=notes + _notes(matches),
         )
     result = ConversionResult(flatbuffer.content, report)

@@ -10,6 +10,8 @@ import rich.table
 import rich.text
 
 from larq_bcd.convert.check import CheckReport
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.rewrite import PassReport, activation_bytes
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,48 @@ class LayerReport:
 
 
 @dataclass
+class OptimisationReport:
+    """What the passes over the flatbuffer have done.
+
+    Attributes:
+        operators_before, operators_after: the number of operators.
+        bytes_before, bytes_after: the size of the file.
+        activation_bytes_before, activation_bytes_after: what all operators but LceBconv2d
+            read and write of activations, from the shapes.
+        signs: the number of LceQuantize in the result.
+        passes: one report for each pass, in order.
+    """
+
+    operators_before: int
+    bytes_before: int
+    activation_bytes_before: int
+    operators_after: int = 0
+    bytes_after: int = 0
+    activation_bytes_after: int = 0
+    signs: int = 0
+    passes: list[PassReport] = field(default_factory=list)
+
+    @classmethod
+    def of_plain(cls, flatbuffer: Flatbuffer) -> "OptimisationReport":
+        """A report that knows the flatbuffer before any pass."""
+        return cls(
+            len(flatbuffer.operators), len(flatbuffer.content), activation_bytes(flatbuffer)
+        )
+
+    def conclude(self, flatbuffer: Flatbuffer) -> None:
+        """Takes note of the flatbuffer after all passes."""
+        self.operators_after = len(flatbuffer.operators)
+        self.bytes_after = len(flatbuffer.content)
+        self.activation_bytes_after = activation_bytes(flatbuffer)
+        self.signs = len(flatbuffer.operators_of("LceQuantize"))
+
+    @property
+    def left(self) -> list[str]:
+        """What the passes had to leave, in words."""
+        return [text for done in self.passes for text in done.left]
+
+
+@dataclass
 class ConversionReport:
     """What the conversion of a model has given.
 
@@ -59,7 +103,8 @@ class ConversionReport:
         file_bytes: the size of the flatbuffer.
         float32_bytes: 4 bytes for each parameter of the Keras model that ships.
         layers: every convolution and dense layer, in the order of execution.
-        passes: what was changed before or after the conversion, in words.
+        optimisation: what the passes over the flatbuffer have done.
+        changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
         seconds: the time each step took.
@@ -71,7 +116,8 @@ class ConversionReport:
     file_bytes: int
     float32_bytes: int
     layers: list[LayerReport]
-    passes: list[str] = field(default_factory=list)
+    optimisation: OptimisationReport
+    changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -124,7 +170,9 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         else f"size     {_size(report.file_bytes)}; its parameters in float32 are "
         f"{_size(report.float32_bytes)}"
     )
-    for text in (*report.passes, *report.notes):
+    for text in _describe_optimisation(report.optimisation):
+        line(f"passes   {text}")
+    for text in (*report.changes, *report.notes):
         line(f"note     {text}")
     binary = sum(layer.ships_as == "binary" for layer in report.layers)
     line(f"layers   {binary} binary, {len(report.layers) - binary} float")
@@ -145,6 +193,23 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     if report.check is not None:
         for text in describe_check(report.check):
             line(f"check    {text}")
+
+
+def _describe_optimisation(done: OptimisationReport) -> list[str]:
+    """What the passes have done in sentences, for people."""
+    if not done.passes:
+        return [f"none; {done.operators_after} operators"]
+    saved = 1 - done.activation_bytes_after / max(1, done.activation_bytes_before)
+    lines = [
+        f"{done.operators_before} operators became {done.operators_after}, with {done.signs} "
+        f"signs; {_size(done.bytes_before)} became {_size(done.bytes_after)}; between the "
+        f"convolutions {saved:.0%} fewer bytes of activations are read and written",
+        ", ".join(f"{one.name} {one.changes}" for one in done.passes if one.changes)
+        or "nothing to do",
+    ]
+    if done.left:
+        lines.append(f"left as they are: {len(done.left)}, first {done.left[0]}")
+    return lines
 
 
 def describe_check(check: CheckReport) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_model_is_converted_reported_checked_and_written(run, small, small_fil
 
 def test_the_steps_are_shown_while_they_run(run, small_file):
     _, out, _ = run(small_file, "-o", "small.tflite")
-    steps = ["load", "merge the heads", "convert", "report", "check", "write"]
+    steps = ["load", "merge the heads", "convert", "optimise", "check", "write"]
     positions = [out.index(f"[{i}/6] {step} ...") for i, step in enumerate(steps, start=1)]
     assert positions == sorted(positions)
 

@@ -6,7 +6,7 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime lint format clean
+.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime bench-train bench-data lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
@@ -28,6 +28,13 @@ test-aarch64: .venv/installed-runtime
 
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
+
+# A training step beside plain larq's and PyTorch's, and the input pipeline beside a network.
+bench-train: .venv/installed-pytorch
+	$(BIN)/python benchmarks/train.py
+
+bench-data: .venv/installed-dev
+	$(BIN)/python benchmarks/data.py
 
 # Every supported TensorFlow in an environment of its own, resolved by pip alone.
 test-all: test test-pytorch test-runtime test-aarch64

@@ -1,6 +1,6 @@
 """Bi-Real Net: ResNet with a shortcut around every binary convolution."""
 
-from larq_bcd.models import _arguments, papers, resnet
+from larq_bcd.models import _arguments, papers, pytorch, resnet
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
 
@@ -51,6 +51,7 @@ def BiRealNet34(x, binarization, *, width=1.0, strides=resnet.STRIDES):
     "reactnet_18",
     paper=papers.REACTNET,
     binarization=Binarization(),
+    official=pytorch.RESNET_18,
     parameters=11_704_424,
     binary_parameters=10_985_472,
     bops=1_676_279_808,

@@ -15,9 +15,7 @@ _CLASSES = 10
 _IMAGES = 8
 
 
-def in_place_of_missing(
-    recipe: Recipe, output: Path, report: Callable[[str], None]
-) -> Recipe:
+def in_place_of_missing(recipe: Recipe, output: Path, report: Callable[[str], None]) -> Recipe:
     """Returns a recipe whose data are there.
 
     Args:

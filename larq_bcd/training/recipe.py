@@ -173,7 +173,6 @@ class Recipe(Section):
     smoke_settings: dict[str, Any] = {}
     """What `smoke` changes: values by path, such as `stages.*.iterations: 4`."""
 
-
     @model_validator(mode="after")
     def _consistent(self):
         _check_network(self.network, self.arguments)
@@ -245,7 +244,9 @@ def _check_network(name: str, arguments: dict[str, Any]) -> None:
     allowed = [key for key in parameters if key not in _DERIVED]
     for key in arguments:
         if key in _DERIVED:
-            raise ValueError(f"arguments.{key} follows from the rest of the recipe: leave it out")
+            raise ValueError(
+                f"arguments.{key} follows from the rest of the recipe: leave it out"
+            )
         if key not in allowed:
             raise ValueError(
                 f"arguments.{key} is not an argument of {name}, which has "

@@ -11,6 +11,7 @@ from larq_bcd.errors import UserError
 _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
+    "models": ("larq_bcd.models_command", "the networks by name"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
 }
 _EPILOG = """exit status:

@@ -10,10 +10,16 @@ from larq_bcd.models import get_model, model_info
 
 
 def randomize(layer_or_model, rng, scale=0.5):
-    """Gives every weight a value that its initializer would not; variances stay."""
+    """Gives every weight a value that its initializer would not; variances stay.
+
+    So does the scale of binary probabilities, and hidden biases are positive: a scale that
+    rounds all of them to zero, or a dead hidden value, would hide what comes before.
+    """
     for variable in layer_or_model.weights:
-        if "variance" not in variable.name:
-            variable.assign(rng.normal(size=variable.shape, scale=scale))
+        if "variance" in variable.name or variable.name.endswith("attention/scale:0"):
+            continue
+        values = rng.normal(size=variable.shape, scale=scale)
+        variable.assign(1 + np.abs(values) if "hidden_bias" in variable.name else values)
 
 
 def exact_kernel(rng, shape):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,9 @@ from helpers import reduced_network, run_network_test
 
 from larq_bcd.models import get_model, list_models, model_info
 from larq_bcd.summary import cost
+from larq_bcd.summary.table import END, START, row
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -21,6 +25,13 @@ def test_a_network_costs_what_is_known_of_it(name):
     assert counted.binary_parameters == info.binary_parameters
     assert counted.bops == info.bops
     assert counted.flops == info.flops
+    assert row(info, counted) in README.splitlines()
+
+
+def test_the_readme_lists_every_network_once():
+    table = README.split(START)[1].split(END)[0]
+    names = [line.split("`")[1] for line in table.splitlines() if "`" in line]
+    assert names == list_models()
 
 
 def test_saved_networks_load_bit_identically_in_a_fresh_process(rng, tmp_path):

@@ -11,6 +11,7 @@ from larq_bcd.errors import UserError
 _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
+    "explain": ("larq_bcd.explain.command", "what a network makes of an image"),
     "models": ("larq_bcd.models_command", "the networks by name"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
 }

@@ -6,7 +6,7 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime bench-train bench-data lint format clean
+.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime bench-train bench-data lint format clean tables
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
@@ -49,6 +49,10 @@ lint: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The README's table of networks, computed anew.
+tables: .venv/installed-dev
+	$(BIN)/python -m larq_bcd.summary.table README.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -17,7 +17,9 @@ _COMMANDS = {
     "train": ("larq_bcd.training.train_command", "train a network by a recipe"),
     "evaluate": ("larq_bcd.evaluate_command", "accuracy of a model or .tflite file"),
     "import": ("larq_bcd.import_command", "official PyTorch checkpoint to Keras model"),
+    "models": ("larq_bcd.models_command", "the networks by name"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
+    "explain": ("larq_bcd.explain.command", "what a network makes of an image"),
 }
 _EPILOG = """larq-bcd COMMAND --help has examples. Exit status:
   0    done

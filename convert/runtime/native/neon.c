@@ -291,21 +291,6 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return y;
 }
 
-// By comparison: what is not a number stays.
-static inline __attribute__((always_inline)) float32x4_t bound_quad(float32x4_t x,
-                                                                    float32x4_t low,
-                                                                    float32x4_t high) {
-  x = vbslq_f32(vcltq_f32(x, low), low, x);
-  return vbslq_f32(vcgtq_f32(x, high), high, x);
-}
-
-static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float low, float high) {
-  Lanes y;
-  for (int q = 0; q < kQuads; ++q)
-    y.val[q] = bound_quad(x.val[q], vdupq_n_f32(low), vdupq_n_f32(high));
-  return y;
-}
-
 static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x,
                                                                       bool is_exact) {
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
@@ -334,6 +319,7 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
   return pack_signs(x, same_lanes(0.0f), is_exact);
 }
 
+#define BCD_AFTER_BLOCK __asm__ volatile("" ::: "memory");
 #include "rows.h"
 
 static bool runs_everywhere(void) { return true; }

@@ -297,7 +297,7 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
     store_pixel(c, &panel[p], channel, strip->channels, counts, values);
     memcpy(counts, values, (size_t)strip->channels * sizeof(float));
   }
-  counted->multiplier = c->count_multiplier + (c->count_multiplier == NULL ? 0 : channel);
+  counted->multiplier = c->count_multiplier == NULL ? NULL : c->count_multiplier + channel;
   counted->bias = c->bias + channel;
 }
 

@@ -12,6 +12,7 @@ _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
     "summary": ("larq_bcd.summary_command", "what a network costs"),
+    "show": ("larq_bcd.convert.show_command", "what a .tflite file is made of"),
 }
 _EPILOG = """exit status:
   0    done

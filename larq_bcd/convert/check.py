@@ -180,12 +180,14 @@ def _refusals_explained() -> Iterator[None]:
     ) from failure
 
 
-def _interpreter(content: bytes) -> Interpreter:
+def interpreter(content: bytes) -> Interpreter:
+    """An interpreter of a flatbuffer; a CheckError if Larq Compute Engine refuses it."""
     with _refusals_explained():
         return Interpreter(content)
 
 
-def _predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:
+def predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:
+    """The outputs for one input of a batch of one; a CheckError if it cannot be run."""
     with _refusals_explained():
         outputs = interpreter.predict(x)
     return outputs if isinstance(outputs, list) else [outputs]
@@ -250,8 +252,8 @@ class _Comparison:
         # The graph's own input can be looked at, but is no output an interpreter writes.
         self.given = {tensor.index for tensor in flatbuffer.inputs}
         self.shown = [tensor for index, tensor in shown.items() if index not in self.given]
-        self.showing = _interpreter(flatbuffer.with_outputs(self.shown))
-        self.shipped = _interpreter(flatbuffer.content)
+        self.showing = interpreter(flatbuffer.with_outputs(self.shown))
+        self.shipped = interpreter(flatbuffer.content)
 
     def _keras(self, x: np.ndarray, signs: list[np.ndarray], parameters: list[np.ndarray]):
         return [value.numpy() for value in self.forced(x, *signs, *parameters)]
@@ -275,11 +277,11 @@ class _Comparison:
             return unpack_signs(values, int(pair.step.after.shape[-1]))
         return values.reshape(pair.step.after.shape)
 
-    def compare(self, x: np.ndarray, report: CheckReport) -> None:
-        """Adds what one input, of a batch of one, shows."""
-        shipped = _predict(self.shipped, x)
+    def compare(self, x: np.ndarray, given: np.ndarray, report: CheckReport) -> None:
+        """Adds what one input of a batch of one shows, as Keras and the flatbuffer take it."""
+        shipped = predict(self.shipped, given)
         own = dict(zip((t.index for t in self.flatbuffer.outputs), shipped, strict=True))
-        shown = _predict(self.showing, x)
+        shown = predict(self.showing, given)
         values = dict(zip((t.index for t in self.shown), shown, strict=True))
         values |= {index: x for index in self.given}
 
@@ -421,6 +423,7 @@ def check(
     inputs: np.ndarray,
     source: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    decode: Callable[[np.ndarray], np.ndarray] = lambda given: given,
 ) -> CheckReport:
     """Runs a Keras model and its flatbuffer on the same inputs.
 
@@ -428,9 +431,11 @@ def check(
         graph: the inference graph of the Keras model.
         flatbuffer: what it was converted to.
         matches: the pairs of `match_layers`.
-        inputs: array of shape (inputs, *input_shape) in the model's input type; at least one.
+        inputs: array of shape (inputs, *input_shape) in the flatbuffer's input type; at least
+            one.
         source: where the inputs come from, for the report.
         progress: called with the number of inputs done and of all inputs.
+        decode: turns inputs of the flatbuffer into those of the model.
 
     Returns:
         The report; its `faults` are empty if the flatbuffer computes what the model does.
@@ -441,9 +446,9 @@ def check(
     report = CheckReport(inputs=len(inputs), source=source)
     comparison = _Comparison(graph, flatbuffer, matches)
     report.unseen = _unseen(graph, comparison.pairs)
-    for done, x in enumerate(inputs):
+    for done, given in enumerate(inputs):
         progress(done, len(inputs))
-        comparison.compare(x[None], report)
+        comparison.compare(decode(given[None]), given[None], report)
     progress(len(inputs), len(inputs))
     comparison.conclude(report)
     return report

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import os
 import signal
@@ -18,9 +19,19 @@ import rich.status
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
+from larq_bcd.convert.head import HEADS
+from larq_bcd.convert.input_type import INPUT_TYPES
 from larq_bcd.convert.load import load_model, published_names
-from larq_bcd.convert.pipeline import CHECK_INPUTS, ConversionResult, Progress, convert
+from larq_bcd.convert.metadata import read_labels
+from larq_bcd.convert.pipeline import (
+    CHECK_INPUTS,
+    ConversionResult,
+    FileOptions,
+    Progress,
+    convert,
+)
 from larq_bcd.convert.report import print_report
+from larq_bcd.convert.rewrite import PASSES, selected_passes
 from larq_bcd.convert.write import check_writable, write_atomically
 
 _PROGRAM = "lce_convert"
@@ -28,6 +39,7 @@ _SECONDS_BETWEEN_LINES = 5
 _EPILOG = """examples:
   lce_convert trained.keras -o trained.tflite
   lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+  lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
   lce_convert BCDNetB -o latency.tflite --force
 
 exit status:
@@ -79,6 +91,38 @@ def parser() -> argparse.ArgumentParser:
         "--allow-float-fallback",
         action="store_true",
         help="write the file even if a layer that trains as binary ships as float",
+    )
+    add(
+        "--head",
+        choices=HEADS,
+        default="float32",
+        help="type of the weights of the dense layers before the outputs, by default "
+        "%(default)s; what the others round is reported",
+    )
+    add(
+        "--input-type",
+        choices=INPUT_TYPES,
+        default="float32",
+        help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalises them "
+        "with --mean and --std; by default it takes normalised float32",
+    )
+    add(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="names of the classes, one in each line, for the file's metadata",
+    )
+    add(
+        "--recipe",
+        metavar="FILE",
+        type=Path,
+        help="what the model was trained with, whose SHA-256 the metadata keep",
+    )
+    add(
+        "--passes",
+        metavar="NAMES",
+        default="all",
+        help=f"passes over the file: all, none, or some of {','.join(PASSES)}",
     )
     add(
         "--check-inputs",
@@ -208,12 +252,34 @@ def _prepare(arguments: argparse.Namespace) -> None:
             ) from error
 
 
+def _file_options(
+    arguments: argparse.Namespace, normalise: check_inputs.Normalisation
+) -> FileOptions:
+    recipe = None
+    if arguments.recipe is not None:
+        try:
+            recipe = hashlib.sha256(arguments.recipe.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConversionError(
+                f"--recipe {arguments.recipe} cannot be read ({error.strerror}): name a file."
+            ) from error
+    return FileOptions(
+        passes=selected_passes(arguments.passes),
+        head=arguments.head,
+        input_type=arguments.input_type,
+        normalise=normalise,
+        labels=None if arguments.labels is None else read_labels(arguments.labels),
+        recipe_sha256=recipe,
+    )
+
+
 def _convert(arguments: argparse.Namespace) -> ConversionResult:
-    progress = _VisibleProgress(steps=6)
+    progress = _VisibleProgress(steps=6 + (arguments.head != "float32"))
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
         model = loaded.model
         normalise = check_inputs.normalisation_for(model, arguments.mean, arguments.std)
+        options = _file_options(arguments, normalise)
         shape = tuple(model.inputs[0].shape[1:])
         count = arguments.check_count
         if arguments.check_inputs is None:
@@ -228,6 +294,7 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
         name=loaded.source,
         allow_float_fallback=arguments.allow_float_fallback,
         progress=progress,
+        options=options,
     )
     if not loaded.is_trained:
         result.report.notes.append(

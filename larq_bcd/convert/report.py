@@ -10,6 +10,7 @@ import rich.table
 import rich.text
 
 from larq_bcd.convert.check import CheckReport
+from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.rewrite import PassReport, activation_bytes
 
@@ -107,6 +108,7 @@ class ConversionReport:
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
+        rounding: what rounding the weights of the head has changed; None if they are float32.
         seconds: the time each step took.
     """
 
@@ -120,6 +122,7 @@ class ConversionReport:
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
+    rounding: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -193,6 +196,16 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     if report.check is not None:
         for text in describe_check(report.check):
             line(f"check    {text}")
+    if report.rounding is not None:
+        line(f"rounding {_describe_comparison(report.rounding)}")
+
+
+def _describe_comparison(found: Comparison) -> str:
+    return (
+        f"{found.change}: outputs differ from the file before by at most "
+        f"{found.max_difference:.3g}, on average {found.mean_difference:.3g}, of up to "
+        f"{found.output_range:.3g}; same arg-max on {found.same_arg_max} of {found.inputs}"
+    )
 
 
 def _describe_optimisation(done: OptimisationReport) -> list[str]:

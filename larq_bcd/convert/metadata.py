@@ -95,10 +95,12 @@ def _standard(
     flatbuffer: Flatbuffer, name: str, encoding: InputEncoding, labels: tuple[str, ...] | None
 ) -> dict:
     (image,) = flatbuffer.inputs
-    given: dict = {"name": image.name, "description": "features"}
+    given: dict = {"name": plain_name(image.name), "description": "features"}
     if len(image.shape) == 4 and image.shape[-1] in metadata_schema.COLOR_SPACES:
-        given = _image(image.name, image.shape, encoding)
-    results = [{"name": t.name, "description": "logits"} for t in flatbuffer.outputs]
+        given = _image(plain_name(image.name), image.shape, encoding)
+    results = [
+        {"name": plain_name(t.name), "description": "logits"} for t in flatbuffer.outputs
+    ]
     if labels is not None:
         classes = flatbuffer.outputs[0].shape[-1]
         if len(labels) != classes:
@@ -121,6 +123,11 @@ def _standard(
         ],
         "min_parser_version": metadata_schema.VERSION,
     }
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name without what says nothing to a user: a prefix and an output's number."""
+    return name.removeprefix("serving_default_").split(":")[0]
 
 
 def _image(name: str, shape: tuple[int, ...], encoding: InputEncoding) -> dict:

@@ -110,7 +110,7 @@ def read(content: bytes) -> dict:
 
 
 def _read_table(table: Table, name: str) -> dict:
-    values = {}
+    values: dict = {}
     for slot, (field, kind) in enumerate(_TABLES[name].items()):
         offset = table.Offset(4 + 2 * slot)
         unknown = field in _KNOWN_UNIONS and values.get(f"{field}_type") != _KNOWN_UNIONS[field]

@@ -23,7 +23,7 @@ from larq_bcd.convert.inputs import Normalisation
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
-from larq_bcd.convert.metadata import add_metadata
+from larq_bcd.convert.metadata import add_metadata, plain_name
 from larq_bcd.convert.reasons import reason_for_float, trains_as_binary
 from larq_bcd.convert.report import (
     ConversionReport,
@@ -210,7 +210,7 @@ def convert(
             report.rounding = compare(flatbuffer, rounded, given, f"{options.head} head")
             flatbuffer = rounded
     final = add_metadata(
-        flatbuffer, report.model, encoding, _origin(report, options), options.labels
+        flatbuffer, graph.model.name, encoding, _origin(report, options), options.labels
     )
     _require_types(final, options)
     report.file_bytes = len(final)
@@ -227,7 +227,6 @@ def _origin(report: ConversionReport, options: FileOptions) -> dict:
             found[package] = metadata.version(package)
     origin = {
         "versions": found,
-        "model": report.model,
         "binary_layers": sum(layer.ships_as == "binary" for layer in report.layers),
         "float_layers": sum(layer.ships_as == "float" for layer in report.layers),
         "float_fallbacks": [layer.name for layer in report.fallbacks],
@@ -276,8 +275,7 @@ def _notes(matches: list[Match]) -> list[str]:
 
 def _tensors(tensors: list[Tensor], names: list[str] | None = None) -> list[TensorReport]:
     called = names if names and len(names) == len(tensors) else [t.name for t in tensors]
-    # A signature's prefix and the number of a graph's output say nothing to a user.
-    clean = [name.removeprefix("serving_default_").split(":")[0] for name in called]
+    clean = [plain_name(name) for name in called]
     return [
         TensorReport(name, tensor.shape, tensor.dtype)
         for name, tensor in zip(clean, tensors, strict=True)

@@ -2,6 +2,7 @@
 
 import argparse
 import struct
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     MemoryError,
+    zipfile.BadZipFile,
 )
 
 

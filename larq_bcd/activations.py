@@ -3,8 +3,9 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._hyper_function import HyperFunction
 
-__all__ = ["RPReLU"]
+__all__ = ["DynamicRPReLU", "RPReLU"]
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -52,11 +53,14 @@ class RPReLU(tf.keras.layers.Layer):
 
     def call(self, inputs):
         """Returns the activations."""
-        shifted = inputs + self.bias_before
+        return self._activated(inputs, self.bias_before, self.bias_after)
+
+    def _activated(self, inputs, before, after):
+        shifted = inputs + before
         # Spelled, and the slope shaped, as in Keras' PReLU: one operator to the converter.
         slope = tf.reshape(self.slope, (1, 1, -1))
         activated = tf.nn.relu(shifted) + -slope * tf.nn.relu(-shifted)
-        return activated + self.bias_after
+        return activated + after
 
     def compute_output_shape(self, input_shape):
         """Returns the input shape."""
@@ -70,3 +74,45 @@ class RPReLU(tf.keras.layers.Layer):
             "bias_initializer": tf.keras.initializers.serialize(self.bias_initializer),
             "data_format": self.data_format,
         }
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class DynamicRPReLU(RPReLU):
+    r"""RPReLU whose biases depend on the image.
+
+    \\[ \mathrm{PReLU}(x + b_1 + g_1(x)) + b_2 + g_2(x) \\]
+
+    \\(g_1\\) and \\(g_2\\), one value per channel each, are one hyper function of the channel
+    statistics, as in `larq_bcd.layers.DynamicThreshold`; they start at zero. The slope is
+    static. Input and output are NHWC, `(batch, height, width, channels)`.
+
+    A reconstruction: *Boosting Binary Neural Networks via Dynamic Thresholds Learning*
+    (arXiv 2211.02292) makes the shifts of the PReLU dynamic; its equations were not at hand.
+
+    Args:
+        reduction: input channels per hidden value of the hyper function.
+        **kwargs: the arguments of `RPReLU`.
+
+    Raises:
+        ValueError: if the reduction is no positive integer, the channels are not known, or
+            for NCHW.
+    """
+
+    def __init__(self, reduction=8, **kwargs):
+        super().__init__(**kwargs)
+        self.hyper_function = HyperFunction(self.name, reduction)
+
+    def build(self, input_shape):
+        """Creates slope, biases and hyper function."""
+        channels = _checks.channels(type(self).__name__, input_shape)
+        self.hyper_function.build(self, input_shape, outputs=2 * channels)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        """Returns the activations."""
+        before, after = tf.split(self.hyper_function(inputs), 2, axis=-1)
+        return self._activated(inputs, self.bias_before + before, self.bias_after + after)
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        return {**super().get_config(), "reduction": self.hyper_function.reduction}

@@ -11,6 +11,9 @@ from larq_bcd.errors import UserError
 _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
+    "train": ("larq_bcd.training.train_command", "train a network by a recipe"),
+    "evaluate": ("larq_bcd.evaluate_command", "accuracy of a model or .tflite file"),
+    "import": ("larq_bcd.import_command", "official PyTorch checkpoint to Keras model"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
     "show": ("larq_bcd.convert.show_command", "what a .tflite file is made of"),
 }

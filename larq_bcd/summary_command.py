@@ -2,8 +2,7 @@
 
 import argparse
 
-from larq_bcd import models
-from larq_bcd.errors import UserError
+from larq_bcd.models import get_model
 from larq_bcd.summary import cost
 
 EXAMPLES = "  larq-bcd summary BCDNetB\n"
@@ -16,10 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `larq-bcd summary`."""
-    build = getattr(models, arguments.model, None)
-    if build is None:
-        raise UserError(f"MODEL {arguments.model!r} is not the name of a network.")
-    counted = cost(build())
+    counted = cost(get_model(arguments.model))
     print(f"parameters {counted.parameters:,}, of them binary {counted.binary_parameters:,}")
     print(f"BOPs {counted.bops:,}, FLOPs {counted.flops:,}, OPs {counted.ops:,.0f}")
     return 0

@@ -21,7 +21,7 @@ from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.head import HEADS
 from larq_bcd.convert.input_type import INPUT_TYPES
-from larq_bcd.convert.load import load_model, published_names
+from larq_bcd.convert.load import load_model
 from larq_bcd.convert.metadata import read_labels
 from larq_bcd.convert.pipeline import (
     CHECK_INPUTS,
@@ -33,6 +33,7 @@ from larq_bcd.convert.pipeline import (
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.rewrite import PASSES, selected_passes
 from larq_bcd.convert.write import check_writable, write_atomically
+from larq_bcd.models import list_models
 
 _PROGRAM = "lce_convert"
 _SECONDS_BETWEEN_LINES = 5
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
         "model",
         metavar="MODEL",
         help="a .keras or .h5 file, a SavedModel folder, or a name, whose weights are random: "
-        f"{', '.join(published_names())}",
+        f"{', '.join(list_models())}",
     )
     add("-o", "--output", metavar="FILE.tflite", type=Path, required=True)
     add("--force", action="store_true", help="replace files that exist")

@@ -40,13 +40,6 @@ class LoadedModel:
     is_trained: bool
 
 
-def published_names() -> list[str]:
-    """The names of models that can be given in place of a file."""
-    return sorted(
-        name for name in models.__all__ if name[0].isupper() and callable(getattr(models, name))
-    )
-
-
 def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
     """Loads a `.keras` or `.h5` file or a SavedModel folder, or builds a published model.
 
@@ -63,13 +56,13 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
     """
     path = Path(source)
     name = str(source)
-    if not path.exists() and name in published_names():
-        model = _as_if_trained(getattr(models, name)())
+    if not path.exists() and name in models.list_models():
+        model = _as_if_trained(models.get_model(name))
         return LoadedModel(require_convertible(model), name, is_trained=False)
     if not path.exists():
         raise ConversionError(
             f"{source} does not exist: give a .keras or .h5 file, a SavedModel folder, or one "
-            f"of {', '.join(published_names())}."
+            f"of {', '.join(models.list_models())}."
         )
     try:
         configs = _configs(path)
@@ -310,7 +303,6 @@ def weights_size(model: tf.keras.Model) -> int:
 __all__ = [
     "LoadedModel",
     "load_model",
-    "published_names",
     "require_convertible",
     "weights_size",
 ]

@@ -98,8 +98,9 @@ def _standard(
     given: dict = {"name": plain_name(image.name), "description": "features"}
     if len(image.shape) == 4 and image.shape[-1] in metadata_schema.COLOR_SPACES:
         given = _image(plain_name(image.name), image.shape, encoding)
-    results = [
-        {"name": plain_name(t.name), "description": "logits"} for t in flatbuffer.outputs
+    results: list[dict] = [
+        {"name": plain_name(tensor.name), "description": "logits"}
+        for tensor in flatbuffer.outputs
     ]
     if labels is not None:
         classes = flatbuffer.outputs[0].shape[-1]

@@ -24,7 +24,11 @@ from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
 from larq_bcd.convert.metadata import add_metadata, plain_name
-from larq_bcd.convert.reasons import reason_for_float, trains_as_binary
+from larq_bcd.convert.reasons import (
+    PRODUCT_OF_ACTIVATIONS,
+    reason_for_float,
+    trains_as_binary,
+)
 from larq_bcd.convert.report import (
     ConversionReport,
     LayerReport,
@@ -192,6 +196,7 @@ def convert(
             float32_bytes=weights_size(shipped),
             layers=[
                 *(_layer(match, graph, flatbuffer) for match in matches),
+                *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
             optimisation=optimisation,
@@ -291,6 +296,17 @@ def _hidden_layer(layer: tf.keras.layers.Layer) -> LayerReport:
         trains_as_binary=True,
         reason="it is called inside of a tf.function, so that it cannot be found in the "
         "flatbuffer: call it outside of it",
+    )
+
+
+def _sign_product(name: str, graph: InferenceGraph) -> LayerReport:
+    return LayerReport(
+        name=name,
+        type=graph.layer_type(name),
+        ships_as="float",
+        operator="BATCH_MATMUL",
+        trains_as_binary=True,
+        reason=PRODUCT_OF_ACTIVATIONS,
     )
 
 

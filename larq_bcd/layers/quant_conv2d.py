@@ -24,7 +24,7 @@ def _unclipped_latent_weights() -> Iterator[None]:
         logger.removeFilter(without_advice)
 
 
-def _with_policy(quantizer, policy: str):
+def with_policy(quantizer, policy: str):
     """The quantizer in the layer's precision: a layer itself, it casts to its own policy."""
     own_policy = getattr(quantizer, "dtype_policy", None)
     if own_policy is None or own_policy.name == policy:
@@ -67,7 +67,7 @@ class QuantConv2D(lq.layers.QuantConv2D):
             )
         _checks.channels_last(type(self).__name__, self.data_format)
         for name in ("input_quantizer", "kernel_quantizer"):
-            quantizer = _with_policy(getattr(self, name), self.dtype_policy.name)
+            quantizer = with_policy(getattr(self, name), self.dtype_policy.name)
             setattr(self, name, quantizer)
         if self._symmetric and any(size % 2 == 0 for size in self.kernel_size):
             raise ValueError(

@@ -1,7 +1,42 @@
 """Binary networks as functional Keras models, in the manner of `tf.keras.applications`."""
 
 from larq_bcd.models.bcdnet import BCDNetA, BCDNetB
-from larq_bcd.models.reactnet import ReActNetA
+from larq_bcd.models.bcdnet18 import BCDNetA18, BCDNetB18
+from larq_bcd.models.bireal import BiRealNet18, BiRealNet34, ReActNet18
+from larq_bcd.models.cct import BinaryCCT7, BinaryCCT14, DyBinaryCCT7, DyBinaryCCT14
+from larq_bcd.models.dybcnn import DyBCNN18, DyBCNNA
+from larq_bcd.models.mixer import BinaryMixerS, ResNetMLP
+from larq_bcd.models.mobilenet import MobileNetV1
+from larq_bcd.models.reactnet import ReActNetA, ReActNetB, ReActNetC
+from larq_bcd.models.registry import ModelInfo, get_model, list_models, model_info
+from larq_bcd.models.resnet import ResNet18
 from larq_bcd.models.weights import copy_weights, with_training_heads
 
-__all__ = ["BCDNetA", "BCDNetB", "ReActNetA", "copy_weights", "with_training_heads"]
+__all__ = [
+    "BCDNetA",
+    "BCDNetA18",
+    "BCDNetB",
+    "BCDNetB18",
+    "BiRealNet18",
+    "BiRealNet34",
+    "BinaryCCT7",
+    "BinaryCCT14",
+    "BinaryMixerS",
+    "DyBCNN18",
+    "DyBCNNA",
+    "DyBinaryCCT7",
+    "DyBinaryCCT14",
+    "MobileNetV1",
+    "ModelInfo",
+    "ReActNet18",
+    "ReActNetA",
+    "ReActNetB",
+    "ReActNetC",
+    "ResNet18",
+    "ResNetMLP",
+    "copy_weights",
+    "get_model",
+    "list_models",
+    "model_info",
+    "with_training_heads",
+]

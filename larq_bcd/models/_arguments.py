@@ -1,85 +1,122 @@
 """The arguments that all networks share, checked where they enter."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
 from larq_bcd.models import pytorch
+from larq_bcd.models.registry import Weights
 
-DEFAULT_INPUT_SHAPE = (224, 224, 3)
 
-
-def image_input(model: str, input_shape, input_tensor):
+def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
     """Returns the image tensor of a network and the Keras input that it comes from."""
-    _checks.channels_last(model, None)
+    _checks.channels_last("the network", None)
     if input_tensor is None:
-        shape = DEFAULT_INPUT_SHAPE if input_shape is None else tuple(input_shape)
+        shape = default_shape if input_shape is None else tuple(input_shape)
         if len(shape) != 3 or shape[-1] is None:
-            raise ValueError(
-                f"{model}: input_shape={input_shape!r} is not supported: pass "
+            raise UserError(
+                f"input_shape={input_shape!r} is not supported: pass "
                 "(height, width, channels) without the batch, such as (224, 224, 3)."
             )
         image = tf.keras.Input(shape, name="image")
         return image, image
     if not isinstance(input_tensor, type(tf.keras.Input(()))):
-        raise ValueError(
-            f"{model}: input_tensor is a {type(input_tensor).__name__}, not a Keras tensor: "
+        raise UserError(
+            f"input_tensor is a {type(input_tensor).__name__}, not a Keras tensor: "
             "pass the output of tf.keras.Input(...) or of a Keras layer."
         )
     if input_shape is not None and tuple(input_tensor.shape[1:]) != tuple(input_shape):
-        raise ValueError(
-            f"{model}: input_shape={tuple(input_shape)} contradicts the shape of "
+        raise UserError(
+            f"input_shape={tuple(input_shape)} contradicts the shape of "
             f"input_tensor, {tuple(input_tensor.shape[1:])}: leave input_shape out."
         )
     return input_tensor, tf.keras.utils.get_source_inputs(input_tensor)
 
 
-def stem_channels(model: str, width: float) -> int:
-    """Returns the channels of the stem, a multiple of 4 next to 32 times the width."""
+def scaled_channels(base: int, width: float) -> int:
+    """Returns the multiple of 4 next to `base` times the width."""
     if not width > 0:
-        raise ValueError(
-            f"{model}: width={width!r} is not supported: pass a positive factor of the "
-            "channels, such as 0.5."
+        raise UserError(
+            f"width={width!r} is not supported: pass a positive factor of the channels, such "
+            "as 0.5."
         )
-    return max(4, 4 * round(32 * width / 4))
+    return max(4, 4 * round(base * width / 4))
 
 
-def stage_strides(model: str, strides, stages: int) -> tuple[int, ...]:
+def stage_strides(strides, stages: int) -> tuple[int, ...]:
     """Returns the strides of the stem and of the first block of each stage."""
     strides = tuple(strides)
     if len(strides) != stages or any(stride not in (1, 2) for stride in strides):
-        raise ValueError(
-            f"{model}: strides={strides} is not supported: pass {stages} numbers, each 1 or "
-            "2, for the stem and the first block of each of the "
-            f"{stages - 1} stages."
+        raise UserError(
+            f"strides={strides} is not supported: pass {stages} numbers, each 1 or 2, for the "
+            f"stem and the first block of each of the {stages - 1} stages."
         )
     return strides
 
 
-def classes(model: str, num_classes: int) -> int:
-    """Returns the number of classes."""
-    if type(num_classes) is not int or num_classes < 1:
-        raise ValueError(
-            f"{model}: num_classes={num_classes!r} is not supported: pass a positive integer."
+def depths(name: str, counts, stages: int) -> tuple[int, ...]:
+    """Returns the number of blocks of each stage."""
+    counts = tuple(counts)
+    if len(counts) != stages or any(type(count) is not int or count < 1 for count in counts):
+        raise UserError(
+            f"{name}={counts} is not supported: pass {stages} positive integers, one for each "
+            "stage."
         )
-    return num_classes
+    return counts
 
 
-def load_weights(model: tf.keras.Model, weights, official: pytorch.Layout) -> tf.keras.Model:
-    """Loads a file of Keras weights or an official checkpoint into a network, if given."""
+def positive(name: str, value: int) -> int:
+    """Returns a positive integer."""
+    if type(value) is not int or value < 1:
+        raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
+    return value
+
+
+def load_weights(
+    model: tf.keras.Model,
+    weights,
+    published: Mapping[str, Weights],
+    official: pytorch.Layout | None,
+) -> tf.keras.Model:
+    """Loads published weights, a file of Keras weights or an official checkpoint, if given."""
     if weights is None:
         return model
-    path = Path(weights)
+    found = published.get(str(weights))
+    path = Path(weights) if found is None else _downloaded(found)
     if not path.exists():
-        raise ValueError(
+        checkpoint = (
+            f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), "
+            if official
+            else ""
+        )
+        raise UserError(
             f"{model.name}: weights={str(weights)!r} is neither a file nor a published name "
-            "(none are published yet): pass the path to a .h5, .weights.h5 or .keras file, "
-            f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), or None for "
-            "random weights."
+            f"({', '.join(published) or 'none are published yet'}): pass the path to a .h5, "
+            f".weights.h5 or .keras file, {checkpoint}or None for random weights."
         )
     if path.name.endswith(pytorch.SUFFIXES):
+        if official is None:
+            raise UserError(
+                f"{model.name}: weights={str(weights)!r} is a PyTorch checkpoint, and there is "
+                "no official one of this network: pass a .h5, .weights.h5 or .keras file."
+            )
         pytorch.load_checkpoint(model, path, official)
     else:
         model.load_weights(path)
     return model
+
+
+def _downloaded(weights: Weights) -> Path:
+    try:
+        file = tf.keras.utils.get_file(
+            origin=weights.url, file_hash=weights.sha256, cache_subdir="larq_bcd"
+        )
+    except ValueError as error:  # of another hash
+        raise UserError(
+            f"the file at {weights.url} is not the published one, whose SHA-256 is "
+            f"{weights.sha256}: try again, or get the file by other means and pass its path."
+        ) from error
+    return Path(file)

@@ -1,136 +1,104 @@
-"""BCDNet: MobileNetV1's stages of ReAct blocks, and an MLP stage of BiMLP blocks.
+"""BCDNet: MobileNetV1's stages of ReAct blocks, and an MLP stage of BiMLP blocks."""
 
-Source: *Towards Accurate Binary Neural Networks via Modeling Contextual Dependencies*,
-ECCV 2022, arXiv 2209.01404.
-"""
-
-import tensorflow as tf
-
-from larq_bcd.models import _arguments, blocks, pytorch
+from larq_bcd.models import _arguments, papers, pytorch
+from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Binarization
+from larq_bcd.models.network import network
 
-# Blocks of each stage after the first, which doubles the channels.
-_EXTRA_BLOCKS = (0, 1, 1, 3, 0)
+_BLOCKS = (1, 2, 2, 4, 1)
 _MLP_BLOCKS = 3
 _BI_MLPS = 3
+_STRIDES = (2, 1, 2, 2, 2, 2)
+_REDUCED = {
+    "input_shape": (16, 16, 3),
+    "num_classes": 5,
+    "width": 0.125,
+    "strides": (1, 1, 1, 1, 2, 2),
+    "blocks": (1, 1, 1, 2, 1),
+    "mlp_blocks": 1,
+}
 
 
+@network(
+    "bcdnet_a",
+    paper=papers.BCDNET,
+    binarization=Binarization(),
+    heads=("fc", "fc_dist"),
+    official=pytorch.MOBILENET,
+    parameters=46_146_384,
+    binary_parameters=43_981_824,
+    bops=4_816_896_000,
+    flops=11_862_016,
+    top1=71.8,
+    reduced=_REDUCED,
+)
 def BCDNetA(
-    input_shape=None,
-    input_tensor=None,
-    weights=None,
-    include_top=True,
-    num_classes=1000,
+    x,
+    binarization,
     *,
     width=1.0,
-    strides=(2, 1, 2, 2, 2, 2),
+    strides=_STRIDES,
+    blocks=_BLOCKS,
+    mlp_blocks=_MLP_BLOCKS,
     short_range=1,
     long_range="half",
-    input_quantizer="approx_sign",
-    kernel_quantizer="scaled_sign",
-    pad_values=0.0,
-    name="bcdnet_a",
-) -> tf.keras.Model:
+):
     """BCDNet-A: ReActNet-A with a binary MLP stage in place of its last two blocks.
 
-    71.8 % top-1 on ImageNet in the paper, with 4.82e9 BOPs and 0.12e8 FLOPs. The network
-    takes normalized float32 images `(batch, height, width, 3)` and returns logits
-    `(batch, num_classes)`, the mean of its two heads `fc` and `fc_dist`, of which the second
-    is trained by distillation: `larq_bcd.models.with_training_heads` returns both.
-
-    Source: BCDNet (arXiv 2209.01404), figure 4 and section 4.
-
-    Args:
-        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and
-            width may be `None`.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: path to a file of Keras weights or to an official PyTorch checkpoint
-            of BCDNet-A, of either training step; `None` for random weights.
-        include_top: whether to end in the heads; otherwise the network returns the features
-            `(batch, height / 32, width / 32, 1024)`.
-        num_classes: number of classes.
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of the five stages, 1 or 2. The
-            MLP stage wants a feature map of at least 4x4: `(1, 1, 1, 1, 2, 2)` suits images
-            of 16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32.
-        short_range: shift in pixels of the short-range branch, or `"half"`.
-        long_range: shift in pixels of the long-range branch, or `"half"` for half of the
-            feature map.
-        input_quantizer: quantizer of the binary layers' inputs.
-        kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the
-            first training step.
-        pad_values: 0.0 as in the paper, or 1.0, which costs less on the device.
-        name: name of the model.
-
-    Returns:
-        A functional `tf.keras.Model`.
-
-    Raises:
-        ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
-        ValueError: if an argument is out of its range, or the feature map of the MLP stage
-            is not larger than its shifts.
+    The logits are the mean of the two heads `fc` and `fc_dist`, of which the second is
+    trained by distillation: `larq_bcd.models.with_training_heads` returns both. The MLP
+    stage wants a feature map of at least 4x4: strides of `(1, 1, 1, 1, 2, 2)` suit images of
+    16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32. Figure 4 and section 4 of the paper.
     """
-    return _bcdnet(dynamic=False, **locals())
+    depths = blocks, mlp_blocks
+    return _features(x, binarization, width, strides, depths, (short_range, long_range))
 
 
+@network(
+    "bcdnet_b",
+    paper=papers.BCDNET,
+    binarization=Binarization(threshold="contextual"),
+    heads=("fc", "fc_dist"),
+    official=pytorch.MOBILENET,
+    parameters=48_074_080,
+    binary_parameters=43_981_824,
+    bops=4_816_896_000,
+    flops=13_775_616,
+    top1=72.3,
+    reconstruction="that each of the 20 units of the convolution stages has its own "
+    "contextual embedding, and its size, are inferred from the cost in the paper.",
+    reduced=_REDUCED,
+)
 def BCDNetB(
-    input_shape=None,
-    input_tensor=None,
-    weights=None,
-    include_top=True,
-    num_classes=1000,
+    x,
+    binarization,
     *,
     width=1.0,
-    strides=(2, 1, 2, 2, 2, 2),
+    strides=_STRIDES,
+    blocks=_BLOCKS,
+    mlp_blocks=_MLP_BLOCKS,
     short_range=1,
     long_range="half",
-    input_quantizer="approx_sign",
-    kernel_quantizer="scaled_sign",
-    pad_values=0.0,
-    name="bcdnet_b",
-) -> tf.keras.Model:
+):
     """BCDNet-B: BCDNet-A whose binary convolutions have dynamic contextual embeddings.
 
-    72.3 % top-1 on ImageNet in the paper, with 4.82e9 BOPs and 0.14e8 FLOPs. It starts from
-    a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an official PyTorch checkpoint
-    of BCDNet-A as `weights`, gives it exactly that function.
-
-    Source: BCDNet (arXiv 2209.01404), equations 16 to 22. That each of the 20 units of the
-    convolution stages has its own embedding is inferred from the paper's cost.
-
-    The arguments, the result and the errors are those of `BCDNetA`.
+    It starts from a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an official
+    PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function. Equations 16
+    to 22 of the paper.
     """
-    return _bcdnet(dynamic=True, **locals())
+    depths = blocks, mlp_blocks
+    return _features(x, binarization, width, strides, depths, (short_range, long_range))
 
 
-def _bcdnet(
-    *,
-    dynamic: bool,
-    input_shape,
-    input_tensor,
-    weights,
-    include_top,
-    num_classes,
-    width,
-    strides,
-    short_range,
-    long_range,
-    input_quantizer,
-    kernel_quantizer,
-    pad_values,
-    name,
-) -> tf.keras.Model:
-    binarization = Binarization(input_quantizer, kernel_quantizer, pad_values, dynamic)
-    channels = _arguments.stem_channels(name, width)
-    strides = _arguments.stage_strides(name, strides, stages=6)
-    x, inputs = _arguments.image_input(name, input_shape, input_tensor)
-    x = blocks.stem(x, channels, strides[0])
-    x = blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization)
-    for i in range(1, _MLP_BLOCKS + 1):
+def _features(x, binarization: Binarization, width, strides, depths, ranges):
+    channels = _arguments.scaled_channels(32, width)
+    strides = _arguments.stage_strides(strides, stages=6)
+    blocks, mlp_blocks = depths
+    x = parts.stem(x, channels, strides[0])
+    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
+    x = parts.react_blocks(x, stages, binarization)
+    for i in range(1, _arguments.positive("mlp_blocks", mlp_blocks) + 1):
         for j in range(1, _BI_MLPS + 1):
-            x = blocks.bi_mlp(x, (short_range, long_range), binarization, f"mlp{i}_{j}")
-        x = blocks.point(x, binarization, f"mlp{i}_point")
-    if include_top:
-        x = blocks.heads(x, _arguments.classes(name, num_classes), ("fc", "fc_dist"))
-    model = tf.keras.Model(inputs, x, name=name)
-    return _arguments.load_weights(model, weights, pytorch.MOBILENET)
+            x = parts.bi_mlp(x, ranges, binarization, f"mlp{i}_{j}")
+        x = parts.point(x, binarization, f"mlp{i}_point")
+    return x

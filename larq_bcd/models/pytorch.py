@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from packaging.version import Version
 
+from larq_bcd.errors import UserError
 from larq_bcd.layers import DynamicThresholdQuantConv2D
 
 SUFFIXES = (".pth", ".pt", ".pth.tar", ".safetensors")
@@ -120,6 +121,24 @@ MOBILENET = Layout(
         ),
     },
     heads=("fc", "fc_dist"),
+)
+
+# ReActNet-18, on the stages of ResNet-18.
+RESNET_18 = Layout(
+    layers={
+        "stem_conv": "conv1",
+        "stem_bn": "bn1",
+        **{f"stage{i}_1_shortcut_conv": f"layer{i}.0.downsample.1" for i in range(1, 5)},
+        **{f"stage{i}_1_shortcut_bn": f"layer{i}.0.downsample.2" for i in range(1, 5)},
+        "fc": "fc",
+    },
+    units={
+        r"stage(\d+)_(\d+)": replace(
+            _POINT, module=lambda stage, unit: f"layer{stage}.{unit - 1}"
+        )
+    },
+    doubling={},
+    heads=("fc",),
 )
 
 
@@ -252,7 +271,7 @@ def load_checkpoint(model: tf.keras.Model, path: Path, layout: Layout) -> None:
 
     Raises:
         ImportError: if the package that reads the file is not installed, or too old.
-        ValueError: if the file cannot be read or holds more than tensors; if keys are
+        UserError: if the file cannot be read or holds more than tensors; if keys are
             missing, unknown or of another shape, in which case it lists all.
     """
     tensors = read_state_dict(path)
@@ -260,7 +279,7 @@ def load_checkpoint(model: tf.keras.Model, path: Path, layout: Layout) -> None:
     flat = any(key.endswith(".weights") for key in tensors)
     parameters = list(_parameters(model, layout, flat))
     if problems := _problems(model, layout, parameters, tensors):
-        raise ValueError(
+        raise UserError(
             f"{path} does not fit {model.name!r}: {'; '.join(problems)}. Build the network "
             "of the checkpoint, with its width and num_classes; include_top=False leaves "
             "out its heads."
@@ -316,7 +335,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         ImportError: if the package that reads the file is not installed, or too old.
-        ValueError: if the file is damaged, holds more than tensors, or no state dict.
+        UserError: if the file is damaged, holds more than tensors, or no state dict.
     """
     read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
     tensors = read(path)
@@ -325,8 +344,8 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _damaged(path: Path, kind: str) -> ValueError:
-    return ValueError(
+def _damaged(path: Path, kind: str) -> UserError:
+    return UserError(
         f"{path} could not be read: it is damaged, cut short or not a {kind}; get it again "
         "from where it came."
     )
@@ -367,7 +386,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     except pickle.UnpicklingError as error:
         # Without the cause: PyTorch's message advises to turn its protection off.
         if more := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
+            raise UserError(
                 f"{path} is refused: it holds more than tensors, {more[1]}, and is not "
                 "unpickled; if you trust it, save its state dict alone with torch.save, or "
                 "as .safetensors."
@@ -381,7 +400,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     try:
         return {key: _array(key, tensor) for key, tensor in content.items()}
     except (AttributeError, RuntimeError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} holds no state dict: save a dict of dense tensors by name, bare or "
             "under the key 'state_dict' or 'model', with torch.save."
         ) from error

@@ -9,7 +9,7 @@ import tensorflow as tf
 from conversion_models import binary_conv
 
 from larq_bcd.convert import ConversionError, load_model
-from larq_bcd.convert.load import published_names
+from larq_bcd.models import list_models
 
 layers = tf.keras.layers
 
@@ -35,7 +35,7 @@ def test_every_format_loads_with_its_weights(small, tmp_path, name):
 
 
 def test_a_published_name_is_built_with_random_weights():
-    assert {"BCDNetA", "BCDNetB", "ReActNetA"} <= set(published_names())
+    assert {"BCDNetA", "BCDNetB", "ReActNetA"} <= set(list_models())
     loaded = load_model("ReActNetA")
     assert loaded.model.input_shape == (None, 224, 224, 3)
     assert not loaded.is_trained

@@ -9,7 +9,8 @@ import re
 import torch
 from torch.nn import functional
 
-# Number of ReAct blocks, and those of them that double the channels.
+# Number of ReAct blocks, and those of them that double the channels,
+# of the networks on MobileNet's stages; ReActNet-18 has four stages of four units.
 BLOCKS = {"bcdnet_a": (10, (1, 2, 4, 6, 10)), "reactnet_a": (13, (1, 2, 4, 6, 12))}
 BINARY_KERNEL = re.compile(r".*\.binary_\w+\.weight")
 
@@ -29,8 +30,30 @@ def _activation(module, before, prelu, after, channels):
     }
 
 
-def layout(network, classes=1000, stem=32):
+def layout_18(classes, stem):
+    """The keys of ReActNet-18."""
+    keys = {"conv1.weight": (stem, 3, 7, 7), **_norm("bn1", stem)}
+    channels = stem
+    for stage in range(1, 5):
+        for unit in range(4):
+            module, inputs = f"layer{stage}.{unit}", channels
+            changes = stage > 1 and unit == 0
+            channels *= 1 + changes
+            keys[f"{module}.move0.bias"] = (1, inputs, 1, 1)
+            keys[f"{module}.binary_conv.weight"] = (channels, inputs, 3, 3)
+            keys |= _norm(f"{module}.bn1", channels)
+            keys |= _activation(module, "move1", "prelu", "move2", channels)
+            if changes:
+                keys[f"{module}.downsample.1.weight"] = (channels, inputs, 1, 1)
+                keys |= _norm(f"{module}.downsample.2", channels)
+    return keys | {"fc.weight": (classes, channels), "fc.bias": (classes,)}
+
+
+def layout(network, classes=1000, stem=None):
     """Returns the shape of each key of the first step's state dict, in its order."""
+    if network == "reactnet_18":
+        return layout_18(classes, stem or 64)
+    stem = stem or 32
     keys = {"feature.0.conv1.weight": (stem, 3, 3, 3), **_norm("feature.0.bn1", stem)}
     blocks, doubling = BLOCKS[network]
     channels = stem
@@ -62,7 +85,7 @@ def layout(network, classes=1000, stem=32):
     return keys
 
 
-def random_state(network, seed, classes=1000, stem=32):
+def random_state(network, seed, classes=1000, stem=None):
     """Returns a state dict of the first step, of random tensors of a trained one's size."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -78,7 +101,7 @@ def random_state(network, seed, classes=1000, stem=32):
             state[key] = torch.tensor(300_000)
         elif key.endswith("running_var"):
             state[key] = uniform(shape, 0.5, 2)
-        elif re.search(r"\.bn\w+\.weight", key):
+        elif re.search(r"(bn\w+|downsample\.2)\.weight", key):
             state[key] = uniform(shape, 0.5, 1.5) * normal(shape, 1).sign()
         elif "prelu" in key:
             state[key] = uniform(shape, 0.1, 0.5)
@@ -196,8 +219,32 @@ class Official:
         y = self._norm(y, f"{module}.bn1") + x
         return self._activation(y, module, "move1", "prelu", "move2")
 
+    def _residual_unit(self, x, module, stride):
+        """Figure 3 of Bi-Real Net, with the thresholds and activations of ReActNet."""
+        y = self._conv(self._sign(x, f"{module}.move0"), f"{module}.binary_conv", stride)
+        if f"{module}.downsample.1.weight" in self.state:
+            x = functional.avg_pool2d(x, 2) if stride == 2 else x
+            x = functional.conv2d(x, self._get(f"{module}.downsample.1.weight"))
+            x = self._norm(x, f"{module}.downsample.2")
+        y = self._norm(y, f"{module}.bn1") + x
+        return self._activation(y, module, "move1", "prelu", "move2")
+
+    def _features_18(self, images):
+        stem, pool, *strides = self.strides
+        weight = self._get("conv1.weight")
+        x = functional.conv2d(images.double(), weight, stride=stem, padding=3)
+        x = self._norm(x, "bn1")
+        if pool == 2:
+            x = functional.max_pool2d(x, 3, 2, padding=1)
+        for stage, stride in enumerate(strides, 1):
+            for unit in range(4):
+                x = self._residual_unit(x, f"layer{stage}.{unit}", 1 if unit else stride)
+        return x
+
     def features(self, images):
         """Returns the NCHW features of NCHW images."""
+        if self.network == "reactnet_18":
+            return self._features_18(images)
         stem, *strides = self.strides
         x = functional.conv2d(
             images.double(), self._get("feature.0.conv1.weight"), stride=stem, padding=1

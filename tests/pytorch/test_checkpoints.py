@@ -11,6 +11,7 @@ import functools
 import math
 import os
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -18,13 +19,22 @@ import numpy as np
 import official
 import pytest
 import safetensors.torch
+import tensorflow as tf
 import torch
 
-from larq_bcd.models import BCDNetA, BCDNetB, ReActNetA, pytorch, with_training_heads
+from larq_bcd import cli
+from larq_bcd.models import (
+    BCDNetA,
+    BCDNetB,
+    ReActNet18,
+    ReActNetA,
+    pytorch,
+    with_training_heads,
+)
 
 # pytest runs several processes at once.
 torch.set_num_threads(1)
-NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA}
+NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA, "reactnet_18": ReActNet18}
 STEM, CLASSES = 4, 5
 SMALL = {
     "input_shape": (16, 16, 3),
@@ -32,11 +42,16 @@ SMALL = {
     "width": STEM / 32,
     "strides": (1, 1, 1, 1, 2, 2),
 }
+SMALL_18 = {**SMALL, "width": STEM / 64, "strides": (2, 1, 1, 2, 1, 2)}
+
+
+def small_arguments(name):
+    return SMALL_18 if name == "reactnet_18" else SMALL
 
 
 @functools.cache
 def small(name, kernel_quantizer="scaled_sign"):
-    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **SMALL)
+    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **small_arguments(name))
 
 
 @pytest.fixture
@@ -51,6 +66,10 @@ def bcdnet():
 
 def small_state(network="reactnet_a"):
     return official.random_state(network, 0, CLASSES, STEM)
+
+
+def official_layout(network):
+    return pytorch.RESNET_18 if network == "reactnet_18" else pytorch.MOBILENET
 
 
 def checkpoint(network, state):
@@ -76,7 +95,7 @@ def saved(path, content, **kwargs):
 
 
 def load(network, path):
-    pytorch.load_checkpoint(network, path, pytorch.MOBILENET)
+    pytorch.load_checkpoint(network, path, official_layout(network.name))
 
 
 def loaded(network, path):
@@ -111,7 +130,8 @@ def random_images(count, size):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_those_of_the_official_network(name, step, tmp_path):
     images, batch = random_images(4, 16)
-    state, expected = calibrated(name, small_state(name), step == 2, SMALL["strides"], images)
+    strides = small_arguments(name)["strides"]
+    state, expected = calibrated(name, small_state(name), step == 2, strides, images)
     if (name, step) == ("reactnet_a", 2):
         state = official.flat(state)
     network = small(name, "scaled_sign" if step == 2 else None)
@@ -121,13 +141,14 @@ def test_logits_are_those_of_the_official_network(name, step, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
 
 
-def test_logits_are_those_of_the_official_network_in_full_size(tmp_path):
+@pytest.mark.parametrize("name", ["bcdnet_a", "reactnet_18"])
+def test_logits_are_those_of_the_official_network_in_full_size(name, tmp_path):
     images, batch = random_images(1, 224)
-    state = official.random_state("bcdnet_a", seed=2)
-    state, (fc, fc_dist) = calibrated("bcdnet_a", state, True, (2, 1, 2, 2, 2, 2), images)
-    path = saved(tmp_path / "official.pth.tar", checkpoint("bcdnet_a", state))
-    logits = BCDNetA(weights=str(path))(batch)
-    np.testing.assert_allclose(logits, (fc + fc_dist) / 2, rtol=0, atol=1e-3)
+    strides = (2, 2, 1, 2, 2, 2) if name == "reactnet_18" else (2, 1, 2, 2, 2, 2)
+    state, heads = calibrated(name, official.random_state(name, seed=2), True, strides, images)
+    path = saved(tmp_path / "official.pth.tar", checkpoint(name, state))
+    logits = NETWORKS[name](weights=str(path))(batch)
+    np.testing.assert_allclose(logits, sum(heads) / len(heads), rtol=0, atol=1e-3)
 
 
 def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
@@ -140,11 +161,16 @@ def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
             if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
         ]
         counts[network] = len(keys), sum(math.prod(shape) for shape in trained)
-    assert counts == {"bcdnet_a": (378, 46_146_384), "reactnet_a": (298, 29_343_592)}
+    assert counts == {
+        "bcdnet_a": (378, 46_146_384),
+        "reactnet_a": (298, 29_343_592),
+        "reactnet_18": (186, 11_704_424),
+    }
 
 
-def test_every_variable_is_given(tmp_path, bcdnet, reactnet):
-    for network, name in ((bcdnet, "bcdnet_a"), (reactnet, "reactnet_a")):
+def test_every_variable_is_given(tmp_path):
+    for name in NETWORKS:
+        network = small(name)
         weights = loaded(network, saved(tmp_path / "a.pth", small_state(name)))
         assert all(np.isfinite(weight).all() for weight in weights)
 
@@ -361,3 +387,27 @@ def test_a_pytorch_with_an_unsafe_reader_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     with pytest.raises(ImportError, match=r"PyTorch 2\.10.*2\.9\.1.*install 'torch>=2\.10'"):
         pytorch.read_state_dict(path)
+
+
+def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
+    state = official.random_state("reactnet_18", 0)
+    path = saved(tmp_path / "official.pth.tar", checkpoint("reactnet_18", state))
+    output = tmp_path / "model.keras"
+    arguments = ["import", str(path), "--model", "ReActNet18", "-o", str(output)]
+    assert cli.main(arguments) == 0
+    _, batch = random_images(1, 224)
+    network = tf.keras.models.load_model(output)
+    np.testing.assert_array_equal(network(batch), ReActNet18(weights=path)(batch))
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, output.name}
+    for change, message in (
+        ([], "model.keras exists: .* overwrite it with --force"),
+        (["--force", "--model", "ReactNet-18b"], "did you mean 'ReActNet18'"),
+        (["--force", "--model", "BCDNetA18"], "there is no official one"),
+        (["--force", "--model", "ResNet18", "--real-kernels"], "kernel_quantizer"),
+        (["-o", "model.h5"], "model.h5 is no .keras file: name it model.keras"),
+        (["-o", "no/model.keras"], "there is no folder no"),
+        (["--force", "--num-classes", "7"], "misshapen: fc.weight"),
+    ):
+        assert cli.main([*arguments, *change]) == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert re.search(message, line)

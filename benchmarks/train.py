@@ -1,0 +1,196 @@
+"""Compares a training step of BCDNet-A here, in plain larq and in plain PyTorch.
+
+Each has a process of its own, and they take turns, so that what else the machine does falls
+on all alike. A step is forward, backward and the update of AdamW; memory per image is by how
+much the peak grows from a small to the full batch.
+
+python benchmarks/train.py --batch 8 --threads 2 --rounds 10
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+_SMALL = 2
+
+
+def tensorflow_step(model, batch, size):
+    import numpy as np
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype(np.float32))
+    labels = tf.constant(rng.integers(0, 1000, batch))
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = tf.keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            value = sum(loss(labels, head) for head in model(images, training=True))
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return value
+
+    return lambda: step().numpy()
+
+
+def ours(size):
+    import larq_bcd
+
+    models = larq_bcd.models
+    model = models.with_training_heads(models.BCDNetA(input_shape=(size, size, 3)))
+    return lambda batch: tensorflow_step(model, batch, size)
+
+
+def larq(size):
+    from larq_bcdnet import bcdnet_a
+
+    import larq_bcd  # noqa: F401  (settles Keras)
+
+    model = bcdnet_a(size)
+    return lambda batch: tensorflow_step(model, batch, size)
+
+
+def pytorch(size):
+    import torch
+    from pytorch_bcdnet import BCDNetA
+
+    torch.manual_seed(0)
+    model = BCDNetA()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01)
+
+    def of_batch(batch):
+        images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 1000, (batch,))
+
+        def step():
+            optimizer.zero_grad()
+            loss = sum(
+                torch.nn.functional.cross_entropy(head, labels) for head in model(images)
+            )
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+    return of_batch
+
+
+CONTENDERS = {"larq_bcd": ours, "larq": larq, "PyTorch": pytorch}
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def serve(name: str, batch: int, size: int, threads: int) -> None:
+    """Runs a step for each line of stdin, and says in JSON how long it took."""
+    if name == "PyTorch":
+        import torch
+
+        torch.set_num_threads(threads)
+    else:
+        import tensorflow as tf
+
+        import larq_bcd  # noqa: F401
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    of_batch = CONTENDERS[name](size)
+    peaks = []
+    for count in (_SMALL, batch):
+        step = of_batch(count)
+        for _ in range(3):
+            loss = step()
+        peaks.append(_peak())
+    per_image = (peaks[1] - peaks[0]) / (batch - _SMALL)
+    print(
+        json.dumps({"per_image": per_image, "peak": peaks[1], "loss": float(loss)}), flush=True
+    )
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        step()
+        print(json.dumps(time.perf_counter() - start), flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=8, help="images in a step, over 2")
+    parser.add_argument("--size", type=int, default=224, help="their height and width")
+    parser.add_argument("--threads", type=int, default=2, help="threads of an operation")
+    parser.add_argument("--rounds", type=int, default=10, help="steps of each that are timed")
+    parser.add_argument("--only", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
+    parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve, options.batch, options.size, options.threads)
+        return 0
+
+    workers, memory = {}, {}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    for name in options.only:
+        command = [sys.executable, __file__, "--serve", name]
+        command += ["--batch", str(options.batch), "--size", str(options.size)]
+        command += ["--threads", str(options.threads)]
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        workers[name] = worker
+        memory[name] = json.loads(worker.stdout.readline())
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(options.rounds):
+        for name, worker in workers.items():
+            worker.stdin.write("step\n")
+            worker.stdin.flush()
+            times[name].append(json.loads(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    show(options, times, memory)
+    return 0
+
+
+def show(options, times, memory) -> None:
+    """Prints the table; the ratios are medians over the rounds, of neighbours in time."""
+    table = Table(
+        title=f"Training step of BCDNet-A, {options.size}x{options.size}, batch "
+        f"{options.batch}, {options.threads} threads"
+    )
+    columns = ("", "ms per step", "images/s", "x PyTorch", "MB per image", "peak MB")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, own in times.items():
+        median = statistics.median(own)
+        ratio = "-"
+        if "PyTorch" in times:
+            ratios = [b / a for a, b in zip(own, times["PyTorch"], strict=True)]
+            ratio = f"{statistics.median(ratios):.2f}"
+        table.add_row(
+            name,
+            f"{1000 * median:,.0f}",
+            f"{options.batch / median:.2f}",
+            ratio,
+            f"{memory[name]['per_image'] / 1e6:,.0f}",
+            f"{memory[name]['peak'] / 1e6:,.0f}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+import tensorflow as tf
+
+from larq_bcd.layers import _checks
+from larq_bcd.layers._hyper_function import HyperFunction
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class DynamicThreshold(tf.keras.layers.Layer):
+    r"""Subtracts a threshold of each channel that depends on the image.
+
+    \\[ y = x - (t + g(x)), \qquad g(x) = W_2 \, relu(W_1 GAP(x) + b_1) + b_2 \\]
+
+    \\(t\\) is static, one per channel; \\(g\\) has `channels / reduction` hidden values and
+    starts at zero. Before a binary convolution it is the threshold of that convolution's
+    sign; `DySign` takes the sign itself. Input and output are NHWC,
+    `(batch, height, width, channels)`, of the layer's compute dtype.
+
+    A reconstruction: of *Boosting Binary Neural Networks via Dynamic Thresholds Learning*
+    (arXiv 2211.02292) and DyBNN (arXiv 2110.05185) no equations and no code were at hand;
+    only that a "hyper function" of channel statistics yields the thresholds is theirs.
+
+    Args:
+        reduction: input channels per hidden value.
+        initializer: initializer of the static threshold, of shape `(channels,)`.
+        data_format: `"channels_last"`.
+
+    Raises:
+        ValueError: if the reduction is no positive integer, the channels are not known, or
+            for NCHW.
+    """
+
+    def __init__(self, reduction=8, initializer="zeros", data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.hyper_function = HyperFunction(self.name, reduction)
+        self.initializer = tf.keras.initializers.get(initializer)
+        self.data_format = _checks.channels_last(type(self).__name__, data_format)
+
+    def build(self, input_shape):
+        """Creates the static threshold and the hyper function."""
+        channels = _checks.channels(type(self).__name__, input_shape)
+        self.threshold = self.add_weight(
+            name="threshold", shape=(channels,), initializer=self.initializer
+        )
+        self.hyper_function.build(self, input_shape, outputs=channels)
+        super().build(input_shape)
+
+    def thresholds(self, inputs):
+        """Returns the thresholds `t + g(x)` of an input, `(batch, 1, 1, channels)`."""
+        return self.threshold + self.hyper_function(inputs)
+
+    def call(self, inputs):
+        """Returns the input minus its thresholds."""
+        return inputs - self.thresholds(inputs)
+
+    def compute_output_shape(self, input_shape):
+        """Returns the input shape."""
+        return tf.TensorShape(input_shape)
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        return {
+            **super().get_config(),
+            "reduction": self.hyper_function.reduction,
+            "initializer": tf.keras.initializers.serialize(self.initializer),
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,24 @@
+import larq as lq
+import tensorflow as tf
+
+from larq_bcd.layers.dynamic_threshold import DynamicThreshold
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class DySign(DynamicThreshold):
+    r"""Sign whose thresholds depend on the image, \\(\mathrm{sign}(x - (t + g(x)))\\).
+
+    Backward, the sign has the derivative of a piecewise polynomial (larq's `approx_sign`).
+    Input and output are NHWC, `(batch, height, width, channels)`; the output is -1 or 1,
+    and 1 where the input is its threshold.
+
+    A reconstruction, as `DynamicThreshold` says, whose arguments it has.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.quantizer = lq.quantizers.ApproxSign(dtype=self.dtype_policy.name)
+
+    def call(self, inputs):
+        """Returns the signs."""
+        return self.quantizer(super().call(inputs))

@@ -1,0 +1,41 @@
+import tensorflow as tf
+
+from larq_bcd.layers import _checks
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class GroupAverage(tf.keras.layers.Layer):
+    """Mean of equal groups of consecutive channels, the shortcut to fewer channels.
+
+    It undoes a repetition of the channels. Input `(batch, height, width, channels)`, output
+    `(batch, height, width, channels / groups)`, of the layer's compute dtype.
+
+    Args:
+        groups: number of groups.
+
+    Raises:
+        ValueError: if the channels are not known or do not divide by the groups.
+    """
+
+    def __init__(self, groups, **kwargs):
+        super().__init__(**kwargs)
+        self.groups = groups
+
+    def build(self, input_shape):
+        """Checks the channels."""
+        channels = _checks.channels(self.name, input_shape)
+        _checks.divisible_channels(self.name, channels, self.groups, "groups")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        """Returns the mean of the groups."""
+        return tf.add_n(tf.split(inputs, self.groups, axis=-1)) / self.groups
+
+    def compute_output_shape(self, input_shape):
+        """Returns the input shape with the channels of one group."""
+        *image, channels = tf.TensorShape(input_shape).as_list()
+        return tf.TensorShape([*image, channels // self.groups])
+
+    def get_config(self):
+        """Returns the arguments that rebuild this layer."""
+        return {**super().get_config(), "groups": self.groups}

@@ -1,0 +1,139 @@
+"""The networks by name, with what is known of each."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+
+from larq_bcd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a network was published."""
+
+    name: str
+    venue: str
+    arxiv: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.venue}, arXiv {self.arxiv})"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights of a network: a file of Keras weights by URL and SHA-256."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a network, at its own size: that of its default arguments.
+
+    Attributes:
+        name: its name, that of the function in `larq_bcd.models`.
+        build: that function.
+        paper: where it was published.
+        parameters: trainable parameters, all heads included.
+        binary_parameters: those of them that are one bit on the device.
+        bops: binary multiply-accumulates of one image.
+        flops: real multiply-accumulates of its convolutions and linear layers.
+        top1: top-1 accuracy that the paper reports, in per cent; None if it reports none.
+        dataset: data set of that accuracy.
+        input_shape: `(height, width, channels)` of its images.
+        num_classes: number of its classes.
+        heads: names of its linear classifiers, whose mean is the output.
+        reconstruction: what of it the sources leave open and is this package's choice; None
+            if all of it is published.
+        float_products: products that train as binary and that no conversion makes binary,
+            as regular expressions of layer names; empty if it converts strictly.
+        reduced: arguments of a network of a few thousand parameters with all of its parts,
+            to try things in seconds.
+        weights: published weights by name.
+    """
+
+    name: str
+    build: Callable[..., tf.keras.Model]
+    paper: Paper
+    parameters: int
+    binary_parameters: int
+    bops: int
+    flops: int
+    top1: float | None = None
+    dataset: str = "ImageNet"
+    input_shape: tuple[int, int, int] = (224, 224, 3)
+    num_classes: int = 1000
+    heads: tuple[str, ...] = ("fc",)
+    reconstruction: str | None = None
+    float_products: tuple[str, ...] = ()
+    reduced: Mapping[str, object] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+    @property
+    def ops(self) -> float:
+        """`bops / 64 + flops`, the papers' OPs."""
+        return self.bops / 64 + self.flops
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it is a binary network, and not a full-precision twin of one."""
+        return self.bops > 0
+
+
+_MODELS: dict[str, ModelInfo] = {}
+
+
+def register(info: ModelInfo) -> None:
+    """Adds a network to the registry."""
+    if info.name in _MODELS:
+        raise ValueError(f"the network {info.name!r} is registered already")
+    _MODELS[info.name] = info
+
+
+def list_models() -> list[str]:
+    """Returns the names of the networks, in alphabetical order."""
+    return sorted(_MODELS)
+
+
+def model_info(name: str) -> ModelInfo:
+    """Returns what is known of a network.
+
+    Args:
+        name: its name, such as `"BCDNetB"`.
+
+    Raises:
+        UserError: if there is no network of that name; it names the nearest ones.
+    """
+    if name in _MODELS:
+        return _MODELS[name]
+    plain = {_plain(known): known for known in list_models()}
+    near = difflib.get_close_matches(_plain(str(name)), plain, n=3, cutoff=0.6)
+    meant = " or ".join(repr(plain[match]) for match in near)
+    raise UserError(
+        f"{name!r} is not the name of a network: "
+        + (f"did you mean {meant}?" if near else f"choose one of {', '.join(list_models())}.")
+    )
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def get_model(name: str, /, **arguments) -> tf.keras.Model:
+    """Builds a network by name.
+
+    Args:
+        name: its name, such as `"BCDNetB"`; `list_models()` has all.
+        **arguments: arguments of the function of that name in `larq_bcd.models`.
+
+    Returns:
+        A functional `tf.keras.Model`.
+
+    Raises:
+        TypeError: if the network has no such argument.
+        UserError: if there is no network of that name, or an argument is out of its range.
+    """
+    return model_info(name).build(**arguments)

@@ -1,0 +1,1 @@
+"""Training by recipe: data, stages, the loop around `model.fit`, and evaluation."""

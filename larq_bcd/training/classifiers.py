@@ -1,0 +1,136 @@
+"""Trained classifiers, Keras models and .tflite files, as functions of images."""
+
+import abc
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from larq_bcd.errors import UserError
+
+
+class Classifier(abc.ABC):
+    """A function from images to logits.
+
+    Attributes:
+        name: where it comes from.
+        runs_on: what executes it.
+        input_shape: `(height, width, channels)`.
+    """
+
+    name: str
+    runs_on: str
+    input_shape: tuple[int, int, int]
+
+    @abc.abstractmethod
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns the float32 logits `(batch, classes)` of float32 NHWC images."""
+
+
+class KerasClassifier(Classifier):
+    """A Keras model of one image and one output.
+
+    Args:
+        name: where it comes from.
+        model: the model.
+
+    Raises:
+        UserError: if it has other inputs or outputs.
+    """
+
+    runs_on = "Keras"
+
+    def __init__(self, name: str, model: tf.keras.Model):
+        self.name = name
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise UserError(
+                f"{name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs: give "
+                "a model from one image to its logits."
+            )
+        self.input_shape = _image_shape(name, tuple(model.inputs[0].shape[1:]))
+        self._call = tf.function(lambda images: model(images, training=False))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits."""
+        return self._call(tf.constant(images)).numpy()
+
+
+class FileClassifier(Classifier):
+    """A .tflite file, with or without binary operators.
+
+    It runs on larq_bcd_runtime where that is installed, else on the interpreter of Larq
+    Compute Engine, which gives the same logits but for rounding, more slowly.
+
+    Args:
+        path: the file.
+        threads: threads of an operator.
+
+    Raises:
+        UserError: if it cannot be read, or has not one image and one output.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None):
+        self.name = str(path)
+        content = path.read_bytes()
+        inputs, outputs = _tensors(path, content)
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise UserError(
+                f"{path} has {len(inputs)} inputs and {len(outputs)} outputs: give one from "
+                "one image to its logits."
+            )
+        self.input_shape = _image_shape(path, tuple(inputs[0]["shape"].tolist()[1:]))
+        self._dtype = inputs[0]["dtype"]
+        self._input_scale, self._input_zero = inputs[0]["quantization"]
+        self._output_scale, self._output_zero = outputs[0]["quantization"]
+        threads = threads or min(os.cpu_count() or 1, 64)
+        self.runs_on, self._predict = _runner(content, threads)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits; integers go in and come out as the file's scales say."""
+        if self._input_scale:
+            limits = np.iinfo(self._dtype)
+            images = np.rint(images / self._input_scale) + self._input_zero
+            images = np.clip(images, limits.min, limits.max)
+        logits = self._predict(np.ascontiguousarray(images.astype(self._dtype)))
+        logits = np.asarray(logits, np.float32)
+        if self._output_scale:
+            logits = (logits - self._output_zero) * self._output_scale
+        return logits
+
+
+def _tensors(path: Path, content: bytes) -> tuple[list[dict], list[dict]]:
+    """Returns what a file takes and gives, once it is known to be whole."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TensorFlow's, about where it will move
+            # It checks the file, which Larq Compute Engine's own interpreter does not, and
+            # asks for the operators only when it is to run them.
+            described = tf.lite.Interpreter(model_content=content)
+    except ValueError:
+        raise UserError(
+            f"{path} is damaged or no .tflite file: convert the model again."
+        ) from None
+    return described.get_input_details(), described.get_output_details()
+
+
+def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
+    try:
+        from larq_bcd_runtime import Interpreter
+    except ImportError:
+        import larq_compute_engine as lce
+
+        engine = lce.testing.Interpreter(content, num_threads=threads, use_indirect_bgemm=True)
+        return "Larq Compute Engine", engine.predict
+    return "larq_bcd_runtime", Interpreter(content, num_threads=threads).predict
+
+
+def _image_shape(name, shape: tuple) -> tuple[int, int, int]:
+    if len(shape) != 3 or None in shape:
+        raise UserError(
+            f"{name} takes an input of shape {shape}, not an image of fixed height, width and "
+            "channels."
+        )
+    return shape

@@ -1,0 +1,74 @@
+"""The networks of a recipe's stages, and what they start from."""
+
+import inspect
+
+import tensorflow as tf
+
+from larq_bcd.errors import UserError
+from larq_bcd.models import copy_weights, get_model, model_info
+from larq_bcd.training.recipe import Recipe, Start
+
+_QUANTIZERS: dict[str, dict[str, None]] = {
+    "none": {"input_quantizer": None, "kernel_quantizer": None},
+    "activations": {"kernel_quantizer": None},
+    "all": {},
+}
+
+
+def build_network(
+    recipe: Recipe, place: int, num_classes: int, precision: str = "float32"
+) -> tf.keras.Model:
+    """Builds the network of a stage.
+
+    Args:
+        recipe: the training.
+        place: number of the stage.
+        num_classes: classes of the data.
+        precision: Keras' policy; the weights are float32 in each.
+
+    Raises:
+        UserError: if the network cannot be built with the recipe's arguments.
+    """
+    name = recipe.network_of(place)
+    allowed = inspect.signature(model_info(name).build).parameters
+    quantizers = _QUANTIZERS[recipe.stages[place].binary]
+    quantizers = {key: value for key, value in quantizers.items() if key in allowed}
+    return _built(recipe, name, precision, num_classes=num_classes, **quantizers)
+
+
+def _built(recipe: Recipe, name: str, precision: str, **arguments) -> tf.keras.Model:
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(precision)
+    shape = (*recipe.preprocessing.image_size, recipe.preprocessing.channels)
+    try:
+        return get_model(name, input_shape=shape, **{**recipe.arguments, **arguments})
+    except (ValueError, TypeError, OSError) as error:
+        raise UserError(f"the network {name} cannot be built: {error}") from error
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+def load_start(recipe: Recipe, place: int, start: Start, network: tf.keras.Model) -> None:
+    """Gives a network the weights of a file.
+
+    With other classes than the file's, its classifier stays as it is.
+
+    Raises:
+        UserError: if there is no such file, or it is of another network.
+    """
+    name = start.network or recipe.network_of(place)
+    classes = start.num_classes or network.output_shape[-1]
+    try:
+        source = _built(recipe, name, "float32", num_classes=classes, weights=start.file)
+        if classes == network.output_shape[-1]:
+            copy_weights(source, network)
+        else:
+            copy_weights(_features(source, name), _features(network, recipe.network_of(place)))
+    except ValueError as error:
+        raise UserError(f"stages.{place}.start: {error}") from error
+
+
+def _features(network: tf.keras.Model, name: str) -> tf.keras.Model:
+    """A network without its classifier."""
+    head = network.get_layer(model_info(name).heads[0])
+    return tf.keras.Model(network.inputs, head.input)

@@ -1,0 +1,254 @@
+"""The recipe of a training, as data: what it may say, and what it must not.
+
+`larq_bcd.training.recipe_file` reads one from YAML.
+"""
+
+import difflib
+import inspect
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from larq_bcd import models
+from larq_bcd.training.augmentation import Augmentation, Preprocessing
+
+# Arguments of a network that follow from the rest of the recipe.
+_DERIVED = {"input_shape", "input_tensor", "weights", "include_top", "num_classes", "name"}
+RESNET50 = "ResNet50"
+
+
+class Section(BaseModel):
+    """A part of a recipe; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Data(Section):
+    """The images."""
+
+    name: str
+    """A data set of tensorflow_datasets, or a folder of class folders."""
+    train: str = "train"
+    """Split to train on."""
+    validation: str | None = "test"
+    """Split to validate on after each epoch."""
+    data_dir: str | None = None
+    """Where tensorflow_datasets keeps what it has prepared."""
+
+
+class Optimizer(Section):
+    """How gradients become updates."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """`adamw` decays the weights apart from the gradient; `adam` and `sgd` (momentum 0.9) add
+    the decay to the gradient, as PyTorch's do."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Factor of the decay."""
+    decays: Literal["all", "kernels"] = "all"
+    """Which parameters decay: all, or the kernels of convolutions and dense layers."""
+
+
+class Schedule(Section):
+    """The learning rate by iteration: a linear warm-up to its peak, then a decay."""
+
+    peak: PositiveFloat
+    """Rate after the warm-up."""
+    start: NonNegativeFloat = 0.0
+    """Rate at the start of the warm-up."""
+    end: NonNegativeFloat = 0.0
+    """Rate at the end of the stage."""
+    warm_up: NonNegativeInt = 0
+    """Iterations of the warm-up."""
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course from the peak to the end."""
+
+
+class Loss(Section):
+    """Cross-entropy with the labels, and with a teacher's probabilities."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the label that is spread over all classes."""
+    distillation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Weight of the teacher's cross-entropy; that of the labels has the rest."""
+
+
+class Teacher(Section):
+    """The frozen network whose probabilities are distilled: give `network` or `stage`."""
+
+    network: str | None = None
+    """`ResNet50` of tf.keras.applications, or a network of larq_bcd."""
+    arguments: dict[str, Any] = {}
+    """Arguments of a network of larq_bcd."""
+    weights: str | None = None
+    """`imagenet` for ResNet50, or a file; without, they are random, which is for trials."""
+    stage: str | None = None
+    """Name of a stage before, whose trained network is the teacher."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self):
+        if (self.network is None) == (self.stage is None):
+            raise ValueError("give either network or stage")
+        if self.stage is not None and (self.weights is not None or self.arguments):
+            raise ValueError("a stage has its own weights and arguments: leave them out")
+        if self.network not in (None, RESNET50):
+            _check_network(self.network, self.arguments)
+        return self
+
+
+class Start(Section):
+    """Weights to start from: a file, or by default those of the stage before."""
+
+    file: str
+    """Keras model or weights, or an official PyTorch checkpoint."""
+    network: str | None = None
+    """The network of the file, if it is another one than that of the stage."""
+    num_classes: PositiveInt | None = None
+    """Classes of the file, if the data have others; the classifier is then a new one."""
+
+
+class Stage(Section):
+    """A part of the training, with an optimizer of its own."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name, of its folder too."""
+    binary: Literal["none", "activations", "all"]
+    """What is binary: nothing, the activations (step 1 of the papers), or both."""
+    network: str | None = None
+    """Network, if it is another one than the recipe's."""
+    iterations: PositiveInt | None = None
+    """Length in steps; give it or `epochs`."""
+    epochs: PositiveInt | None = None
+    """Length in passes over the training images."""
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule
+    loss: Loss = Loss()
+    augmentation: Augmentation = Augmentation()
+    start: Literal["previous", "random"] | Start | None = None
+    """What it starts from; by default `previous`, and in the first stage `random`."""
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if (self.iterations is None) == (self.epochs is None):
+            raise ValueError("give either iterations or epochs")
+        if self.iterations is not None and self.schedule.warm_up > self.iterations:
+            raise ValueError(
+                f"schedule.warm_up={self.schedule.warm_up} is longer than "
+                f"iterations={self.iterations}"
+            )
+        return self
+
+
+class Recipe(Section):
+    """A training from the data to the last stage."""
+
+    network: str
+    """Network of larq_bcd."""
+    arguments: dict[str, Any] = {}
+    """Its arguments, such as width and strides."""
+    data: Data
+    preprocessing: Preprocessing = Preprocessing()
+    batch_size: PositiveInt = 256
+    """Images of a step, over all replicas."""
+    seed: NonNegativeInt = 0
+    """Of the initial weights, the order of the images and their augmentation."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Precision of activations and gradients; the weights are float32."""
+    deterministic: bool = True
+    """Whether the same run gives the same bits again; slower on a GPU."""
+    checkpoint_every: PositiveInt = 1000
+    """Steps between checkpoints; there is one after each epoch too."""
+    teacher: Teacher | None = None
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    smoke: bool = False
+    """A run of seconds on the same path, with the changes of `smoke_settings`."""
+    smoke_settings: dict[str, Any] = {}
+    """What `smoke` changes: values by path, such as `stages.*.iterations: 4`."""
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        _check_network(self.network, self.arguments)
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stages: the names {names} are not all different")
+        for place, stage in enumerate(self.stages):
+            self._check_stage(place, stage)
+        if self.teacher is not None:
+            self._check_teacher(self.teacher, names)
+        return self
+
+    def _check_stage(self, place: int, stage: Stage) -> None:
+        where = f"stages.{place}"
+        if stage.network is not None:
+            try:
+                _check_network(stage.network, self.arguments)
+            except ValueError as error:
+                raise ValueError(f"{where}.network: {error}") from None
+        if stage.binary != "none" and not models.model_info(self.network_of(place)).is_binary:
+            raise ValueError(
+                f"{where}.binary={stage.binary!r}: {self.network_of(place)} has nothing "
+                "binary: use 'none', or another network"
+            )
+        if place == 0 and stage.start == "previous":
+            raise ValueError(f"{where}.start: 'previous' has no stage before it: use 'random'")
+        if stage.loss.distillation and self.teacher is None:
+            raise ValueError(
+                f"{where}.loss.distillation={stage.loss.distillation} needs a teacher: add "
+                "the section teacher, or set it to 0"
+            )
+        if stage.augmentation.mixes and self.batch_size % 2:
+            raise ValueError(
+                f"batch_size={self.batch_size} is odd, but mixup and cutmix of {where} mix "
+                "pairs: make it even"
+            )
+
+    def _check_teacher(self, teacher: Teacher, names: list[str]) -> None:
+        taught = [place for place, stage in enumerate(self.stages) if stage.loss.distillation]
+        if not taught:
+            raise ValueError(
+                "teacher: no stage has a loss.distillation above 0: set one, or leave the "
+                "teacher out"
+            )
+        if teacher.stage is not None and teacher.stage not in names[: taught[0]]:
+            raise ValueError(
+                f"teacher.stage={teacher.stage!r} is no stage before the first that it "
+                f"teaches, {names[taught[0]]!r}: use one of {names[: taught[0]]}"
+            )
+        if teacher.network == RESNET50 and self.preprocessing.channels != 3:
+            raise ValueError("teacher.network: ResNet50 takes images of three channels")
+
+    def start_of(self, place: int) -> Literal["previous", "random"] | Start:
+        """Returns what a stage starts from."""
+        return self.stages[place].start or ("previous" if place else "random")
+
+    def network_of(self, place: int) -> str:
+        """Returns the name of a stage's network."""
+        return self.stages[place].network or self.network
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _check_network(name: str, arguments: dict[str, Any]) -> None:
+    parameters = inspect.signature(models.model_info(name).build).parameters
+    allowed = [key for key in parameters if key not in _DERIVED]
+    for key in arguments:
+        if key in _DERIVED:
+            raise ValueError(
+                f"arguments.{key} follows from the rest of the recipe: leave it out"
+            )
+        if key not in allowed:
+            raise ValueError(
+                f"arguments.{key} is not an argument of {name}, which has "
+                f"{', '.join(allowed)}{_nearest(key, allowed)}"
+            )

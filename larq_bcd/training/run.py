@@ -1,0 +1,371 @@
+"""A training: the stages of a recipe one after the other, and where it goes on."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+import yaml
+
+import larq_bcd
+from larq_bcd.errors import UserError
+from larq_bcd.models import copy_weights
+from larq_bcd.training import networks
+from larq_bcd.training.checkpoints import Checkpoints, replacing
+from larq_bcd.training.curves import plot
+from larq_bcd.training.datasets import evaluation_batches, open_source, training_batches
+from larq_bcd.training.distillation import DistillingModel
+from larq_bcd.training.optimizers import build_optimizer
+from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv, write_json
+from larq_bcd.training.recipe import Recipe, Start
+from larq_bcd.training.recipe_file import write_recipe
+from larq_bcd.training.recorder import Recorder, Signals, metric_variables
+from larq_bcd.training.schedules import WarmUpThenDecay
+from larq_bcd.training.sources import Source
+from larq_bcd.training.strategies import Placement
+from larq_bcd.training.teachers import build_teacher, frozen
+
+# What may change between two starts of the same training.
+_FREE = (("checkpoint_every",), ("data", "data_dir"))
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long a stage is.
+
+    Attributes:
+        steps: of the stage.
+        per_epoch: of an epoch, after which it is validated.
+    """
+
+    steps: int
+    per_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs, of which the last may be shorter."""
+        return -(-self.steps // self.per_epoch)
+
+    def segments(self, step: int) -> Iterator[tuple[int, int, int]]:
+        """Yields the calls of `fit` that lead from a step to the end.
+
+        Each has its first step, the steps of its epochs, and the step at its end: the rest
+        of an epoch, whole epochs, and the shorter last one.
+        """
+        while step < self.steps:
+            in_epoch = step % self.per_epoch
+            whole = (self.steps - step) // self.per_epoch * self.per_epoch
+            if in_epoch or not whole:
+                length = min(self.per_epoch - in_epoch, self.steps - step)
+                end = step + length
+            else:
+                length, end = self.per_epoch, step + whole
+            yield step, length, end
+            step = end
+
+
+class Training:
+    """The training of a recipe, in a folder that keeps all of it.
+
+    Args:
+        recipe: what to do.
+        output: folder of the run; a run that it holds already goes on.
+        placement: where it runs.
+        signals: what asks it to stop.
+        report: takes sentences for the user.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        output: Path,
+        placement: Placement,
+        signals: Signals,
+        report: Callable[[str], None],
+    ):
+        self.recipe = recipe
+        self.output = output
+        self.placement = placement
+        self._signals = signals
+        self._report = report if placement.is_chief else lambda message: None
+        self._checkpoints = Checkpoints(
+            output / "checkpoints", writes=placement.is_chief, report=self._report
+        )
+        self._networks: dict[int, tf.keras.Model] = {}
+        placement.check_batch(recipe.batch_size)
+        data = recipe.data
+        self.training = open_source(data.name, data.train, data.data_dir)
+        self.validation = None
+        if data.validation is not None:
+            self.validation = open_source(data.name, data.validation, data.data_dir)
+            _check_same_classes(self.training, self.validation)
+        self._check_lengths()
+
+    def run(self) -> Progress:
+        """Trains to the end, from where the last checkpoint is.
+
+        Raises:
+            StoppedError: if a signal asked for it.
+            UserError: if the user has to do something about it.
+        """
+        self._keep_recipe()
+        saved = next(self._checkpoints.valid(), None)
+        progress = Progress.from_json(saved[2]) if saved else Progress()
+        if saved:
+            self._report(f"Going on from step {progress.step} in {self.output}.")
+        first = max(len(progress.stages) - 1, 0)
+        for place in range(first, len(self.recipe.stages)):
+            if len(progress.stages) <= place:
+                progress.stages.append(StageProgress(self.recipe.stages[place].name))
+                saved = None
+            self._run_stage(place, progress, saved[1] if saved else None)
+        self._finish(progress)
+        return progress
+
+    def lengths(self, place: int) -> Lengths:
+        """Returns how long a stage is."""
+        stage = self.recipe.stages[place]
+        per_epoch = self.training.num_examples // self.recipe.batch_size
+        if stage.iterations is not None:
+            return Lengths(stage.iterations, min(max(per_epoch, 1), stage.iterations))
+        return Lengths(int(stage.epochs or 0) * per_epoch, per_epoch)
+
+    def _check_lengths(self) -> None:
+        for place, stage in enumerate(self.recipe.stages):
+            if stage.epochs and self.training.num_examples < self.recipe.batch_size:
+                raise UserError(
+                    f"batch_size={self.recipe.batch_size} is more than the "
+                    f"{self.training.num_examples} training images: lower it, or give "
+                    f"stages.{place} iterations instead of epochs."
+                )
+            steps = self.lengths(place).steps
+            if stage.schedule.warm_up > steps:
+                raise UserError(
+                    f"stages.{place}.schedule.warm_up={stage.schedule.warm_up} is longer than "
+                    f"the {steps} iterations of the stage."
+                )
+
+    def _keep_recipe(self) -> None:
+        """Writes the recipe of a new run; of an old one, makes sure that it is the same."""
+        path = self.output / "recipe.yaml"
+        text = write_recipe(self.recipe)
+        if path.exists():
+            old, new = yaml.safe_load(path.read_text()), yaml.safe_load(text)
+            changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
+            if changed:
+                keys = ", ".join(".".join(key) for key in changed)
+                raise UserError(
+                    f"{self.output} holds a training of another recipe, which differs in "
+                    f"{keys}: give another --output, or remove the folder to start again."
+                )
+        elif self.placement.is_chief:
+            with replacing(path) as temporary:
+                temporary.write_text(text)
+
+    def _folder(self, place: int) -> Path:
+        return self.output / f"stage{place + 1}_{self.recipe.stages[place].name}"
+
+    def _run_stage(self, place: int, progress: Progress, restored: str | None) -> None:
+        recipe, stage = self.recipe, self.recipe.stages[place]
+        lengths = self.lengths(place)
+        done = progress.stages[place]
+        self._report(
+            f"Stage {place + 1} of {len(recipe.stages)}, {stage.name}: "
+            f"{recipe.network_of(place)}, binary: {stage.binary}; {lengths.steps} steps of "
+            f"{recipe.batch_size} images."
+        )
+        # Anew in each stage, so that it is the same whether or not this process was there
+        # before.
+        tf.keras.utils.set_random_seed(recipe.seed + place)
+        with self.placement.strategy.scope():
+            plain = networks.build_network(
+                recipe, place, self.training.num_classes, recipe.precision
+            )
+            if restored is None:
+                self._start(place, plain)
+            model = DistillingModel(
+                self.placement.synchronized(plain), stage.loss, self._teacher(place)
+            )
+            schedule = WarmUpThenDecay(
+                iterations=lengths.steps,
+                **stage.schedule.model_dump(),
+            )
+            optimizer = build_optimizer(stage.optimizer, schedule, model.trainable_variables)
+            model.compile(optimizer)
+            variables = tf.train.Checkpoint(
+                network=model.network, optimizer=optimizer, metrics=metric_variables(model)
+            )
+            if restored is not None:
+                variables.read(restored).assert_consumed()
+        folder = self._folder(place)
+
+        def save() -> None:
+            # The files are a view of the checkpoint, which comes last.
+            if self.placement.is_chief:
+                write_csv(folder / "history.csv", done)
+            self._checkpoints.save(progress.step, variables, progress.to_json())
+
+        def save_best() -> None:
+            self._save_weights(model, plain, folder / "best.weights.h5")
+
+        recorder = Recorder(
+            done,
+            save,
+            save_best,
+            recipe.checkpoint_every,
+            self._signals,
+            folder / "tensorboard" if self.placement.is_chief else None,
+        )
+        self._fit(model, recorder, place, lengths, done, restored is not None)
+        self._save_weights(model, plain, folder / "last.weights.h5")
+        self._networks[place] = plain
+        if self.placement.is_chief:
+            write_json(folder / "summary.json", summary(done, images=self._images(done)))
+            plot(self.output / "curves.png", progress, self.output.name)
+
+    def _images(self, done: StageProgress) -> dict:
+        seen = done.step * self.recipe.batch_size
+        broken = sum(
+            len(source.broken) for source in (self.training, self.validation) if source
+        )
+        return {
+            "seen": seen,
+            "per_second": round(seen / done.seconds, 1) if done.seconds else None,
+            "broken": broken,
+        }
+
+    def _fit(self, model, recorder, place, lengths, done, restored: bool) -> None:
+        """Calls `fit` for what is left of a stage."""
+        values = [variable.numpy() for variable in metric_variables(model)]
+        for first, steps, end in lengths.segments(done.step):
+            within = restored and first % lengths.per_epoch
+            recorder.expect(steps, end, values if within else None)
+            with self._user_errors():
+                model.fit(
+                    self._training_batches(place, first),
+                    initial_epoch=first // lengths.per_epoch,
+                    epochs=lengths.epochs,
+                    steps_per_epoch=steps,
+                    validation_data=self._validation_batches(),
+                    callbacks=[recorder],
+                    verbose="auto" if self.placement.is_chief else 0,
+                )
+            restored = False
+
+    def _user_errors(self):
+        stack = contextlib.ExitStack()
+        for source in (self.training, self.validation):
+            if source is not None:
+                stack.enter_context(source.user_errors())
+        return stack
+
+    def _training_batches(self, place: int, first_step: int):
+        recipe = self.recipe
+
+        def batches(size: int, shard: tuple[int, int]) -> tf.data.Dataset:
+            return training_batches(
+                self.training,
+                recipe.preprocessing,
+                recipe.stages[place].augmentation,
+                size,
+                # Another order in each stage.
+                seed=recipe.seed + place,
+                first_step=first_step,
+                shard=shard,
+            )
+
+        return self.placement.distributed(batches, recipe.batch_size)
+
+    def _validation_batches(self) -> tf.data.Dataset | None:
+        if self.validation is None:
+            return None
+        batches = evaluation_batches(
+            self.validation, self.recipe.preprocessing, self.recipe.batch_size
+        )
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return batches.with_options(options)
+
+    def _start(self, place: int, network: tf.keras.Model) -> None:
+        """Gives the network of a new stage the weights that it starts from."""
+        start = self.recipe.start_of(place)
+        if isinstance(start, Start):
+            networks.load_start(self.recipe, place, start, network)
+        elif start == "previous":
+            try:
+                copy_weights(self._trained(place - 1), network)
+            except ValueError as error:
+                raise UserError(f"stages.{place}.start: {error}") from error
+
+    def _trained(self, place: int) -> tf.keras.Model:
+        """The network of a stage that is done, from memory or from its file."""
+        if place not in self._networks:
+            network = networks.build_network(self.recipe, place, self.training.num_classes)
+            network.load_weights(self._folder(place) / "last.weights.h5")
+            self._networks[place] = network
+        return self._networks[place]
+
+    def _teacher(self, place: int) -> Callable[[tf.Tensor], tf.Tensor] | None:
+        teacher = self.recipe.teacher
+        if teacher is None or not self.recipe.stages[place].loss.distillation:
+            return None
+        if teacher.stage is None:
+            return build_teacher(teacher, self.recipe.preprocessing, self.training.num_classes)
+        names = [stage.name for stage in self.recipe.stages]
+        return frozen(self._trained(names.index(teacher.stage)))
+
+    def _save_weights(self, model: DistillingModel, plain: tf.keras.Model, path: Path) -> None:
+        """Writes the weights of the network as it is without any strategy."""
+        if plain is not model.network:
+            plain.set_weights(model.network.get_weights())
+        if self.placement.is_chief:
+            with replacing(path) as temporary:
+                plain.save_weights(temporary)
+
+    def _finish(self, progress: Progress) -> None:
+        """Writes the network of the last stage, and what the stages came to."""
+        if not self.placement.is_chief:
+            return
+        last = len(self.recipe.stages) - 1
+        # Built anew, without strategy or mixed precision.
+        network = networks.build_network(self.recipe, last, self.training.num_classes)
+        network.load_weights(self._folder(last) / "last.weights.h5")
+        with replacing(self.output / "model.keras") as temporary:
+            network.save(temporary)
+        write_json(
+            self.output / "results.json",
+            {
+                "network": self.recipe.network_of(last),
+                "dataset": self.recipe.data.name,
+                "larq_bcd": larq_bcd.__version__,
+                "tensorflow": tf.__version__,
+                "replicas": self.placement.replicas,
+                "stages": [summary(stage) for stage in progress.stages],
+            },
+        )
+        shutil.rmtree(self.output / "scratch", ignore_errors=True)
+
+
+def _check_same_classes(training: Source, validation: Source) -> None:
+    if training.class_names != validation.class_names:
+        missing = sorted(set(training.class_names) ^ set(validation.class_names))
+        raise UserError(
+            f"the splits {training.split!r} and {validation.split!r} of {training.name!r} have "
+            f"different classes: {', '.join(missing[:10])} are in one of them alone."
+        )
+
+
+def _differences(old, new, path: tuple = ()) -> Iterator[tuple]:
+    """The paths at which two recipes differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(old.get(key), new.get(key), (*path, str(key)))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for place, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*pair, (*path, str(place)))
+    elif old != new:
+        yield path

@@ -1,0 +1,88 @@
+"""Frozen full-precision networks whose probabilities are distilled."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from larq_bcd.errors import UserError
+from larq_bcd.models import get_model
+from larq_bcd.training.augmentation import Preprocessing
+from larq_bcd.training.recipe import RESNET50, Teacher
+
+_IMAGENET_CLASSES = 1000
+
+
+def build_teacher(
+    settings: Teacher, preprocessing: Preprocessing, num_classes: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from normalized images to a teacher's logits.
+
+    Args:
+        settings: that of a recipe, with a network.
+        preprocessing: how the images are normalized.
+        num_classes: number of classes.
+
+    Raises:
+        UserError: if its weights cannot be had, or are of other classes.
+    """
+    shape = (*preprocessing.image_size, preprocessing.channels)
+    if settings.network == RESNET50:
+        return frozen(_resnet50(settings.weights, shape, preprocessing, num_classes))
+    try:
+        model = get_model(
+            str(settings.network),
+            input_shape=shape,
+            num_classes=num_classes,
+            weights=settings.weights,
+            **settings.arguments,
+        )
+    except (ValueError, OSError) as error:
+        raise UserError(f"teacher: {error}") from error
+    return frozen(model)
+
+
+def frozen(model: tf.keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a network as a function that trains nothing."""
+    model.trainable = False
+
+    def teach(images: tf.Tensor) -> tf.Tensor:
+        return model(images, training=False)
+
+    return teach
+
+
+def _resnet50(
+    weights: str | None, shape: tuple, preprocessing: Preprocessing, num_classes: int
+) -> tf.keras.Model:
+    """ResNet-50 behind what turns the recipe's images into those that it was trained on."""
+    if weights == "imagenet" and num_classes != _IMAGENET_CLASSES:
+        raise UserError(
+            f"teacher.weights='imagenet' has {_IMAGENET_CLASSES} classes, but the data have "
+            f"{num_classes}: pass the weights of a ResNet50 that was trained on them, or "
+            "leave the teacher out."
+        )
+    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+        raise UserError(
+            f"teacher.weights={weights!r} is no file: pass 'imagenet' or a file of weights of "
+            "tf.keras.applications.ResNet50."
+        )
+    image = tf.keras.Input(shape)
+    pixels = tf.keras.layers.Rescaling(
+        [255 * std for std in preprocessing.std], [255 * mean for mean in preprocessing.mean]
+    )(image)
+    pixels = tf.keras.applications.resnet50.preprocess_input(pixels)
+    try:
+        resnet = tf.keras.applications.ResNet50(
+            weights=weights,
+            input_shape=shape,
+            classes=num_classes,
+            classifier_activation=None,
+        )
+    except Exception as error:  # what a download raises depends on how it fails
+        raise UserError(
+            f"teacher: the weights {weights!r} of ResNet50 could not be had "
+            f"({str(error).splitlines()[0]}): download the file of tf.keras.applications on "
+            "another machine, and pass its path as teacher.weights."
+        ) from error
+    return tf.keras.Model(image, resnet(pixels), name="resnet50")

@@ -6,7 +6,7 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime lint format clean
+.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench bench-runtime lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
@@ -25,6 +25,11 @@ test-runtime: .venv/installed-runtime
 
 test-aarch64: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test-aarch64 PYTHON=$(CURDIR)/$(BIN)/python
+
+# Operators, sizes, latencies and agreement of every network before and after the passes,
+# into the README's table. An interrupted run goes on; start anew with `rm -r build`.
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/conversion.py --readme README.md
 
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python

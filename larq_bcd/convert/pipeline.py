@@ -51,10 +51,12 @@ class ConversionResult:
     Attributes:
         content: the bytes of the `.tflite` file.
         report: what was converted, and how it compares with Keras.
+        plain: the file before the passes, with its paddings restored and a float32 head.
     """
 
     content: bytes
     report: ConversionReport
+    plain: bytes
 
     def require_binary(self) -> None:
         """Raises an error for layers that train as binary and ship as float.
@@ -183,6 +185,7 @@ def convert(
                 "the converter had changed the padding of "
                 f"{', '.join(repaired)}; it is restored"
             )
+        plain = flatbuffer.content
         optimisation = OptimisationReport.of_plain(flatbuffer)
         flatbuffer, optimisation.passes = optimise(flatbuffer, options.passes)
         optimisation.conclude(flatbuffer)
@@ -220,7 +223,7 @@ def convert(
     _require_types(final, options)
     report.file_bytes = len(final)
     report.seconds = dict(progress.seconds)
-    return ConversionResult(final, report)
+    return ConversionResult(final, report, plain)
 
 
 def _origin(report: ConversionReport, options: FileOptions) -> dict:

@@ -37,6 +37,7 @@ from larq_bcd.convert.match import Match, StepMatch, match_steps
 _MARGIN = 256
 _TOGETHER = (False, True, True)  # one run of the graph for each
 _LARGEST = 1e-2
+_SAMPLE = 100  # outputs of each input that the report keeps
 _UNIT = float(np.finfo(np.float32).eps)
 
 _STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -84,6 +85,7 @@ class CheckReport:
         layers: one entry for each sign that was compared.
         unseen: signs, roundings and comparisons that could not be looked into.
         faults: what is wrong, in words; empty if nothing is.
+        outputs: pairs of an output of Keras and of the flatbuffer, a sample of them.
     """
 
     inputs: int
@@ -96,6 +98,7 @@ class CheckReport:
     layers: list[LayerCheck] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    outputs: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def flips(self) -> int:
@@ -293,6 +296,10 @@ class _Comparison:
         )
         report.mean_difference += float(np.mean([d.mean() for d in distances])) / report.inputs
         report.output_range = max(report.output_range, *(float(np.abs(a).max()) for a in ours))
+        for a, b in zip(ours, theirs, strict=True):
+            some = slice(None, None, max(1, a.size // _SAMPLE))
+            pairs = zip(a.reshape(-1)[some].tolist(), b.reshape(-1)[some].tolist(), strict=True)
+            report.outputs += pairs
         report.same_arg_max += all(
             np.array_equal(a.argmax(-1), b.argmax(-1)) if a.ndim > 1 else True
             for a, b in zip(ours, theirs, strict=True)

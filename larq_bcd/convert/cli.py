@@ -19,7 +19,9 @@ import rich.status
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
+from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.head import HEADS
+from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.input_type import INPUT_TYPES
 from larq_bcd.convert.load import load_model
 from larq_bcd.convert.metadata import read_labels
@@ -30,6 +32,7 @@ from larq_bcd.convert.pipeline import (
     Progress,
     convert,
 )
+from larq_bcd.convert.profile import operator_times
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.rewrite import PASSES, selected_passes
 from larq_bcd.convert.write import check_writable, write_atomically
@@ -87,7 +90,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add("-o", "--output", metavar="FILE.tflite", type=Path, required=True)
     add("--force", action="store_true", help="replace files that exist")
-    add("--report", metavar="FILE.json", type=Path, help="write the report there as JSON too")
+    add(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write the report there too: a page for FILE.html, with the time of each "
+        "operator, else JSON",
+    )
     add(
         "--allow-float-fallback",
         action="store_true",
@@ -274,6 +283,12 @@ def _file_options(
     )
 
 
+def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes:
+    if arguments.report.suffix != ".html":
+        return result.report.to_json().encode()
+    return html_report(result.report, operator_times(Flatbuffer(result.content))).encode()
+
+
 def _convert(arguments: argparse.Namespace) -> ConversionResult:
     progress = _VisibleProgress(steps=6 + (arguments.head != "float32"))
     with progress.step("load"):
@@ -305,8 +320,7 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
     width = None if sys.stdout.isatty() else 160
     print_report(result.report, rich.console.Console(width=width))
     if arguments.report is not None:
-        text = result.report.to_json()
-        write_atomically(arguments.report, text.encode(), arguments.force)
+        write_atomically(arguments.report, _report(arguments, result), arguments.force)
     if not arguments.allow_float_fallback:
         result.require_binary()
     result.require_equal()

@@ -142,7 +142,8 @@ class ConversionReport:
         return json.dumps(data, indent=2) + "\n"
 
 
-def _size(count: int) -> str:
+def size_in_words(count: int) -> str:
+    """A number of bytes in the unit that suits it."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -167,11 +168,11 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     line(f"outputs  {_tensors(report.outputs)}")
     ratio = report.float32_bytes / report.file_bytes
     line(
-        f"size     {_size(report.file_bytes)}, {ratio:.1f} times smaller than the "
-        f"{_size(report.float32_bytes)} of its parameters in float32"
+        f"size     {size_in_words(report.file_bytes)}, {ratio:.1f} times smaller than the "
+        f"{size_in_words(report.float32_bytes)} of its parameters in float32"
         if ratio >= 1
-        else f"size     {_size(report.file_bytes)}; its parameters in float32 are "
-        f"{_size(report.float32_bytes)}"
+        else f"size     {size_in_words(report.file_bytes)}; its parameters in float32 are "
+        f"{size_in_words(report.float32_bytes)}"
     )
     for text in _describe_optimisation(report.optimisation):
         line(f"passes   {text}")
@@ -215,8 +216,9 @@ def _describe_optimisation(done: OptimisationReport) -> list[str]:
     saved = 1 - done.activation_bytes_after / max(1, done.activation_bytes_before)
     lines = [
         f"{done.operators_before} operators became {done.operators_after}, with {done.signs} "
-        f"signs; {_size(done.bytes_before)} became {_size(done.bytes_after)}; between the "
-        f"convolutions {saved:.0%} fewer bytes of activations are read and written",
+        f"signs; {size_in_words(done.bytes_before)} became "
+        f"{size_in_words(done.bytes_after)}; between the convolutions {saved:.0%} fewer bytes "
+        "of activations are read and written",
         ", ".join(f"{one.name} {one.changes}" for one in done.passes if one.changes)
         or "nothing to do",
     ]

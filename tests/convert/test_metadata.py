@@ -1,13 +1,10 @@
-import json
-import shutil
-import subprocess
 import zipfile
 
 import numpy as np
 import pytest
 
 from larq_bcd import cli
-from larq_bcd.convert import ConversionError, FileOptions, convert, metadata_schema
+from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.inputs import Normalisation
 from larq_bcd.convert.metadata import read_labels, read_metadata
@@ -66,56 +63,6 @@ def test_a_file_with_labels_still_runs(described, small):
     x = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype("f")
     (outputs,) = predict(interpreter(described.content), x)
     np.testing.assert_allclose(outputs, small(x), atol=1e-3)
-
-
-# What the metadata schema of TensorFlow Lite, 1.5.0, says of the tables that are written.
-SCHEMA = """
-namespace tflite;
-file_identifier "M001";
-enum AssociatedFileType : byte { UNKNOWN = 0, DESCRIPTIONS = 1, TENSOR_AXIS_LABELS = 2 }
-table AssociatedFile { name:string; description:string; type:AssociatedFileType; }
-table FeatureProperties {}
-enum ColorSpaceType : byte { UNKNOWN = 0, RGB = 1, GRAYSCALE = 2 }
-table ImageSize { width:uint; height:uint; }
-table ImageProperties { color_space:ColorSpaceType; default_size:ImageSize; }
-union ContentProperties { FeatureProperties, ImageProperties }
-table Content { content_properties:ContentProperties; }
-table NormalizationOptions { mean:[float]; std:[float]; }
-union ProcessUnitOptions { NormalizationOptions }
-table ProcessUnit { options:ProcessUnitOptions; }
-table Stats { max:[float]; min:[float]; }
-table TensorMetadata {
-  name:string; description:string; dimension_names:[string]; content:Content;
-  process_units:[ProcessUnit]; stats:Stats; associated_files:[AssociatedFile];
-}
-table SubGraphMetadata {
-  name:string; description:string; input_tensor_metadata:[TensorMetadata];
-  output_tensor_metadata:[TensorMetadata];
-}
-table ModelMetadata {
-  name:string; description:string; version:string; subgraph_metadata:[SubGraphMetadata];
-  author:string; license:string; associated_files:[AssociatedFile]; min_parser_version:string;
-}
-root_type ModelMetadata;
-"""
-
-
-def test_flatc_reads_the_metadata_by_the_schema(described, tmp_path):
-    flatc = shutil.which("flatc")
-    assert flatc, "install flatc: make tools (Debian: flatbuffers-compiler)"
-    (tmp_path / "metadata.fbs").write_text(SCHEMA)
-    standard = read_metadata(described.content).standard
-    (tmp_path / "file.bin").write_bytes(metadata_schema.write(standard))
-    command = [flatc, "--json", "--strict-json", "metadata.fbs", "--", "file.bin"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    read = json.loads((tmp_path / "file.json").read_text())
-    assert read["name"] == "small"
-    (image,) = read["subgraph_metadata"][0]["input_tensor_metadata"]
-    assert image["content"]["content_properties_type"] == "ImageProperties"
-    assert image["content"]["content_properties"]["color_space"] == "RGB"
-    assert image["process_units"][0]["options"]["mean"] == [127.5] * 3
-    (logits,) = read["subgraph_metadata"][0]["output_tensor_metadata"]
-    assert logits["associated_files"][0]["type"] == "TENSOR_AXIS_LABELS"
 
 
 def test_the_number_of_labels_has_to_fit(small):

@@ -20,6 +20,7 @@ _COMMANDS = {
     "models": ("larq_bcd.models_command", "the networks by name"),
     "summary": ("larq_bcd.summary_command", "what a network costs"),
     "explain": ("larq_bcd.explain.command", "what a network makes of an image"),
+    "show": ("larq_bcd.convert.show_command", "what a .tflite file is made of"),
 }
 _EPILOG = """larq-bcd COMMAND --help has examples. Exit status:
   0    done

@@ -16,7 +16,7 @@ _SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 # The usual ratio of the shorter side to the crop: 256 to 224.
-_RESIZE = 256 / 224
+RESIZE = 256 / 224
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def read_image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np
         raise ConversionError(
             f"the image {path} cannot be read ({error}): repair or remove it."
         ) from error
-    scale = _RESIZE * max(height / image.height, width / image.width)
+    scale = RESIZE * max(height / image.height, width / image.width)
     size = (
         max(width, round(image.width * scale)),
         max(height, round(image.height * scale)),

@@ -95,7 +95,8 @@ def _as_if_trained(model: tf.keras.Model) -> tf.keras.Model:
             signs = rng.choice(np.array([-1, 1], np.float32), variable.shape)
             variable.assign(variable.numpy() * signs)
         else:
-            variable.assign_add(rng.normal(0, 0.1, variable.shape).astype(np.float32))
+            size = 0.1 if variable.shape.rank == 1 else 0.01
+            variable.assign_add(rng.normal(0, size, variable.shape).astype(np.float32))
     return model
 
 

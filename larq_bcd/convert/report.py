@@ -10,6 +10,7 @@ import rich.table
 import rich.text
 
 from larq_bcd.convert.check import CheckReport
+from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.rewrite import PassReport, activation_bytes
 
@@ -107,6 +108,7 @@ class ConversionReport:
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
+        rounding: what rounding the weights of the head has changed; None if they are float32.
         seconds: the time each step took.
     """
 
@@ -120,6 +122,7 @@ class ConversionReport:
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
+    rounding: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -139,7 +142,8 @@ class ConversionReport:
         return json.dumps(data, indent=2) + "\n"
 
 
-def _size(count: int) -> str:
+def size_in_words(count: int) -> str:
+    """A number of bytes in the unit that suits it."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -164,11 +168,11 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     line(f"outputs  {_tensors(report.outputs)}")
     ratio = report.float32_bytes / report.file_bytes
     line(
-        f"size     {_size(report.file_bytes)}, {ratio:.1f} times smaller than the "
-        f"{_size(report.float32_bytes)} of its parameters in float32"
+        f"size     {size_in_words(report.file_bytes)}, {ratio:.1f} times smaller than the "
+        f"{size_in_words(report.float32_bytes)} of its parameters in float32"
         if ratio >= 1
-        else f"size     {_size(report.file_bytes)}; its parameters in float32 are "
-        f"{_size(report.float32_bytes)}"
+        else f"size     {size_in_words(report.file_bytes)}; its parameters in float32 are "
+        f"{size_in_words(report.float32_bytes)}"
     )
     for text in _describe_optimisation(report.optimisation):
         line(f"passes   {text}")
@@ -193,6 +197,16 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     if report.check is not None:
         for text in describe_check(report.check):
             line(f"check    {text}")
+    if report.rounding is not None:
+        line(f"rounding {_describe_comparison(report.rounding)}")
+
+
+def _describe_comparison(found: Comparison) -> str:
+    return (
+        f"{found.change}: outputs differ from the file before by at most "
+        f"{found.max_difference:.3g}, on average {found.mean_difference:.3g}, of up to "
+        f"{found.output_range:.3g}; same arg-max on {found.same_arg_max} of {found.inputs}"
+    )
 
 
 def _describe_optimisation(done: OptimisationReport) -> list[str]:
@@ -202,8 +216,9 @@ def _describe_optimisation(done: OptimisationReport) -> list[str]:
     saved = 1 - done.activation_bytes_after / max(1, done.activation_bytes_before)
     lines = [
         f"{done.operators_before} operators became {done.operators_after}, with {done.signs} "
-        f"signs; {_size(done.bytes_before)} became {_size(done.bytes_after)}; between the "
-        f"convolutions {saved:.0%} fewer bytes of activations are read and written",
+        f"signs; {size_in_words(done.bytes_before)} became "
+        f"{size_in_words(done.bytes_after)}; between the convolutions {saved:.0%} fewer bytes "
+        "of activations are read and written",
         ", ".join(f"{one.name} {one.changes}" for one in done.passes if one.changes)
         or "nothing to do",
     ]

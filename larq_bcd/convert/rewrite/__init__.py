@@ -119,16 +119,14 @@ def optimise(
         with equal constants once; and a report of each pass.
     """
     reports = []
-    flatbuffer = Editor(flatbuffer).finish()
+    editor = Editor(flatbuffer)
+    content = editor.pack()
     for name in (name for name in PASSES if name in names):
-        editor = Editor(flatbuffer)
         changes, left = PASSES[name].apply(editor)
         if changes:
-            flatbuffer = editor.finish()
-        reports.append(
-            PassReport(name, changes, len(flatbuffer.operators), len(flatbuffer.content), left)
-        )
-    return flatbuffer, reports
+            content = editor.pack()
+        reports.append(PassReport(name, changes, len(editor.nodes), len(content), left))
+    return Flatbuffer(content), reports
 
 
 def activation_bytes(flatbuffer: Flatbuffer) -> int:

@@ -42,8 +42,9 @@ class Node:
 class Editor:
     """The parts of a flatbuffer with one subgraph, to be changed and put together again.
 
-    Changes leave dead operators, tensors and constants behind, and constants twice; `finish`
-    clears them away and puts the operators into an order in which they can run.
+    Changes leave dead operators, tensors and constants behind, and constants twice; `pack`
+    clears them away and puts the operators into an order in which they can run. The numbers
+    of tensors are others then.
 
     Args:
         flatbuffer: is not changed.
@@ -202,13 +203,28 @@ class Editor:
         self.nodes.remove(node)
         self._uses = None
 
-    def finish(self) -> Flatbuffer:
+    def set_metadata(self, name: str, content: bytes) -> None:
+        """Keeps bytes under a name, in place of those that are there."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        self._model.buffers = [*self._model.buffers, buffer]
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name.encode(), len(self._model.buffers) - 1
+        others = [other for other in self._model.metadata or () if other.name != entry.name]
+        self._model.metadata = [*others, entry]
+
+    def pack(self) -> bytes:
         """Puts the flatbuffer together, without what nothing uses."""
         self._drop_dead_nodes()
         self._join_equal_constants()
         self._sort()
         self._renumber()
-        return Flatbuffer(pack(self._model))
+        self._fill_in()
+        return pack(self._model)
+
+    def finish(self) -> Flatbuffer:
+        """The flatbuffer that `pack` puts together."""
+        return Flatbuffer(self.pack())
 
     def _drop_dead_nodes(self) -> None:
         needed, pending = set(), list(self.outputs)
@@ -268,49 +284,48 @@ class Editor:
         self._uses = None
 
     def _renumber(self) -> None:
-        model, graph = self._model, self._model.subgraphs[0]
         used = {i for node in self.nodes for i in (*node.inputs, *node.outputs)}
         used |= {*self.inputs, *self.outputs}
         kept = [i for i in range(len(self.tensors)) if i in used]
         number = {old: new for new, old in enumerate(kept)} | {ABSENT: ABSENT}
+        self.tensors = [self.tensors[i] for i in kept]
+        for node in self.nodes:
+            node.inputs = [number[i] for i in node.inputs]
+            node.outputs = [number[i] for i in node.outputs]
+        self.inputs = [number[i] for i in self.inputs]
+        self.outputs = [number[i] for i in self.outputs]
+        for signature in self._model.signatureDefs or ():
+            for entry in (*signature.inputs, *signature.outputs):
+                entry.tensorIndex = number[entry.tensorIndex]
+        self._uses = None
 
         buffers = {0: 0}
-        for tensor in (self.tensors[i] for i in kept):
-            buffers.setdefault(tensor.buffer, len(buffers))
-        for metadata in model.metadata or ():
-            buffers.setdefault(metadata.buffer, len(buffers))
-            metadata.buffer = buffers[metadata.buffer]
-        for tensor in (self.tensors[i] for i in kept):
-            tensor.buffer = buffers[tensor.buffer]
-        model.buffers = [model.buffers[old] for old in buffers]
+        for owner in (*self.tensors, *(self._model.metadata or ())):
+            owner.buffer = buffers.setdefault(owner.buffer, len(buffers))
+        self._model.buffers = [self._model.buffers[old] for old in buffers]
 
+    def _fill_in(self) -> None:
+        """Writes the operators and tensors into the schema's objects."""
         codes: dict[tuple, int] = {}
-        kept_codes = []
+        kept = []
         for node in self.nodes:
-            code = model.operatorCodes[node.packed.opcodeIndex]
+            code = self._model.operatorCodes[node.packed.opcodeIndex]
             key = (node.type, code.version)
             if key not in codes:
                 codes[key] = len(codes)
-                kept_codes.append(code)
+                kept.append(code)
             node.packed.opcodeIndex = codes[key]
-            node.packed.inputs = [number[i] for i in node.inputs]
-            node.packed.outputs = [number[i] for i in node.outputs]
-            if isinstance(node.options, dict):
-                node.packed.customOptions = (
-                    np.frombuffer(bytes(flexbuffers.Dumps(node.options)), np.uint8)
-                    if node.options
-                    else None
-                )
-            else:
+            node.packed.inputs, node.packed.outputs = list(node.inputs), list(node.outputs)
+            if not isinstance(node.options, dict):
                 node.packed.builtinOptions = node.options
-        model.operatorCodes = kept_codes
-        graph.tensors = [self.tensors[i] for i in kept]
+            elif node.options:
+                options = bytes(flexbuffers.Dumps(node.options))
+                node.packed.customOptions = np.frombuffer(options, np.uint8)
+        self._model.operatorCodes = kept
+        graph = self._model.subgraphs[0]
+        graph.tensors = self.tensors
         graph.operators = [node.packed for node in self.nodes]
-        graph.inputs = [number[i] for i in self.inputs]
-        graph.outputs = [number[i] for i in self.outputs]
-        for signature in model.signatureDefs or ():
-            for entry in (*signature.inputs, *signature.outputs):
-                entry.tensorIndex = number[entry.tensorIndex]
+        graph.inputs, graph.outputs = self.inputs, self.outputs
 
 
 __all__ = ["ABSENT", "Editor", "Node"]

@@ -6,18 +6,27 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-runtime test-aarch64 test-all bench-runtime bench-train bench-data lint format clean
+.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-all \
+	bench bench-data bench-runtime bench-train tables lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
 		$(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(if $(STEPS),--steps $(STEPS))
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch
+	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch --ignore tests/system
 
 # Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself.
 test-pytorch: .venv/installed-pytorch
 	$(BIN)/python -m pytest tests/pytorch
+
+# Apart, because it needs packages of the system: the page of a conversion in a browser, and
+# the file's metadata in the compiler of flatbuffers.
+test-system: .venv/installed-dev
+	@command -v chromium >/dev/null && command -v flatc >/dev/null || \
+		{ apt-get update -q && apt-get install -y -q --no-install-recommends \
+		chromium flatbuffers-compiler; }
+	$(BIN)/python -m pytest tests/system
 
 # The device side, against Larq Compute Engine's own interpreter, and on aarch64 under qemu.
 test-runtime: .venv/installed-runtime
@@ -25,6 +34,11 @@ test-runtime: .venv/installed-runtime
 
 test-aarch64: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test-aarch64 PYTHON=$(CURDIR)/$(BIN)/python
+
+# Operators, sizes, latencies and agreement of every network before and after the passes,
+# into the README's table. An interrupted run goes on; start anew with `rm -r build`.
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/conversion.py --readme README.md
 
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
@@ -37,7 +51,7 @@ bench-data: .venv/installed-dev
 	$(BIN)/python benchmarks/data.py
 
 # Every supported TensorFlow in an environment of its own, resolved by pip alone.
-test-all: test test-pytorch test-runtime test-aarch64
+test-all: test test-pytorch test-system test-runtime test-aarch64
 	$(BIN)/python tests/stacks.py
 
 lint: .venv/installed-dev
@@ -49,6 +63,10 @@ lint: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The README's table of networks, computed anew.
+tables: .venv/installed-dev
+	$(BIN)/python -m larq_bcd.summary.table README.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -4,8 +4,13 @@ from larq_bcd.convert.check import CheckReport, LayerCheck
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.load import load_model
-from larq_bcd.convert.pipeline import ConversionResult, convert
-from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
+from larq_bcd.convert.pipeline import ConversionResult, FileOptions, convert
+from larq_bcd.convert.report import (
+    ConversionReport,
+    LayerReport,
+    OptimisationReport,
+    TensorReport,
+)
 from larq_bcd.convert.write import write_atomically
 
 __all__ = [
@@ -14,9 +19,11 @@ __all__ = [
     "ConversionError",
     "ConversionReport",
     "ConversionResult",
+    "FileOptions",
     "FloatFallbackError",
     "LayerCheck",
     "LayerReport",
+    "OptimisationReport",
     "TensorReport",
     "convert",
     "load_model",

@@ -37,6 +37,7 @@ from larq_bcd.convert.match import Match, StepMatch, match_steps
 _MARGIN = 256
 _TOGETHER = (False, True, True)  # one run of the graph for each
 _LARGEST = 1e-2
+_SAMPLE = 100  # outputs of each input that the report keeps
 _UNIT = float(np.finfo(np.float32).eps)
 
 _STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -84,6 +85,7 @@ class CheckReport:
         layers: one entry for each sign that was compared.
         unseen: signs, roundings and comparisons that could not be looked into.
         faults: what is wrong, in words; empty if nothing is.
+        outputs: pairs of an output of Keras and of the flatbuffer, a sample of them.
     """
 
     inputs: int
@@ -96,6 +98,7 @@ class CheckReport:
     layers: list[LayerCheck] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    outputs: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def flips(self) -> int:
@@ -180,12 +183,14 @@ def _refusals_explained() -> Iterator[None]:
     ) from failure
 
 
-def _interpreter(content: bytes) -> Interpreter:
+def interpreter(content: bytes) -> Interpreter:
+    """An interpreter of a flatbuffer; a CheckError if Larq Compute Engine refuses it."""
     with _refusals_explained():
         return Interpreter(content)
 
 
-def _predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:
+def predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:
+    """The outputs for one input of a batch of one; a CheckError if it cannot be run."""
     with _refusals_explained():
         outputs = interpreter.predict(x)
     return outputs if isinstance(outputs, list) else [outputs]
@@ -250,8 +255,8 @@ class _Comparison:
         # The graph's own input can be looked at, but is no output an interpreter writes.
         self.given = {tensor.index for tensor in flatbuffer.inputs}
         self.shown = [tensor for index, tensor in shown.items() if index not in self.given]
-        self.showing = _interpreter(flatbuffer.with_outputs(self.shown))
-        self.shipped = _interpreter(flatbuffer.content)
+        self.showing = interpreter(flatbuffer.with_outputs(self.shown))
+        self.shipped = interpreter(flatbuffer.content)
 
     def _keras(self, x: np.ndarray, signs: list[np.ndarray], parameters: list[np.ndarray]):
         return [value.numpy() for value in self.forced(x, *signs, *parameters)]
@@ -275,11 +280,11 @@ class _Comparison:
             return unpack_signs(values, int(pair.step.after.shape[-1]))
         return values.reshape(pair.step.after.shape)
 
-    def compare(self, x: np.ndarray, report: CheckReport) -> None:
-        """Adds what one input, of a batch of one, shows."""
-        shipped = _predict(self.shipped, x)
+    def compare(self, x: np.ndarray, given: np.ndarray, report: CheckReport) -> None:
+        """Adds what one input of a batch of one shows, as Keras and the flatbuffer take it."""
+        shipped = predict(self.shipped, given)
         own = dict(zip((t.index for t in self.flatbuffer.outputs), shipped, strict=True))
-        shown = _predict(self.showing, x)
+        shown = predict(self.showing, given)
         values = dict(zip((t.index for t in self.shown), shown, strict=True))
         values |= {index: x for index in self.given}
 
@@ -291,6 +296,10 @@ class _Comparison:
         )
         report.mean_difference += float(np.mean([d.mean() for d in distances])) / report.inputs
         report.output_range = max(report.output_range, *(float(np.abs(a).max()) for a in ours))
+        for a, b in zip(ours, theirs, strict=True):
+            some = slice(None, None, max(1, a.size // _SAMPLE))
+            pairs = zip(a.reshape(-1)[some].tolist(), b.reshape(-1)[some].tolist(), strict=True)
+            report.outputs += pairs
         report.same_arg_max += all(
             np.array_equal(a.argmax(-1), b.argmax(-1)) if a.ndim > 1 else True
             for a, b in zip(ours, theirs, strict=True)
@@ -421,6 +430,7 @@ def check(
     inputs: np.ndarray,
     source: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    decode: Callable[[np.ndarray], np.ndarray] = lambda given: given,
 ) -> CheckReport:
     """Runs a Keras model and its flatbuffer on the same inputs.
 
@@ -428,9 +438,11 @@ def check(
         graph: the inference graph of the Keras model.
         flatbuffer: what it was converted to.
         matches: the pairs of `match_layers`.
-        inputs: array of shape (inputs, *input_shape) in the model's input type; at least one.
+        inputs: array of shape (inputs, *input_shape) in the flatbuffer's input type; at least
+            one.
         source: where the inputs come from, for the report.
         progress: called with the number of inputs done and of all inputs.
+        decode: turns inputs of the flatbuffer into those of the model.
 
     Returns:
         The report; its `faults` are empty if the flatbuffer computes what the model does.
@@ -441,9 +453,9 @@ def check(
     report = CheckReport(inputs=len(inputs), source=source)
     comparison = _Comparison(graph, flatbuffer, matches)
     report.unseen = _unseen(graph, comparison.pairs)
-    for done, x in enumerate(inputs):
+    for done, given in enumerate(inputs):
         progress(done, len(inputs))
-        comparison.compare(x[None], report)
+        comparison.compare(decode(given[None]), given[None], report)
     progress(len(inputs), len(inputs))
     comparison.conclude(report)
     return report

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import os
 import signal
@@ -18,9 +19,22 @@ import rich.status
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.head import HEADS
+from larq_bcd.convert.html_report import html_report
+from larq_bcd.convert.input_type import INPUT_TYPES
 from larq_bcd.convert.load import load_model
-from larq_bcd.convert.pipeline import CHECK_INPUTS, ConversionResult, Progress, convert
+from larq_bcd.convert.metadata import read_labels
+from larq_bcd.convert.pipeline import (
+    CHECK_INPUTS,
+    ConversionResult,
+    FileOptions,
+    Progress,
+    convert,
+)
+from larq_bcd.convert.profile import operator_times
 from larq_bcd.convert.report import print_report
+from larq_bcd.convert.rewrite import PASSES, selected_passes
 from larq_bcd.convert.write import check_writable, write_atomically
 from larq_bcd.models import list_models
 
@@ -29,6 +43,7 @@ _SECONDS_BETWEEN_LINES = 5
 _EPILOG = """examples:
   lce_convert trained.keras -o trained.tflite
   lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+  lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
   lce_convert BCDNetB -o latency.tflite --force
 
 exit status:
@@ -75,11 +90,49 @@ def parser() -> argparse.ArgumentParser:
     )
     add("-o", "--output", metavar="FILE.tflite", type=Path, required=True)
     add("--force", action="store_true", help="replace files that exist")
-    add("--report", metavar="FILE.json", type=Path, help="write the report there as JSON too")
+    add(
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write the report there too: a page for FILE.html, with the time of each "
+        "operator, else JSON",
+    )
     add(
         "--allow-float-fallback",
         action="store_true",
         help="write the file even if a layer that trains as binary ships as float",
+    )
+    add(
+        "--head",
+        choices=HEADS,
+        default="float32",
+        help="type of the weights of the dense layers before the outputs, by default "
+        "%(default)s; what the others round is reported",
+    )
+    add(
+        "--input-type",
+        choices=INPUT_TYPES,
+        default="float32",
+        help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalises them "
+        "with --mean and --std; by default it takes normalised float32",
+    )
+    add(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="names of the classes, one in each line, for the file's metadata",
+    )
+    add(
+        "--recipe",
+        metavar="FILE",
+        type=Path,
+        help="what the model was trained with, whose SHA-256 the metadata keep",
+    )
+    add(
+        "--passes",
+        metavar="NAMES",
+        default="all",
+        help=f"passes over the file: all, none, or some of {','.join(PASSES)}",
     )
     add(
         "--check-inputs",
@@ -209,12 +262,40 @@ def _prepare(arguments: argparse.Namespace) -> None:
             ) from error
 
 
+def _file_options(
+    arguments: argparse.Namespace, normalise: check_inputs.Normalisation
+) -> FileOptions:
+    recipe = None
+    if arguments.recipe is not None:
+        try:
+            recipe = hashlib.sha256(arguments.recipe.read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConversionError(
+                f"--recipe {arguments.recipe} cannot be read ({error.strerror}): name a file."
+            ) from error
+    return FileOptions(
+        passes=selected_passes(arguments.passes),
+        head=arguments.head,
+        input_type=arguments.input_type,
+        normalise=normalise,
+        labels=None if arguments.labels is None else read_labels(arguments.labels),
+        recipe_sha256=recipe,
+    )
+
+
+def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes:
+    if arguments.report.suffix != ".html":
+        return result.report.to_json().encode()
+    return html_report(result.report, operator_times(Flatbuffer(result.content))).encode()
+
+
 def _convert(arguments: argparse.Namespace) -> ConversionResult:
-    progress = _VisibleProgress(steps=6)
+    progress = _VisibleProgress(steps=6 + (arguments.head != "float32"))
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
         model = loaded.model
         normalise = check_inputs.normalisation_for(model, arguments.mean, arguments.std)
+        options = _file_options(arguments, normalise)
         shape = tuple(model.inputs[0].shape[1:])
         count = arguments.check_count
         if arguments.check_inputs is None:
@@ -229,6 +310,7 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
         name=loaded.source,
         allow_float_fallback=arguments.allow_float_fallback,
         progress=progress,
+        options=options,
     )
     if not loaded.is_trained:
         result.report.notes.append(
@@ -238,8 +320,7 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
     width = None if sys.stdout.isatty() else 160
     print_report(result.report, rich.console.Console(width=width))
     if arguments.report is not None:
-        text = result.report.to_json()
-        write_atomically(arguments.report, text.encode(), arguments.force)
+        write_atomically(arguments.report, _report(arguments, result), arguments.force)
     if not arguments.allow_float_fallback:
         result.require_binary()
     result.require_equal()

@@ -4,6 +4,7 @@ The object bindings are those that larq-compute-engine ships: it rewrites its ow
 them, so they follow the schema it writes, and they are there in every supported set-up.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from larq_compute_engine.mlir.python import tflite_schema as schema
 _BUILTIN_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
 }
-_DTYPES: dict[int, np.dtype] = {
+DTYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
     schema.TensorType.INT32: np.dtype(np.int32),
@@ -23,12 +24,14 @@ _DTYPES: dict[int, np.dtype] = {
     schema.TensorType.INT64: np.dtype(np.int64),
     schema.TensorType.BOOL: np.dtype(np.bool_),
     schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT16: np.dtype(np.int16),
 }
 _TYPE_NAMES = {
     value: name.lower() for name, value in vars(schema.TensorType).items() if name.isupper()
 }
 _BITS_PER_WORD = 32
 _IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes; 0 for types that NumPy does not have."""
+        item = DTYPES.get(getattr(schema.TensorType, self.dtype.upper()))
+        return 0 if item is None else item.itemsize * math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -85,16 +94,11 @@ class Flatbuffer:
 
     def _operator(self, index: int, operator) -> Operator:
         code = self._model.operatorCodes[operator.opcodeIndex]
-        if code.customCode:
-            name = code.customCode.decode()
-        else:
-            # Codes below 127 are in the older, narrower field alone.
-            name = _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
         custom = operator.customOptions
         has_options = code.customCode and custom is not None and len(custom) > 0
         return Operator(
             index=index,
-            type=name,
+            type=operator_name(code),
             inputs=tuple(self.tensors[i] if i >= 0 else None for i in operator.inputs),
             outputs=tuple(self.tensors[i] for i in operator.outputs),
             options=flexbuffers.Loads(bytes(custom)) if has_options else {},
@@ -118,9 +122,9 @@ class Flatbuffer:
             return None
         packed = self._model.subgraphs[0].tensors[tensor.index]
         data = self._model.buffers[packed.buffer].data
-        if data is None or len(data) == 0 or packed.type not in _DTYPES:
+        if data is None or len(data) == 0 or packed.type not in DTYPES:
             return None
-        return np.frombuffer(bytes(data), _DTYPES[packed.type]).reshape(tensor.shape)
+        return np.asarray(data, np.uint8).view(DTYPES[packed.type]).reshape(tensor.shape)
 
     def operators_of(self, *types: str) -> list[Operator]:
         """The operators of the given types, in the order of execution."""
@@ -157,14 +161,50 @@ class Flatbuffer:
         return pack(copy)
 
 
+def operator_name(code) -> str:
+    """The name of an operator, built-in or custom, from its entry in the schema."""
+    if code.customCode:
+        return code.customCode.decode()
+    # Codes below 127 are in the older, narrower field alone.
+    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
 def _unpack(content: bytes):
     return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
 
 
+class _AlignedBuffer(schema.BufferT):
+    """A buffer that starts at a multiple of 16 bytes, as the schema demands.
+
+    The bindings forget it, and kernels read whole vectors from where the weights are.
+    """
+
+    def Pack(self, builder):
+        """Writes the buffer; the schema's name for it."""
+        vector = None
+        if self.data is not None and len(self.data):
+            content = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(content), _ALIGNMENT)
+            builder.head -= len(content)
+            builder.Bytes[builder.head : builder.head + len(content)] = content
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return schema.BufferEnd(builder)
+
+
 def pack(model) -> bytes:
     """The bytes of a `ModelT` object."""
-    builder = flatbuffers.Builder(1024)
+    plain = model.buffers
+    model.buffers = [_AlignedBuffer() for _ in plain]
+    for aligned, buffer in zip(model.buffers, plain, strict=True):
+        aligned.data = buffer.data
+    # Room for all, so that the builder need not grow again and again.
+    size = sum(0 if b.data is None else len(b.data) + 2 * _ALIGNMENT for b in plain)
+    builder = flatbuffers.Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    model.buffers = plain
     return bytes(builder.Output())
 
 

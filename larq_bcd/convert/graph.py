@@ -230,6 +230,11 @@ class InferenceGraph:
         names = [part for part in op.name.split("/")[:-1] if part in self._layers_by_name]
         return "/".join(names[1:] if names[:1] == [self.model.name] else names)
 
+    def layer_type(self, scope: str) -> str:
+        """The class of the innermost layer of a scope, or nothing."""
+        layer = self._layers_by_name.get(scope.split("/")[-1])
+        return "" if layer is None else type(layer).__name__
+
     def describe(self, op: tf.Operation) -> str:
         """An operation in words: its layer's class and name where it has one."""
         *outer, last = op.name.split("/")
@@ -290,6 +295,19 @@ class InferenceGraph:
                 name = f"{name} (call {seen[name]})"
             ops.append(WeightedOp(op, layer, name, data, kernel.numpy(), signed))
         return ops
+
+    @cached_property
+    def sign_products(self) -> dict[str, list[tf.Operation]]:
+        """Products of two activations of which at least one is made of signs, by layer."""
+        found: dict[str, list[tf.Operation]] = {}
+        for op in self.operations:
+            factors = list(op.inputs)
+            if op.type not in _WEIGHTED or not all(map(self.is_computed, factors)):
+                continue
+            sources = [source_of(factor) for factor in factors]
+            if any(source.signs and not source.others for source in sources):
+                found.setdefault(self.scope(op) or op.name, []).append(op)
+        return found
 
     @cached_property
     def steps(self) -> list[Step]:

@@ -16,7 +16,7 @@ _SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 # The usual ratio of the shorter side to the crop: 256 to 224.
-_RESIZE = 256 / 224
+RESIZE = 256 / 224
 
 
 @dataclass(frozen=True)
@@ -138,10 +138,11 @@ def images(
             f"check-inputs {folder} holds no images: put some there "
             f"({', '.join(sorted(_SUFFIXES))}) or leave it out to check on noise."
         )
-    return np.stack([_image(path, shape, normalise) for path in paths[:count]])
+    return np.stack([read_image(path, shape, normalise) for path in paths[:count]])
 
 
-def _image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.ndarray:
+def read_image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.ndarray:
+    """Reads one image as `images` reads those of a folder, of shape `shape`."""
     height, width, channels = shape
     try:
         with PIL.Image.open(path) as opened:
@@ -151,7 +152,7 @@ def _image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.nda
         raise ConversionError(
             f"the image {path} cannot be read ({error}): repair or remove it."
         ) from error
-    scale = _RESIZE * max(height / image.height, width / image.width)
+    scale = RESIZE * max(height / image.height, width / image.width)
     size = (
         max(width, round(image.width * scale)),
         max(height, round(image.height * scale)),

@@ -216,13 +216,21 @@ def _packed_sources(flatbuffer: Flatbuffer, tensor: Tensor) -> list[Tensor]:
         producer = flatbuffer.producers.get(current.index)
         if producer is None:
             continue
-        if producer.type in ("LceQuantize", BINARY_OPERATOR, "LceBMaxPool2d") and (
-            current.dtype == "int32"
-        ):
+        if _holds_signs(flatbuffer, current):
             found.append(current)
         if producer.type in _MOVING:
             pending += [operand for operand in producer.inputs if operand is not None]
     return found
+
+
+def _holds_signs(flatbuffer: Flatbuffer, tensor: Tensor) -> bool:
+    """Whether a tensor is bit-packed, as it comes from a sign or moved since."""
+    producer = flatbuffer.producers.get(tensor.index)
+    if producer is None or tensor.dtype != "int32":
+        return False
+    if producer.type in ("LceQuantize", BINARY_OPERATOR, "LceBMaxPool2d"):
+        return True
+    return producer.type in _MOVING and _holds_signs(flatbuffer, producer.data)
 
 
 def match_steps(

@@ -1,9 +1,10 @@
 """From a Keras model to a checked flatbuffer."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 
 import numpy as np
 import tensorflow as tf
@@ -11,16 +12,34 @@ from larq_compute_engine.mlir.python.tflite_schema import Padding
 
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.check import check
-from larq_bcd.convert.errors import CheckError, FloatFallbackError
+from larq_bcd.convert.compare import compare
+from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.flatbuffer import Flatbuffer, Tensor
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph, source_of
+from larq_bcd.convert.head import quantise_head
+from larq_bcd.convert.input_type import InputEncoding, set_input_type
+from larq_bcd.convert.inputs import Normalisation
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
-from larq_bcd.convert.reasons import reason_for_float, trains_as_binary
-from larq_bcd.convert.report import ConversionReport, LayerReport, TensorReport
-from larq_bcd.convert.rewrite import restore_padding
+from larq_bcd.convert.metadata import add_metadata, plain_name
+from larq_bcd.convert.reasons import (
+    PRODUCT_OF_ACTIVATIONS,
+    reason_for_float,
+    trains_as_binary,
+)
+from larq_bcd.convert.report import (
+    ConversionReport,
+    LayerReport,
+    OptimisationReport,
+    TensorReport,
+)
+from larq_bcd.convert.rewrite import (
+    PASSES,
+    optimise,
+    restore_padding,
+)
 
 CHECK_INPUTS = 8
 
@@ -32,10 +51,12 @@ class ConversionResult:
     Attributes:
         content: the bytes of the `.tflite` file.
         report: what was converted, and how it compares with Keras.
+        plain: the file before the passes, with its paddings restored and a float32 head.
     """
 
     content: bytes
     report: ConversionReport
+    plain: bytes
 
     def require_binary(self) -> None:
         """Raises an error for layers that train as binary and ship as float.
@@ -86,6 +107,27 @@ class Progress:
         """Called by a step with how much of it is done."""
 
 
+@dataclass(frozen=True)
+class FileOptions:
+    """What kind of file is wanted.
+
+    Attributes:
+        passes: names of the passes over the flatbuffer, of `rewrite.PASSES`.
+        head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
+        input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
+        normalise: the normalisation of the pixels; by default what `normalisation_for` says.
+        labels: names of the classes, for the metadata.
+        recipe_sha256: of the recipe that the model was trained with, for the metadata.
+    """
+
+    passes: Sequence[str] = tuple(PASSES)
+    head: str = "float32"
+    input_type: str = "float32"
+    normalise: Normalisation | None = None
+    labels: tuple[str, ...] | None = None
+    recipe_sha256: str | None = None
+
+
 def convert(
     model: tf.keras.Model,
     inputs: np.ndarray | None = None,
@@ -93,8 +135,9 @@ def convert(
     name: str | None = None,
     allow_float_fallback: bool = False,
     progress: Progress | None = None,
+    options: FileOptions | None = None,
 ) -> ConversionResult:
-    """Converts a Keras model with Larq Compute Engine and checks what comes out.
+    """Converts a Keras model with Larq Compute Engine, optimises and checks what comes out.
 
     Args:
         model: a built model with one input of fixed height, width and channels; it is not
@@ -106,39 +149,47 @@ def convert(
         allow_float_fallback: whether to go on to the check if a layer that trains as binary
             ships as float; else the check is left out, and `report.check` is None.
         progress: is told of the steps.
+        options: what kind of file is wanted; by default all passes and nothing rounded.
 
     Returns:
         The flatbuffer and its report. Whether it may be used is for `require_binary` and
         `require_equal` to say.
 
     Raises:
-        ConversionError: if the model cannot be converted.
+        ConversionError: if the model cannot be converted, or not to such a file.
         CheckError: if the interpreter cannot run the flatbuffer.
     """
     require_convertible(model)
     progress = progress or Progress()
+    options = options or FileOptions()
+    normalise = options.normalise or check_inputs.normalisation_for(model)
+    encoding = InputEncoding(options.input_type, normalise)
     if inputs is None:
         shape = tuple(model.inputs[0].shape[1:])
-        normalise = check_inputs.normalisation_for(model)
         inputs = check_inputs.noise(shape, CHECK_INPUTS, normalise)
-    passes = []
+    changes = []
     with progress.step("merge the heads"):
         shipped, merged = merge_heads(as_float32(model))
         if merged:
-            passes.append(
+            changes.append(
                 f"the heads {' and '.join(merged.heads)} are merged into {merged.name}"
             )
     with progress.step("convert"):
         content, notes = convert_model(shipped)
-    with progress.step("report"):
+    with progress.step("optimise"):
         graph = InferenceGraph(shipped)
         flatbuffer = Flatbuffer(content)
         flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
         if repaired:
-            passes.append(
+            changes.append(
                 "the converter had changed the padding of "
                 f"{', '.join(repaired)}; it is restored"
             )
+        plain = flatbuffer.content
+        optimisation = OptimisationReport.of_plain(flatbuffer)
+        flatbuffer, optimisation.passes = optimise(flatbuffer, options.passes)
+        optimisation.conclude(flatbuffer)
+        flatbuffer = set_input_type(flatbuffer, encoding)
         matches = match_layers(graph, flatbuffer)
         report = ConversionReport(
             model=name or model.name,
@@ -148,22 +199,69 @@ def convert(
             float32_bytes=weights_size(shipped),
             layers=[
                 *(_layer(match, graph, flatbuffer) for match in matches),
+                *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
-            passes=passes,
+            optimisation=optimisation,
+            changes=changes,
             notes=notes + _notes(matches),
         )
-    result = ConversionResult(flatbuffer.content, report)
+    given = encoding.encode(inputs.astype(shipped.inputs[0].dtype.as_numpy_dtype))
     if allow_float_fallback or not report.fallbacks:
         with progress.step("check") as advance:
-            dtype = model.inputs[0].dtype.as_numpy_dtype
-            if shipped.inputs[0].dtype != model.inputs[0].dtype:
-                dtype = shipped.inputs[0].dtype.as_numpy_dtype
             report.check = check(
-                graph, flatbuffer, matches, inputs.astype(dtype), source, advance
+                graph, flatbuffer, matches, given, source, advance, encoding.decode
             )
+    if options.head != "float32":
+        with progress.step("round the head"):
+            rounded, _ = quantise_head(flatbuffer, options.head)
+            report.rounding = compare(flatbuffer, rounded, given, f"{options.head} head")
+            flatbuffer = rounded
+    final = add_metadata(
+        flatbuffer, graph.model.name, encoding, _origin(report, options), options.labels
+    )
+    _require_types(final, options)
+    report.file_bytes = len(final)
     report.seconds = dict(progress.seconds)
-    return result
+    return ConversionResult(final, report, plain)
+
+
+def _origin(report: ConversionReport, options: FileOptions) -> dict:
+    """What the file keeps about how it was made; the same for the same model."""
+    packages = ("larq-bcd", "larq-compute-engine", "larq", "tensorflow", "tf-keras")
+    found = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    origin = {
+        "versions": found,
+        "binary_layers": sum(layer.ships_as == "binary" for layer in report.layers),
+        "float_layers": sum(layer.ships_as == "float" for layer in report.layers),
+        "float_fallbacks": [layer.name for layer in report.fallbacks],
+        "operators": report.optimisation.operators_after,
+        "passes": [done.name for done in report.optimisation.passes],
+        "head": options.head,
+    }
+    if options.recipe_sha256 is not None:
+        origin["recipe_sha256"] = options.recipe_sha256
+    if report.check is not None:
+        origin["check"] = {
+            "verdict": report.check.verdict,
+            "inputs": report.check.inputs,
+            "signs_compared": report.check.compared,
+            "flips": report.check.flips,
+            "same_arg_max": report.check.same_arg_max,
+        }
+    return origin
+
+
+def _require_types(content: bytes, options: FileOptions) -> None:
+    """Looks into what will be written: the converter is known to ignore what it is asked."""
+    dtypes = [tensor.dtype for tensor in Flatbuffer(content).inputs]
+    if options.input_type != "float32" and dtypes != [options.input_type]:
+        raise ConversionError(
+            f"input_type={options.input_type!r} was not applied: the file takes {dtypes}."
+        )
 
 
 def _notes(matches: list[Match]) -> list[str]:
@@ -185,8 +283,7 @@ def _notes(matches: list[Match]) -> list[str]:
 
 def _tensors(tensors: list[Tensor], names: list[str] | None = None) -> list[TensorReport]:
     called = names if names and len(names) == len(tensors) else [t.name for t in tensors]
-    # A signature's prefix and the number of a graph's output say nothing to a user.
-    clean = [name.removeprefix("serving_default_").split(":")[0] for name in called]
+    clean = [plain_name(name) for name in called]
     return [
         TensorReport(name, tensor.shape, tensor.dtype)
         for name, tensor in zip(clean, tensors, strict=True)
@@ -202,6 +299,17 @@ def _hidden_layer(layer: tf.keras.layers.Layer) -> LayerReport:
         trains_as_binary=True,
         reason="it is called inside of a tf.function, so that it cannot be found in the "
         "flatbuffer: call it outside of it",
+    )
+
+
+def _sign_product(name: str, graph: InferenceGraph) -> LayerReport:
+    return LayerReport(
+        name=name,
+        type=graph.layer_type(name),
+        ships_as="float",
+        operator="BATCH_MATMUL",
+        trains_as_binary=True,
+        reason=PRODUCT_OF_ACTIVATIONS,
     )
 
 
@@ -232,6 +340,7 @@ def _layer(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> Layer
 __all__ = [
     "CHECK_INPUTS",
     "ConversionResult",
+    "FileOptions",
     "Progress",
     "convert",
 ]

@@ -18,6 +18,10 @@ _UNSUPPORTED = {
     "Conv3D": "3-D convolutions are not supported as binary: use QuantConv2D",
     "Conv3DBackpropInputV2": "3-D convolutions are not supported as binary: use QuantConv2D",
 }
+PRODUCT_OF_ACTIVATIONS = (
+    "it multiplies activations with each other, for which Larq Compute Engine has no binary "
+    "operator"
+)
 _ELEMENTWISE = frozenset(
     [
         "Add",
@@ -60,7 +64,27 @@ def reason_for_float(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer
     Returns:
         A clause without a full stop, with what to do where that is known.
     """
-    layer = match.layer
+    return _reason_of_layer(match.layer, graph) or _reason_of_operator(match, flatbuffer)
+
+
+def expected_reasons(model: tf.keras.Model) -> dict[str, str]:
+    """Says, without converting, what would keep layers of a model from becoming binary.
+
+    Args:
+        model: a built model with one input of fixed height, width and channels.
+
+    Returns:
+        The clause of `reason_for_float` by name of the layer, as the report has it.
+    """
+    graph = InferenceGraph(model)
+    reasons = dict.fromkeys(graph.sign_products, PRODUCT_OF_ACTIVATIONS)
+    for layer in graph.weighted_ops:
+        if trains_as_binary(layer) and (reason := _reason_of_layer(layer, graph)):
+            reasons[layer.name] = reason
+    return reasons
+
+
+def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
     if isinstance(layer.layer, tf.keras.layers.Conv1D):
         return "1-D convolutions are not supported as binary: use QuantConv2D"
     if layer.op.type in _UNSUPPORTED:
@@ -70,7 +94,6 @@ def reason_for_float(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer
         or _reason_of_input(layer, graph)
         or _reason_of_padding(layer, graph)
         or _reason_of_groups(layer)
-        or _reason_of_operator(match, flatbuffer)
     )
 
 

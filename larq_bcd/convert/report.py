@@ -10,6 +10,9 @@ import rich.table
 import rich.text
 
 from larq_bcd.convert.check import CheckReport
+from larq_bcd.convert.compare import Comparison
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.rewrite import PassReport, activation_bytes
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,48 @@ class LayerReport:
 
 
 @dataclass
+class OptimisationReport:
+    """What the passes over the flatbuffer have done.
+
+    Attributes:
+        operators_before, operators_after: the number of operators.
+        bytes_before, bytes_after: the size of the file.
+        activation_bytes_before, activation_bytes_after: what all operators but LceBconv2d
+            read and write of activations, from the shapes.
+        signs: the number of LceQuantize in the result.
+        passes: one report for each pass, in order.
+    """
+
+    operators_before: int
+    bytes_before: int
+    activation_bytes_before: int
+    operators_after: int = 0
+    bytes_after: int = 0
+    activation_bytes_after: int = 0
+    signs: int = 0
+    passes: list[PassReport] = field(default_factory=list)
+
+    @classmethod
+    def of_plain(cls, flatbuffer: Flatbuffer) -> "OptimisationReport":
+        """A report that knows the flatbuffer before any pass."""
+        return cls(
+            len(flatbuffer.operators), len(flatbuffer.content), activation_bytes(flatbuffer)
+        )
+
+    def conclude(self, flatbuffer: Flatbuffer) -> None:
+        """Takes note of the flatbuffer after all passes."""
+        self.operators_after = len(flatbuffer.operators)
+        self.bytes_after = len(flatbuffer.content)
+        self.activation_bytes_after = activation_bytes(flatbuffer)
+        self.signs = len(flatbuffer.operators_of("LceQuantize"))
+
+    @property
+    def left(self) -> list[str]:
+        """What the passes had to leave, in words."""
+        return [text for done in self.passes for text in done.left]
+
+
+@dataclass
 class ConversionReport:
     """What the conversion of a model has given.
 
@@ -59,9 +104,11 @@ class ConversionReport:
         file_bytes: the size of the flatbuffer.
         float32_bytes: 4 bytes for each parameter of the Keras model that ships.
         layers: every convolution and dense layer, in the order of execution.
-        passes: what was changed before or after the conversion, in words.
+        optimisation: what the passes over the flatbuffer have done.
+        changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
+        rounding: what rounding the weights of the head has changed; None if they are float32.
         seconds: the time each step took.
     """
 
@@ -71,9 +118,11 @@ class ConversionReport:
     file_bytes: int
     float32_bytes: int
     layers: list[LayerReport]
-    passes: list[str] = field(default_factory=list)
+    optimisation: OptimisationReport
+    changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
+    rounding: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -93,7 +142,8 @@ class ConversionReport:
         return json.dumps(data, indent=2) + "\n"
 
 
-def _size(count: int) -> str:
+def size_in_words(count: int) -> str:
+    """A number of bytes in the unit that suits it."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
@@ -118,13 +168,15 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     line(f"outputs  {_tensors(report.outputs)}")
     ratio = report.float32_bytes / report.file_bytes
     line(
-        f"size     {_size(report.file_bytes)}, {ratio:.1f} times smaller than the "
-        f"{_size(report.float32_bytes)} of its parameters in float32"
+        f"size     {size_in_words(report.file_bytes)}, {ratio:.1f} times smaller than the "
+        f"{size_in_words(report.float32_bytes)} of its parameters in float32"
         if ratio >= 1
-        else f"size     {_size(report.file_bytes)}; its parameters in float32 are "
-        f"{_size(report.float32_bytes)}"
+        else f"size     {size_in_words(report.file_bytes)}; its parameters in float32 are "
+        f"{size_in_words(report.float32_bytes)}"
     )
-    for text in (*report.passes, *report.notes):
+    for text in _describe_optimisation(report.optimisation):
+        line(f"passes   {text}")
+    for text in (*report.changes, *report.notes):
         line(f"note     {text}")
     binary = sum(layer.ships_as == "binary" for layer in report.layers)
     line(f"layers   {binary} binary, {len(report.layers) - binary} float")
@@ -145,6 +197,34 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     if report.check is not None:
         for text in describe_check(report.check):
             line(f"check    {text}")
+    if report.rounding is not None:
+        line(f"rounding {_describe_comparison(report.rounding)}")
+
+
+def _describe_comparison(found: Comparison) -> str:
+    return (
+        f"{found.change}: outputs differ from the file before by at most "
+        f"{found.max_difference:.3g}, on average {found.mean_difference:.3g}, of up to "
+        f"{found.output_range:.3g}; same arg-max on {found.same_arg_max} of {found.inputs}"
+    )
+
+
+def _describe_optimisation(done: OptimisationReport) -> list[str]:
+    """What the passes have done in sentences, for people."""
+    if not done.passes:
+        return [f"none; {done.operators_after} operators"]
+    saved = 1 - done.activation_bytes_after / max(1, done.activation_bytes_before)
+    lines = [
+        f"{done.operators_before} operators became {done.operators_after}, with {done.signs} "
+        f"signs; {size_in_words(done.bytes_before)} became "
+        f"{size_in_words(done.bytes_after)}; between the convolutions {saved:.0%} fewer bytes "
+        "of activations are read and written",
+        ", ".join(f"{one.name} {one.changes}" for one in done.passes if one.changes)
+        or "nothing to do",
+    ]
+    if done.left:
+        lines.append(f"left as they are: {len(done.left)}, first {done.left[0]}")
+    return lines
 
 
 def describe_check(check: CheckReport) -> list[str]:

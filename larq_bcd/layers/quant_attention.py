@@ -61,15 +61,18 @@ class QuantAttention(tf.keras.layers.Layer):
 
     def _by_head(self, tensor):
         """Tokens of each head, `(batch, heads, positions, head_channels)`."""
-        if self.input_quantizer is not None:
-            tensor = self.input_quantizer(tensor)
-        positions = _positions(tensor)
-        tokens = tf.reshape(tensor, (-1, positions, self.heads, self.head_channels))
+        tokens = tf.reshape(tensor, (-1, _positions(tensor), self.heads, self.head_channels))
         return tf.transpose(tokens, (0, 2, 1, 3))
 
-    def attention(self, query, key):
-        """Returns the probabilities, `(batch, heads, positions, positions)`."""
-        scores = tf.matmul(self._by_head(query), self._by_head(key), transpose_b=True)
+    def _factors(self, inputs):
+        """Queries, keys and values, binary, by head."""
+        if self.input_quantizer is not None:
+            # All of them at once, one operator to the engine.
+            inputs = tf.split(self.input_quantizer(tf.concat(inputs, -1)), 3, axis=-1)
+        return [self._by_head(tensor) for tensor in inputs]
+
+    def _probabilities(self, query, key):
+        scores = tf.matmul(query, key, transpose_b=True)
         probabilities = tf.nn.softmax(scores * self.head_channels**-0.5)
         if self.input_quantizer is None:
             return probabilities
@@ -77,11 +80,16 @@ class QuantAttention(tf.keras.layers.Layer):
         clipped = tf.clip_by_value(probabilities / scale, 0.0, 1.0)
         return scale * (clipped + tf.stop_gradient(tf.round(clipped) - clipped))
 
+    def attention(self, inputs):
+        """Returns the probabilities, `(batch, heads, positions, positions)`."""
+        query, key, _ = self._factors(inputs)
+        return self._probabilities(query, key)
+
     def call(self, inputs):
         """Returns what each position attends to."""
-        query, key, value = inputs
-        attended = tf.matmul(self.attention(query, key), self._by_head(value))
-        return tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), tf.shape(value))
+        query, key, value = self._factors(inputs)
+        attended = tf.matmul(self._probabilities(query, key), value)
+        return tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), tf.shape(inputs[2]))
 
     def compute_output_shape(self, input_shape):
         """Returns the shape of the values."""

@@ -57,13 +57,22 @@ def stage_strides(strides, stages: int) -> tuple[int, ...]:
     return strides
 
 
-def classes(num_classes: int) -> int:
-    """Returns the number of classes."""
-    if type(num_classes) is not int or num_classes < 1:
+def depths(name: str, counts, stages: int) -> tuple[int, ...]:
+    """Returns the number of blocks of each stage."""
+    counts = tuple(counts)
+    if len(counts) != stages or any(type(count) is not int or count < 1 for count in counts):
         raise UserError(
-            f"num_classes={num_classes!r} is not supported: pass a positive integer."
+            f"{name}={counts} is not supported: pass {stages} positive integers, one for each "
+            "stage."
         )
-    return num_classes
+    return counts
+
+
+def positive(name: str, value: int) -> int:
+    """Returns a positive integer."""
+    if type(value) is not int or value < 1:
+        raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
+    return value
 
 
 def load_weights(

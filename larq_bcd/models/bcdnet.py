@@ -1,11 +1,11 @@
 """BCDNet: MobileNetV1's stages of ReAct blocks, and an MLP stage of BiMLP blocks."""
 
-from larq_bcd.models import _arguments, blocks, papers, pytorch
+from larq_bcd.models import _arguments, papers, pytorch
+from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
 
-# Blocks of each stage after the first, which doubles the channels.
-_EXTRA_BLOCKS = (0, 1, 1, 3, 0)
+_BLOCKS = (1, 2, 2, 4, 1)
 _MLP_BLOCKS = 3
 _BI_MLPS = 3
 _STRIDES = (2, 1, 2, 2, 2, 2)
@@ -14,6 +14,8 @@ _REDUCED = {
     "num_classes": 5,
     "width": 0.125,
     "strides": (1, 1, 1, 1, 2, 2),
+    "blocks": (1, 1, 1, 2, 1),
+    "mlp_blocks": 1,
 }
 
 
@@ -30,7 +32,17 @@ _REDUCED = {
     top1=71.8,
     reduced=_REDUCED,
 )
-def BCDNetA(x, binarization, *, width=1.0, strides=_STRIDES, short_range=1, long_range="half"):
+def BCDNetA(
+    x,
+    binarization,
+    *,
+    width=1.0,
+    strides=_STRIDES,
+    blocks=_BLOCKS,
+    mlp_blocks=_MLP_BLOCKS,
+    short_range=1,
+    long_range="half",
+):
     """BCDNet-A: ReActNet-A with a binary MLP stage in place of its last two blocks.
 
     The logits are the mean of the two heads `fc` and `fc_dist`, of which the second is
@@ -38,7 +50,8 @@ def BCDNetA(x, binarization, *, width=1.0, strides=_STRIDES, short_range=1, long
     stage wants a feature map of at least 4x4: strides of `(1, 1, 1, 1, 2, 2)` suit images of
     16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32. Figure 4 and section 4 of the paper.
     """
-    return _features(x, binarization, width, strides, (short_range, long_range))
+    depths = blocks, mlp_blocks
+    return _features(x, binarization, width, strides, depths, (short_range, long_range))
 
 
 @network(
@@ -56,23 +69,36 @@ def BCDNetA(x, binarization, *, width=1.0, strides=_STRIDES, short_range=1, long
     "contextual embedding, and its size, are inferred from the cost in the paper.",
     reduced=_REDUCED,
 )
-def BCDNetB(x, binarization, *, width=1.0, strides=_STRIDES, short_range=1, long_range="half"):
+def BCDNetB(
+    x,
+    binarization,
+    *,
+    width=1.0,
+    strides=_STRIDES,
+    blocks=_BLOCKS,
+    mlp_blocks=_MLP_BLOCKS,
+    short_range=1,
+    long_range="half",
+):
     """BCDNet-B: BCDNet-A whose binary convolutions have dynamic contextual embeddings.
 
     It starts from a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an official
     PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function. Equations 16
     to 22 of the paper.
     """
-    return _features(x, binarization, width, strides, (short_range, long_range))
+    depths = blocks, mlp_blocks
+    return _features(x, binarization, width, strides, depths, (short_range, long_range))
 
 
-def _features(x, binarization: Binarization, width, strides, ranges):
+def _features(x, binarization: Binarization, width, strides, depths, ranges):
     channels = _arguments.scaled_channels(32, width)
     strides = _arguments.stage_strides(strides, stages=6)
-    x = blocks.stem(x, channels, strides[0])
-    x = blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization)
-    for i in range(1, _MLP_BLOCKS + 1):
+    blocks, mlp_blocks = depths
+    x = parts.stem(x, channels, strides[0])
+    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
+    x = parts.react_blocks(x, stages, binarization)
+    for i in range(1, _arguments.positive("mlp_blocks", mlp_blocks) + 1):
         for j in range(1, _BI_MLPS + 1):
-            x = blocks.bi_mlp(x, ranges, binarization, f"mlp{i}_{j}")
-        x = blocks.point(x, binarization, f"mlp{i}_point")
+            x = parts.bi_mlp(x, ranges, binarization, f"mlp{i}_{j}")
+        x = parts.point(x, binarization, f"mlp{i}_point")
     return x

@@ -24,6 +24,7 @@ def BCDNetA18(
     *,
     width=1.0,
     strides=resnet.STRIDES,
+    units=resnet.UNITS_18,
     mlp_stages=(4,),
     bi_mlps=3,
     short_range=1,
@@ -35,7 +36,7 @@ def BCDNetA18(
     the long range is 3 in every stage. Section 4 of the paper.
     """
     ranges = short_range, long_range
-    return _features(x, binarization, width, strides, mlp_stages, bi_mlps, ranges)
+    return _features(x, binarization, width, strides, units, mlp_stages, bi_mlps, ranges)
 
 
 @network(
@@ -58,6 +59,7 @@ def BCDNetB18(
     *,
     width=1.0,
     strides=resnet.STRIDES,
+    units=resnet.UNITS_18,
     mlp_stages=(4,),
     bi_mlps=3,
     short_range=1,
@@ -65,20 +67,20 @@ def BCDNetB18(
 ):
     """BCDNet-B (R18): BCDNet-A (R18) with dynamic contextual embeddings."""
     ranges = short_range, long_range
-    return _features(x, binarization, width, strides, mlp_stages, bi_mlps, ranges)
+    return _features(x, binarization, width, strides, units, mlp_stages, bi_mlps, ranges)
 
 
-def _features(x, binarization: Binarization, width, strides, mlp_stages, bi_mlps, ranges):
+def _features(
+    x, binarization: Binarization, width, strides, units, mlp_stages, bi_mlps, ranges
+):
     strides = _arguments.stage_strides(strides, stages=6)
     mlp_stages = _stages(mlp_stages)
-    if type(bi_mlps) is not int or bi_mlps < 1:
-        raise UserError(f"bi_mlps={bi_mlps!r} is not supported: pass a positive integer.")
     x = resnet.stem(x, width, strides)
-    for place in resnet.places(x.shape[-1], resnet.UNITS_18, strides[2:]):
+    for place in resnet.places(x.shape[-1], units, strides[2:]):
         if place.stage not in mlp_stages or place.changes:
             x = resnet.binary_unit(x, place, binarization)
             continue
-        for i in range(1, bi_mlps + 1):
+        for i in range(1, _arguments.positive("bi_mlps", bi_mlps) + 1):
             x = blocks.bi_mlp(x, ranges, binarization, f"{place.name}_mlp{i}")
     return x
 

@@ -20,12 +20,12 @@ _BINARIZATION = Binarization(
     top1=56.4,
     reduced=resnet.REDUCED,
 )
-def BiRealNet18(x, binarization, *, width=1.0, strides=resnet.STRIDES):
+def BiRealNet18(x, binarization, *, width=1.0, strides=resnet.STRIDES, units=resnet.UNITS_18):
     """Bi-Real Net 18: ResNet-18 whose units are one binary convolution each.
 
     No thresholds and no activation functions are learned. Figure 3 of the paper.
     """
-    return features(x, binarization, width, strides, resnet.UNITS_18)
+    return features(x, binarization, width, strides, units)
 
 
 @network(
@@ -39,12 +39,12 @@ def BiRealNet18(x, binarization, *, width=1.0, strides=resnet.STRIDES):
     top1=62.2,
     reduced=resnet.REDUCED,
 )
-def BiRealNet34(x, binarization, *, width=1.0, strides=resnet.STRIDES):
+def BiRealNet34(x, binarization, *, width=1.0, strides=resnet.STRIDES, units=resnet.UNITS_34):
     """Bi-Real Net 34: ResNet-34 whose units are one binary convolution each.
 
     Figure 3 of the paper.
     """
-    return features(x, binarization, width, strides, resnet.UNITS_34)
+    return features(x, binarization, width, strides, units)
 
 
 @network(
@@ -59,15 +59,15 @@ def BiRealNet34(x, binarization, *, width=1.0, strides=resnet.STRIDES):
     top1=65.5,
     reduced=resnet.REDUCED,
 )
-def ReActNet18(x, binarization, *, width=1.0, strides=resnet.STRIDES):
+def ReActNet18(x, binarization, *, width=1.0, strides=resnet.STRIDES, units=resnet.UNITS_18):
     """ReActNet-18: Bi-Real Net 18 with learned thresholds and activation functions.
 
     Section 5 of the paper.
     """
-    return features(x, binarization, width, strides, resnet.UNITS_18)
+    return features(x, binarization, width, strides, units)
 
 
-def features(x, binarization: Binarization, width, strides, units: tuple[int, ...]):
+def features(x, binarization: Binarization, width, strides, units):
     """The stages of a network whose units are all binary convolutions."""
     strides = _arguments.stage_strides(strides, stages=6)
     x = resnet.stem(x, width, strides)

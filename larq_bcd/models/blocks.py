@@ -18,6 +18,7 @@ from larq_bcd.layers import (
     QuantConv2D,
     QuantShiftMLP,
 )
+from larq_bcd.models import _arguments
 
 THRESHOLDS = ("zero", "static", "contextual", "dysign")
 ACTIVATIONS = ("rprelu", "dynamic_rprelu", None)
@@ -202,25 +203,23 @@ def react_block(
     return residual(x, pointwise, binarization, f"{name}_1x1", repeated if doubles else None)
 
 
-def doubling_blocks(channels: int, strides, extra_blocks) -> Iterator[tuple[int, int]]:
+def stages(channels: int, strides, blocks) -> Iterator[tuple[int, int]]:
     """Filters and stride of each block of MobileNetV1's stages.
 
     Args:
-        channels: of the stem.
-        strides: stride of the first block of each stage, which doubles the channels.
-        extra_blocks: number of further blocks of each stage.
+        channels: of the stem; the first block of each stage doubles them.
+        strides: stride of the first block of each stage.
+        blocks: number of blocks of each stage.
     """
-    for stride, extra in zip(strides, extra_blocks, strict=True):
+    for stride, count in zip(strides, blocks, strict=True):
         channels *= 2
         yield channels, stride
-        yield from [(channels, 1)] * extra
+        yield from [(channels, 1)] * (count - 1)
 
 
-def react_stages(x, strides, extra_blocks, binarization: Binarization, real_groups=None):
-    """MobileNetV1's stages of ReAct blocks; see `doubling_blocks` and `react_block`."""
-    for block, (filters, stride) in enumerate(
-        doubling_blocks(x.shape[-1], strides, extra_blocks), 1
-    ):
+def react_blocks(x, places, binarization: Binarization, real_groups: int | None = None):
+    """Blocks of the given filters and strides; see `stages` and `react_block`."""
+    for block, (filters, stride) in enumerate(places, 1):
         x = react_block(x, filters, stride, binarization, f"block{block}", real_groups)
     return x
 
@@ -263,6 +262,7 @@ def mlp(x, expansion: int, binarization: Binarization, name: str):
     the same groups. Both products are 1x1 convolutions.
     """
     channels = x.shape[-1]
+    _arguments.positive("expansion", expansion)
 
     def branch(filters, part):
         return lambda x: binary_conv(x, filters, 1, 1, binarization, f"{name}_{part}")

@@ -4,9 +4,8 @@ import functools
 
 import tensorflow as tf
 
-from larq_bcd.errors import UserError
 from larq_bcd.layers import MaxPooling2D, PositionEmbedding, QuantAttention, SequencePooling
-from larq_bcd.models import blocks, papers
+from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
 
@@ -37,10 +36,10 @@ _cct = functools.partial(
 @_cct(
     "binary_cct_14",
     binarization=Binarization(),
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=22_593_910,
+    binary_parameters=21_848_064,
+    bops=5_403_353_088,
+    flops=118_548_480,
     reduced={**_REDUCED, "input_shape": (64, 64, 3), "heads": 2},
 )
 def BinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansion=3):
@@ -51,10 +50,10 @@ def BinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansion=
 @_cct(
     "dy_binary_cct_14",
     binarization=_DYNAMIC,
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=31_435_166,
+    binary_parameters=21_848_064,
+    bops=5_403_353_088,
+    flops=127_323_136,
     top1=56.1,
     reduced={**_REDUCED, "input_shape": (64, 64, 3), "heads": 2},
 )
@@ -66,10 +65,10 @@ def DyBinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansio
 @_cct(
     "binary_cct_7",
     binarization=Binarization(),
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=3_826_449,
+    binary_parameters=3_670_016,
+    bops=1_174_405_120,
+    flops=7_211_520,
     input_shape=(32, 32, 3),
     num_classes=10,
     reduced={**_REDUCED, "heads": 2},
@@ -82,10 +81,10 @@ def BinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=2)
 @_cct(
     "dy_binary_cct_7",
     binarization=_DYNAMIC,
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=5_222_865,
+    binary_parameters=3_670_016,
+    bops=1_174_405_120,
+    flops=8_587_776,
     input_shape=(32, 32, 3),
     num_classes=10,
     reduced={**_REDUCED, "heads": 2},
@@ -96,12 +95,9 @@ def DyBinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=
 
 
 def _features(x, binarization: Binarization, kernel_size, filters, layers, heads, expansion):
-    for name, value in {"layers": layers, "heads": heads, "expansion": expansion}.items():
-        if type(value) is not int or value < 1:
-            raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
     x = _tokenizer(x, kernel_size, filters, binarization)
     x = PositionEmbedding(name="positions")(x)
-    for layer in range(1, layers + 1):
+    for layer in range(1, _arguments.positive("layers", layers) + 1):
         x = attention_block(x, heads, binarization, f"block{layer}")
         x = blocks.mlp(x, expansion, binarization, f"block{layer}_mlp")
     return blocks.batch_norm(x, "norm")

@@ -15,31 +15,31 @@ _RECONSTRUCTION = (
     "dybcnn_a",
     paper=papers.DYSIGN,
     binarization=_BINARIZATION,
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=33_258_772,
+    binary_parameters=28_253_184,
+    bops=4_816_896_000,
+    flops=15_742_848,
     top1=71.2,
     reconstruction=_RECONSTRUCTION,
     reduced=reactnet.REDUCED,
 )
-def DyBCNNA(x, binarization, *, width=1.0, strides=reactnet.STRIDES):
+def DyBCNNA(x, binarization, *, width=1.0, strides=reactnet.STRIDES, blocks=reactnet.BLOCKS):
     """DyBCNN on ReActNet-A: its thresholds and biases follow the image."""
-    return reactnet.features(x, binarization, width, strides)
+    return reactnet.features(x, binarization, width, strides, blocks)
 
 
 @network(
     "dybcnn_18",
     paper=papers.DYSIGN,
     binarization=_BINARIZATION,
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=12_522_288,
+    binary_parameters=10_985_472,
+    bops=1_676_279_808,
+    flops=138_599_424,
     top1=67.4,
     reconstruction=_RECONSTRUCTION,
     reduced=resnet.REDUCED,
 )
-def DyBCNN18(x, binarization, *, width=1.0, strides=resnet.STRIDES):
+def DyBCNN18(x, binarization, *, width=1.0, strides=resnet.STRIDES, units=resnet.UNITS_18):
     """DyBCNN on ReActNet-18: its thresholds and biases follow the image."""
-    return bireal.features(x, binarization, width, strides, resnet.UNITS_18)
+    return bireal.features(x, binarization, width, strides, units)

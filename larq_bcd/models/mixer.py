@@ -1,6 +1,5 @@
 """The pilot studies of BCDNet: binary MLPs over the positions of an image."""
 
-from larq_bcd.errors import UserError
 from larq_bcd.models import _arguments, blocks, papers, resnet
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
@@ -15,10 +14,10 @@ _RECONSTRUCTION = (
     "binary_mixer_s",
     paper=papers.BCDNET,
     binarization=Binarization(),
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=20_314_024,
+    binary_parameters=19_235_840,
+    bops=4_547_149_824,
+    flops=77_582_336,
     reconstruction=_RECONSTRUCTION,
     reduced={
         "input_shape": (16, 16, 3),
@@ -39,13 +38,9 @@ def BinaryMixerS(
         token_expansion: hidden positions per position of the token-mixing MLP.
         expansion: hidden channels per channel of the channel-mixing MLP.
     """
-    sizes = {"patch": patch, "layers": layers}
-    sizes |= {"token_expansion": token_expansion, "expansion": expansion}
-    for name, value in sizes.items():
-        if type(value) is not int or value < 1:
-            raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
-    x = blocks.patches(x, _arguments.scaled_channels(512, width), patch)
-    for layer in range(1, layers + 1):
+    channels = _arguments.scaled_channels(512, width)
+    x = blocks.patches(x, channels, _arguments.positive("patch", patch))
+    for layer in range(1, _arguments.positive("layers", layers) + 1):
         x = blocks.mixer_block(x, token_expansion, expansion, binarization, f"block{layer}")
     return blocks.batch_norm(x, "norm")
 
@@ -54,15 +49,22 @@ def BinaryMixerS(
     "resnet_mlp",
     paper=papers.BCDNET,
     binarization=Binarization(),
-    parameters=0,
-    binary_parameters=0,
-    bops=0,
-    flops=0,
+    parameters=11_016_890,
+    binary_parameters=10_256_664,
+    bops=1_667_248_128,
+    flops=137_793_536,
     reconstruction=_RECONSTRUCTION,
     reduced=resnet.REDUCED,
 )
 def ResNetMLP(
-    x, binarization, *, width=1.0, strides=resnet.STRIDES, token_expansion=4, expansion=4
+    x,
+    binarization,
+    *,
+    width=1.0,
+    strides=resnet.STRIDES,
+    units=resnet.UNITS_18,
+    token_expansion=4,
+    expansion=4,
 ):
     """ReActNet-18 whose last three convolutions are binary Mixer blocks (section 3).
 
@@ -72,7 +74,7 @@ def ResNetMLP(
     """
     strides = _arguments.stage_strides(strides, stages=6)
     x = resnet.stem(x, width, strides)
-    for place in resnet.places(x.shape[-1], resnet.UNITS_18, strides[2:]):
+    for place in resnet.places(x.shape[-1], units, strides[2:]):
         if place.stage < 4 or place.changes:
             x = resnet.binary_unit(x, place, binarization)
         else:

@@ -2,11 +2,9 @@
 
 import tensorflow as tf
 
-from larq_bcd.models import _arguments, blocks, papers
+from larq_bcd.models import _arguments, papers
+from larq_bcd.models import blocks as parts
 from larq_bcd.models.network import network
-
-# Blocks of each stage after the first, which doubles the channels.
-_EXTRA_BLOCKS = (0, 1, 1, 5, 1)
 
 
 @network(
@@ -22,27 +20,27 @@ _EXTRA_BLOCKS = (0, 1, 1, 5, 1)
         "num_classes": 5,
         "width": 0.125,
         "strides": (1, 1, 1, 1, 2, 2),
+        "blocks": (1, 1, 1, 2, 1),
     },
 )
-def MobileNetV1(x, *, width=1.0, strides=(2, 1, 2, 2, 2, 2)):
+def MobileNetV1(x, *, width=1.0, strides=(2, 1, 2, 2, 2, 2), blocks=(1, 2, 2, 6, 2)):
     """MobileNetV1 in full precision, the twin of the binary networks on its stages.
 
     Table 1 of the paper.
     """
     strides = _arguments.stage_strides(strides, stages=6)
-    x = blocks.stem(x, _arguments.scaled_channels(32, width), strides[0])
+    x = parts.stem(x, _arguments.scaled_channels(32, width), strides[0])
     x = _relu(x, "stem")
-    for block, (filters, stride) in enumerate(
-        blocks.doubling_blocks(x.shape[-1], strides[1:], _EXTRA_BLOCKS), 1
-    ):
+    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
+    for block, (filters, stride) in enumerate(stages, 1):
         name = f"block{block}_3x3"
         x = tf.keras.layers.DepthwiseConv2D(
             3, stride, "same", use_bias=False, name=f"{name}_conv"
         )(x)
-        x = _relu(blocks.batch_norm(x, f"{name}_bn"), name)
+        x = _relu(parts.batch_norm(x, f"{name}_bn"), name)
         name = f"block{block}_1x1"
-        x = blocks.real_conv(x, filters, 1, 1, f"{name}_conv")
-        x = _relu(blocks.batch_norm(x, f"{name}_bn"), name)
+        x = parts.real_conv(x, filters, 1, 1, f"{name}_conv")
+        x = _relu(parts.batch_norm(x, f"{name}_bn"), name)
     return x
 
 

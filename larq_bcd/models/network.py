@@ -31,6 +31,9 @@ _IMAGE_ARGUMENTS = {
 _ARCHITECTURE_ARGUMENTS = {
     "width": "factor of the channels.",
     "strides": "strides of the stem and of the first block of each stage, 1 or 2.",
+    "blocks": "number of blocks of each of the five stages.",
+    "units": "number of units of one convolution of each of the four stages.",
+    "mlp_blocks": "number of blocks of three BiMLPs and a pointwise unit.",
     "mlp_stages": "the stages, from 1 to 4, whose convolutions that keep the image size are "
     "BiMLP blocks.",
     "bi_mlps": "number of BiMLP blocks in place of one convolution.",
@@ -152,7 +155,7 @@ def _build(
     binary = {entry.name: given.pop(entry.name) for entry in names}
     name, weights = given.pop("name"), given.pop("weights")
     include_top = given.pop("include_top")
-    num_classes = _arguments.classes(given.pop("num_classes"))
+    num_classes = _arguments.positive("num_classes", given.pop("num_classes"))
     shape, tensor = given.pop("input_shape"), given.pop("input_tensor")
     image, inputs = _arguments.image_input(shape, tensor, info.input_shape)
     how = () if binarization is None else (Binarization(**binary),)

@@ -1,17 +1,18 @@
 """ReActNet: MobileNetV1 with binary convolutions, learned thresholds and activations."""
 
-from larq_bcd.models import _arguments, blocks, papers, pytorch
+from larq_bcd.models import _arguments, papers, pytorch
+from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
 
-# Blocks of each stage after the first, which doubles the channels.
-_EXTRA_BLOCKS = (0, 1, 1, 5, 1)
+BLOCKS = (1, 2, 2, 6, 2)
 STRIDES = (2, 1, 2, 2, 2, 2)
 REDUCED = {
     "input_shape": (16, 16, 3),
     "num_classes": 5,
     "width": 0.125,
     "strides": (1, 1, 1, 1, 2, 2),
+    "blocks": (1, 1, 1, 2, 1),
 }
 
 
@@ -27,9 +28,9 @@ REDUCED = {
     top1=69.4,
     reduced=REDUCED,
 )
-def ReActNetA(x, binarization, *, width=1.0, strides=STRIDES):
+def ReActNetA(x, binarization, *, width=1.0, strides=STRIDES, blocks=BLOCKS):
     """ReActNet-A: the binary MobileNetV1. Section 4 of the paper."""
-    return features(x, binarization, width, strides)
+    return features(x, binarization, width, strides, blocks)
 
 
 @network(
@@ -45,12 +46,12 @@ def ReActNetA(x, binarization, *, width=1.0, strides=STRIDES):
     "this package's choice.",
     reduced=REDUCED,
 )
-def ReActNetB(x, binarization, *, width=1.0, strides=STRIDES):
+def ReActNetB(x, binarization, *, width=1.0, strides=STRIDES, blocks=BLOCKS):
     """ReActNet-B: ReActNet-A whose channel-doubling 1x1 convolutions are real, in 4 groups.
 
     Section 5 of the paper.
     """
-    return features(x, binarization, width, strides, real_groups=4)
+    return features(x, binarization, width, strides, blocks, real_groups=4)
 
 
 @network(
@@ -66,17 +67,18 @@ def ReActNetB(x, binarization, *, width=1.0, strides=STRIDES):
     "this package's choice.",
     reduced=REDUCED,
 )
-def ReActNetC(x, binarization, *, width=1.0, strides=STRIDES):
+def ReActNetC(x, binarization, *, width=1.0, strides=STRIDES, blocks=BLOCKS):
     """ReActNet-C: ReActNet-A whose channel-doubling 1x1 convolutions are real.
 
     Section 5 of the paper.
     """
-    return features(x, binarization, width, strides, real_groups=1)
+    return features(x, binarization, width, strides, blocks, real_groups=1)
 
 
-def features(x, binarization: Binarization, width, strides, real_groups=None):
+def features(x, binarization: Binarization, width, strides, blocks, real_groups=None):
     """MobileNetV1's stages of ReAct blocks behind their stem."""
     channels = _arguments.scaled_channels(32, width)
     strides = _arguments.stage_strides(strides, stages=6)
-    x = blocks.stem(x, channels, strides[0])
-    return blocks.react_stages(x, strides[1:], _EXTRA_BLOCKS, binarization, real_groups)
+    x = parts.stem(x, channels, strides[0])
+    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
+    return parts.react_blocks(x, stages, binarization, real_groups)

@@ -18,6 +18,7 @@ REDUCED = {
     "num_classes": 5,
     "width": 0.125,
     "strides": (1, 1, 1, 2, 1, 2),
+    "units": (1, 2, 1, 2),
 }
 
 
@@ -40,7 +41,7 @@ class Place:
     changes: bool
 
 
-def places(channels: int, units: tuple[int, ...], strides: tuple[int, ...]) -> Iterator[Place]:
+def places(channels: int, units, strides: tuple[int, ...]) -> Iterator[Place]:
     """The places of a network's units, each stage of twice the channels of the last.
 
     Args:
@@ -48,6 +49,7 @@ def places(channels: int, units: tuple[int, ...], strides: tuple[int, ...]) -> I
         units: number of units of each stage.
         strides: stride of the first unit of each stage.
     """
+    units = _arguments.depths("units", units, len(strides))
     for stage, (count, first) in enumerate(zip(units, strides, strict=True), 1):
         for unit in range(1, count + 1):
             stride = first if unit == 1 else 1
@@ -99,17 +101,20 @@ def binary_unit(x, place: Place, binarization: Binarization):
     bops=0,
     flops=1_814_073_344,
     top1=72.1,
-    reduced=REDUCED,
+    reduced={**REDUCED, "units": (1, 2, 1, 1)},
 )
-def ResNet18(x, *, width=1.0, strides=STRIDES):
+def ResNet18(x, *, width=1.0, strides=STRIDES, units=(2, 2, 2, 2)):
     """ResNet-18 in full precision, the twin of the binary networks on its stages.
 
     Its accuracy is that of ten crops of an image. Table 1 of the paper.
+
+    Args:
+        units: number of units of two convolutions of each of the four stages.
     """
     strides = _arguments.stage_strides(strides, stages=6)
     # After the max-pooling, which commutes with it.
     x = tf.keras.layers.ReLU(name="stem_relu")(stem(x, width, strides))
-    for place in places(x.shape[-1], (2, 2, 2, 2), strides[2:]):
+    for place in places(x.shape[-1], units, strides[2:]):
         x = _block(x, place)
     return x
 

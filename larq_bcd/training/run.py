@@ -96,10 +96,11 @@ class Training:
         self._networks: dict[int, tf.keras.Model] = {}
         placement.check_batch(recipe.batch_size)
         data = recipe.data
-        self.training = open_source(data.name, data.train, data.data_dir)
+        data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
+        self.training = open_source(data.name, data.train, data_dir)
         self.validation = None
         if data.validation is not None:
-            self.validation = open_source(data.name, data.validation, data.data_dir)
+            self.validation = open_source(data.name, data.validation, data_dir)
             _check_same_classes(self.training, self.validation)
         self._check_lengths()
 

@@ -207,4 +207,4 @@ def test_the_report_counts_sizes_and_types(small):
     assert (given_back.name, given_back.shape) == ("logits", (1, 5))
     assert report.file_bytes == len(result.content)
     assert report.float32_bytes == 4 * merge_heads(small)[0].count_params()
-    assert "fc and fc_dist are merged into logits" in report.passes[0]
+    assert "fc and fc_dist are merged into logits" in report.changes[0]

@@ -20,9 +20,9 @@ import sys, numpy, larq_bcd_runtime
 model, fuse, count = sys.argv[1], sys.argv[2] == "on", int(sys.argv[3])
 interpreter = larq_bcd_runtime.Interpreter(model, fuse=fuse)
 shape = interpreter.input_details[0].shape
-images = numpy.random.default_rng(0).normal(size=shape).astype(numpy.float32)
+interpreter.predict(numpy.random.default_rng(0).normal(size=shape).astype(numpy.float32))
 for _ in range(count):
-    interpreter.predict(images)
+    interpreter._runtime.invoke()
 """
 
 
@@ -41,9 +41,10 @@ def write_models() -> dict[str, Path]:
         if not models[name].exists():
             model = networks.binary_convolution(size, channels_in, channels_out, window)
             models[name].write_bytes(networks.convert(model))
-    models["BCDNet-A, 224x224"] = MODELS / "bcdnet_a.tflite"
+    models["BCDNet-A, 224x224"] = MODELS / "BCDNetA.tflite"
     if not models["BCDNet-A, 224x224"].exists():
-        models["BCDNet-A, 224x224"].write_bytes(networks.convert(networks.bcdnet_a()))
+        content = networks.convert(networks.bcdnet("BCDNetA"))
+        models["BCDNet-A, 224x224"].write_bytes(content)
     return models
 
 

@@ -14,13 +14,15 @@ TARGET_BEGIN("avx512f,avx512bw,avx512vl,avx512vpopcntdq,prefer-vector-width=512"
 
 #include "kernels.h"
 
+enum { kTilePixels = 4 };
+
 // Sixteen accumulators, four weights and a broadcast activation: 21 of 32 registers. Per 512
 // bits one xor, one popcount and one add, on the two ports that take 512-bit operations.
 static inline __attribute__((always_inline)) void count(const uint32_t* const* rows,
                                                         const int pixels, int depth,
                                                         const uint32_t* weights,
                                                         const int blocks, int32_t* counts) {
-  __m512i sums[kTilePixels][kTileBlocks];
+  __m512i sums[kMaxTilePixels][kTileBlocks];
 #pragma GCC unroll 4
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
@@ -49,7 +51,28 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
   }
 }
 
-#include "count_tile.h"
+// With both sizes constant, the accumulators of a tile stay in registers.
+#define BCD_TILE(pixels, blocks)                         \
+  case (pixels)*8 + (blocks):                            \
+    count(rows, pixels, depth, weights, blocks, counts); \
+    break;
+#define BCD_TILES(blocks) \
+  BCD_TILE(1, blocks) BCD_TILE(2, blocks) BCD_TILE(3, blocks) BCD_TILE(4, blocks)
+
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  switch (pixels * 8 + blocks) {
+    BCD_TILES(1)
+    BCD_TILES(2)
+    BCD_TILES(3)
+    BCD_TILES(4)
+  }
+}
+
+#undef BCD_TILES
+#undef BCD_TILE
+
+#include "pack.h"
 
 static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
   for (int i = 0; i < count; i += kLanes) {
@@ -95,7 +118,56 @@ static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_
   }
 }
 
-#include "pointwise.h"
+typedef __m512 Lanes;
+
+static inline __attribute__((always_inline)) Lanes load_lanes(const float* from) {
+  return _mm512_loadu_ps(from);
+}
+
+static inline __attribute__((always_inline)) void store_lanes(float* to, Lanes x) {
+  _mm512_storeu_ps(to, x);
+}
+
+static inline __attribute__((always_inline)) Lanes zero_lanes(void) {
+  return _mm512_setzero_ps();
+}
+
+static inline __attribute__((always_inline)) Lanes same_lanes(float x) {
+  return _mm512_set1_ps(x);
+}
+
+static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
+  return _mm512_add_ps(a, b);
+}
+
+static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
+  return _mm512_mul_ps(a, b);
+}
+
+static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
+  return _mm512_cvtepi32_ps(_mm512_load_si512(counts));
+}
+
+static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
+  const __mmask16 negative = _mm512_cmp_ps_mask(x, zero_lanes(), _CMP_LT_OQ);
+  return _mm512_mask_mul_ps(x, negative, x, slopes);
+}
+
+static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
+                                                                          bool is_exact) {
+  if (!is_exact) return _mm512_cmp_ps_mask(x, zero_lanes(), _CMP_LT_OQ);
+  const __m512i from_first =
+      _mm512_sub_epi32(_mm512_castps_si512(x), _mm512_set1_epi32((int)kFirstNegative));
+  const __m512i range = _mm512_set1_epi32((int)(kLastNegative - kFirstNegative));
+  return _mm512_cmple_epu32_mask(from_first, range);
+}
+
+static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high,
+                                                                 bool is_exact) {
+  return negative_lanes_mask(low, is_exact) | negative_lanes_mask(high, is_exact) << kLanes;
+}
+
+#include "rows.h"
 
 TARGET_END
 
@@ -106,12 +178,10 @@ const Kernels avx512_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .packed_words = packed_words,
+    .pack = pack,
     .place = place_ungrouped,
-    .convolve_floats = convolve_floats,
-    .add = add,
-    .multiply = multiply,
-    .activate = activate,
-    .quantize = quantize,
+    .run_strip = run_strip,
 };
 
 #endif  // defined(__x86_64__)

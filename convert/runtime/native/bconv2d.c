@@ -1,5 +1,7 @@
 // LceBconv2d: the convolution of packed activations with packed weights. The equations stand at
 // the head of reference.c.
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +11,7 @@ enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
 enum { kInput = 0, kFilter = 1, kMultiplier = 2, kBias = 3, kThreshold = 4, kInputs = 5 };
 
 // What the patches of a panel may take of the first-level cache; the weights need the rest.
-enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 64 };
+enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 60 };
 enum { kReferencePixelsPerPiece = 16 };
 
 typedef struct {
@@ -17,7 +19,7 @@ typedef struct {
   int channels_in, padding, pad_values, activation;
   size_t pixels_per_piece;
   // Owned; the convolution points into them.
-  float *multiplier, *bias, *scale;
+  float *multiplier, *count_multiplier, *bias, *scale;
   int32_t *threshold, *tap_sums;
   uint32_t* packed;
 } Bconv2d;
@@ -40,12 +42,13 @@ static bool read_options(void* opaque, const TfLiteNode* node, Error* error) {
 static void release(void* opaque) {
   Bconv2d* state = opaque;
   free(state->multiplier);
+  free(state->count_multiplier);
   free(state->bias);
   free(state->scale);
   free(state->threshold);
   free(state->tap_sums);
   free(state->packed);
-  state->multiplier = state->bias = state->scale = NULL;
+  state->multiplier = state->count_multiplier = state->bias = state->scale = NULL;
   state->threshold = state->tap_sums = NULL;
   state->packed = NULL;
 }
@@ -160,6 +163,17 @@ static void fold_activation(Bconv2d* state) {
   c->clamp_max = k - low;
 }
 
+// Doubling is exact and moves from the count to its multiplier, unless it overflows, or makes a
+// normal number of a denormal one, which counts as zero.
+static bool double_multipliers(const float* multiplier, float* doubled, int channels) {
+  for (int o = 0; o < channels; ++o) {
+    const float size = fabsf(multiplier[o]);
+    if (size != 0.0f && !(size >= FLT_MIN && size <= FLT_MAX / 2)) return false;
+    doubled[o] = 2 * multiplier[o];
+  }
+  return true;
+}
+
 static bool fold_scales(Plan* plan, Step* step, Error* error) {
   Bconv2d* state = step->state;
   Convolution* c = &state->convolution;
@@ -195,6 +209,14 @@ static bool fold_scales(Plan* plan, Step* step, Error* error) {
     state->bias[o] = (float)((b + k * m) / scale + zero_point);
     state->scale[o] = multiplier[o];
   }
+  c->count_multiplier = NULL;
+  if (c->output == kOutputFloat && !c->has_activation) {
+    state->count_multiplier = calloc(slots, sizeof(float));
+    if (state->count_multiplier == NULL) return refuse(error, "out of memory");
+    if (double_multipliers(state->multiplier, state->count_multiplier, c->channels_out)) {
+      c->count_multiplier = state->count_multiplier;
+    }
+  }
   c->multiplier = state->multiplier;
   c->bias = state->bias;
   c->scale = state->scale;
@@ -219,43 +241,68 @@ static bool sum_taps(Bconv2d* state, Error* error) {
   return true;
 }
 
-// Lays the filter out in the order in which the tiles of tiles.h read it: for each group, for
-// each kTileChannels of its output channels, for each word of the patch, that word of all these
-// channels side by side. A last, narrower tile is padded to whole blocks.
-static bool pack_filter(Bconv2d* state, Error* error) {
+static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
-  const size_t depth = (size_t)convolution_depth(c);
-  const int padded = (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
-  state->packed = calloc((size_t)c->groups * (size_t)padded * depth, sizeof(uint32_t));
+  state->packed = malloc(kernels->packed_words(c) * sizeof(uint32_t));
   if (state->packed == NULL) return refuse(error, "out of memory");
-  uint32_t* tile = state->packed;
-  for (int group = 0; group < c->groups; ++group) {
-    for (int from = 0; from < padded; from += kTileChannels) {
-      const int width = padded - from < kTileChannels ? padded - from : kTileChannels;
-      for (int o = 0; o < width && from + o < c->group_channels_out; ++o) {
-        const size_t channel = (size_t)(group * c->group_channels_out + from + o);
-        for (size_t k = 0; k < depth; ++k) {
-          tile[k * (size_t)width + (size_t)o] = c->filter[channel * depth + k];
-        }
-      }
-      tile += depth * (size_t)width;
-    }
-  }
+  kernels->pack(c, state->packed);
   c->packed = state->packed;
   return true;
 }
 
-static void size_panel(Bconv2d* state, int threads) {
+void size_convolution(Plan* plan, Step* step) {
+  Bconv2d* state = step->state;
   Convolution* c = &state->convolution;
+  state->pixels_per_piece = kReferencePixelsPerPiece;
+  if (!plan->kernels->is_tiled) return;
   const size_t depth = (size_t)convolution_depth(c);
-  const size_t share = (window_pixels(&c->window) + (size_t)threads - 1) / (size_t)threads;
+  const size_t threads = (size_t)thread_pool_size(plan->pool);
+  const size_t share = (window_pixels(&c->window) + threads - 1) / threads;
   size_t pixels = kPatchBytes / (depth * sizeof(uint32_t));
   if (pixels > share) pixels = share;
   if (pixels > kMaxPanelPixels) pixels = kMaxPanelPixels;
-  pixels = (pixels + kTilePixels - 1) / kTilePixels * kTilePixels;
+  pixels = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
   c->panel_pixels = (int)pixels;
   c->scratch_bytes = pixels * sizeof(PanelPixel);
   if (needs_patches(c)) c->scratch_bytes += pixels * depth * sizeof(uint32_t);
+  reserve_thread_scratch(plan, c->scratch_bytes);
+  state->pixels_per_piece = pixels;
+}
+
+// Whether each aligned piece of so many words is one in the map, too: all of it zero, or
+// consecutive words.
+static bool stays_together(const int32_t* map, size_t words, int piece) {
+  for (size_t from = 0; from < words; from += (size_t)piece) {
+    for (int i = 1; i < piece; ++i) {
+      const int32_t expected = map[from] < 0 ? map[from] : map[from] + i;
+      if (map[from + (size_t)i] != expected) return false;
+    }
+  }
+  return true;
+}
+
+void redirect_convolution(Step* step, const int32_t* map, size_t image_words) {
+  Convolution* c = &((Bconv2d*)step->state)->convolution;
+  c->map = map;
+  c->image_words = image_words;
+  if (map == NULL) return;
+  // The longest pieces of a pixel that stay together wherever they go.
+  const int words = c->group_words;
+  const size_t pixels = (size_t)c->window.in_height * (size_t)c->window.in_width;
+  int run = 1;
+  while (words % (2 * run) == 0 &&
+         stays_together(map, pixels * (size_t)c->window.in_words, 2 * run)) {
+    run *= 2;
+  }
+  c->map_run = run;
+}
+
+void crop_convolution(Step* step, int top, int left, int height, int width) {
+  Window* w = &((Bconv2d*)step->state)->convolution.window;
+  w->pad_top -= top * w->stride_height;
+  w->pad_left -= left * w->stride_width;
+  w->out_height = height;
+  w->out_width = width;
 }
 
 static bool prepare(Plan* plan, Step* step, Error* error) {
@@ -269,13 +316,12 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;
-  state->pixels_per_piece = kReferencePixelsPerPiece;
+  redirect_convolution(
+      step, NULL,
+      (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words);
   if (plan->kernels->is_tiled) {
-    if (!pack_filter(state, error)) return false;
+    if (!pack_filter(plan->kernels, state, error)) return false;
     if (c->pads_with_zero && !sum_taps(state, error)) return false;
-    size_panel(state, thread_pool_size(plan->pool));
-    reserve_thread_scratch(plan, c->scratch_bytes);
-    state->pixels_per_piece = (size_t)c->panel_pixels;
   }
   const int channels =
       c->output == kOutputBits ? (int)words_of(c->channels_out) : c->channels_out;

@@ -1,10 +1,17 @@
 #include "claims.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-// An elementwise operator is worth taking over if it is connected, through nothing but others
-// of its kind, to a convolution before it or to a quantization after it. All others stay with
-// the runtime, which computes them as well as we could.
+// Which operators of the runtime are worth taking over:
+//
+//   - elementwise ones that are connected, through nothing but others of their kind, to a
+//     convolution before or to a quantization after;
+//   - averages and repetitions that only such elementwise ones read;
+//   - moves whose results only quantizations, convolutions and other such moves read, and the
+//     cut of a convolution's result.
+//
+// All others stay with the runtime, which computes them as well as we could.
 
 typedef struct {
   const Operator* op;  // NULL: not one we could take
@@ -12,8 +19,28 @@ typedef struct {
   bool is_claimed;
 } Candidate;
 
+// What is known of a tensor.
+typedef struct {
+  bool is_result;  // a convolution made it, perhaps through elementwise operators
+  bool is_signed;  // a quantization reads it, perhaps through elementwise operators
+  int producer;    // candidate, or -1
+  int readers, pointwise_readers, moving_readers;  // the latter two: claimed ones
+} Tensor;
+
+typedef struct {
+  Candidate* candidates;
+  int count;
+  Tensor* tensors;
+  size_t tensor_count;
+} Graph;
+
+static Tensor* tensor_of(const Graph* graph, int index) {
+  return index >= 0 && (size_t)index < graph->tensor_count ? &graph->tensors[index] : NULL;
+}
+
 static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses,
-                          Candidate* candidates) {
+                          Graph* graph) {
+  for (size_t i = 0; i < graph->tensor_count; ++i) graph->tensors[i].producer = -1;
   for (int i = 0; i < plan->size; ++i) {
     TfLiteNode* node;
     TfLiteRegistration* registration;
@@ -21,58 +48,131 @@ static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bo
         kTfLiteOk) {
       return false;
     }
-    Candidate* candidate = &candidates[i];
-    const Operator* op = find_operator(registration);
+    Candidate* candidate = &graph->candidates[i];
     candidate->node = node;
-    if (op == NULL) continue;
-    const bool is_ours = op->builtin_code == kBuiltinCustom;
-    if (is_ours || (fuses && op->claims(context, node))) candidate->op = op;
-    candidate->is_claimed = is_ours;
+    for (int k = 0; k < node->inputs->size; ++k) {
+      Tensor* in = tensor_of(graph, node->inputs->data[k]);
+      if (in != NULL) ++in->readers;
+    }
+    for (int k = 0; k < node->outputs->size; ++k) {
+      Tensor* out = tensor_of(graph, node->outputs->data[k]);
+      if (out != NULL) out->producer = i;
+    }
+    const bool is_ours = registration->builtin_code == kBuiltinCustom;
+    if (!is_ours && !fuses) continue;
+    const Operator* op = find_operator(context, node, registration);
+    candidate->op = op;
+    candidate->is_claimed = op != NULL && is_ours;
   }
   return true;
 }
 
-// Marks the values that a convolution made, perhaps through elementwise operators.
-static void claim_after_convolutions(const TfLiteContext* context, Candidate* candidates,
-                                     int count, bool* is_marked) {
-  for (int i = 0; i < count; ++i) {
-    Candidate* candidate = &candidates[i];
-    if (candidate->op == NULL) continue;
+// ---- Marks ----
+
+static void mark_results(const Graph* graph) {
+  for (int i = 0; i < graph->count; ++i) {
+    const Candidate* candidate = &graph->candidates[i];
+    if (!candidate->is_claimed) continue;
     const Fusion fusion = candidate->op->fusion;
-    const TfLiteNode* node = candidate->node;
-    int marked = 0;
-    for (int k = 0; k < node->inputs->size; ++k) {
-      const int input = node->inputs->data[k];
-      marked += tensor_at(context, input) != NULL && is_marked[input];
+    bool is_result = fusion == kFusesConvolution || fusion == kFusesConcatenation ||
+                     fusion == kFusesPointwise;
+    for (int k = 0; fusion == kFusesMove && k < candidate->node->inputs->size; ++k) {
+      const Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
+      is_result |= in != NULL && in->is_result;
     }
-    // A concatenation is only of use if it can vanish: both its halves are ours.
-    if (fusion == kFusesPointwise && marked > 0) candidate->is_claimed = true;
-    if (fusion == kFusesConcatenation && marked == 2) candidate->is_claimed = true;
-    if (!candidate->is_claimed || fusion == kFusesQuantize || fusion == kFusesNot) continue;
-    for (int k = 0; k < node->outputs->size; ++k) {
-      const int output = node->outputs->data[k];
-      if (tensor_at(context, output) != NULL) is_marked[output] = true;
+    for (int k = 0; is_result && k < candidate->node->outputs->size; ++k) {
+      Tensor* out = tensor_of(graph, candidate->node->outputs->data[k]);
+      if (out != NULL) out->is_result = true;
     }
   }
 }
 
-// Marks the values that a quantization reads, perhaps through elementwise operators.
-static void claim_before_quantizations(const TfLiteContext* context, Candidate* candidates,
-                                       int count, bool* is_marked) {
-  for (int i = count - 1; i >= 0; --i) {
-    Candidate* candidate = &candidates[i];
-    if (candidate->op == NULL) continue;
+// Counts the claimed readers, and marks what quantizations read.
+static void mark_readers(const Graph* graph) {
+  for (size_t i = 0; i < graph->tensor_count; ++i) {
+    graph->tensors[i].pointwise_readers = graph->tensors[i].moving_readers = 0;
+  }
+  for (int i = graph->count - 1; i >= 0; --i) {
+    const Candidate* candidate = &graph->candidates[i];
+    if (!candidate->is_claimed) continue;
     const Fusion fusion = candidate->op->fusion;
-    const TfLiteNode* node = candidate->node;
-    if (fusion == kFusesPointwise && tensor_at(context, node->outputs->data[0]) != NULL &&
-        is_marked[node->outputs->data[0]]) {
-      candidate->is_claimed = true;
-    } else if (fusion != kFusesQuantize) {
-      continue;
+    const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
+    const bool passes_on = fusion == kFusesPointwise || fusion == kFusesMove;
+    for (int k = 0; k < candidate->node->inputs->size; ++k) {
+      Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
+      if (in == NULL) continue;
+      in->pointwise_readers += fusion == kFusesPointwise;
+      in->moving_readers += fusion == kFusesQuantize || fusion == kFusesMove ||
+                            (fusion == kFusesConvolution && k == 0);
+      in->is_signed |= fusion == kFusesQuantize || (passes_on && out != NULL && out->is_signed);
     }
-    for (int k = 0; k < node->inputs->size; ++k) {
-      const int input = node->inputs->data[k];
-      if (tensor_at(context, input) != NULL) is_marked[input] = true;
+  }
+}
+
+// ---- Rules ----
+
+static bool all_pointwise(const Graph* graph, const TfLiteNode* node) {
+  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  return out != NULL && out->readers > 0 && out->pointwise_readers == out->readers;
+}
+
+// Some outputs may have no readers at all.
+static bool all_moving(const Graph* graph, const TfLiteNode* node) {
+  int readers = 0;
+  for (int k = 0; k < node->outputs->size; ++k) {
+    const Tensor* out = tensor_of(graph, node->outputs->data[k]);
+    if (out == NULL || out->moving_readers != out->readers) return false;
+    readers += out->readers;
+  }
+  return readers > 0;
+}
+
+static bool cuts_convolution(const Graph* graph, const TfLiteNode* node) {
+  const Tensor* in = tensor_of(graph, node->inputs->data[0]);
+  if (in == NULL || in->producer < 0 || in->readers != 1) return false;
+  const Candidate* producer = &graph->candidates[in->producer];
+  return producer->is_claimed && producer->op->fusion == kFusesConvolution;
+}
+
+static int count_results(const Graph* graph, const TfLiteNode* node) {
+  int results = 0;
+  for (int k = 0; k < node->inputs->size; ++k) {
+    const Tensor* in = tensor_of(graph, node->inputs->data[k]);
+    results += in != NULL && in->is_result;
+  }
+  return results;
+}
+
+static bool is_worth_it(const Graph* graph, const Candidate* candidate) {
+  const TfLiteNode* node = candidate->node;
+  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  switch (candidate->op->fusion) {
+    case kFusesPointwise:
+      return count_results(graph, node) > 0 || (out != NULL && out->is_signed);
+    case kFusesPool:
+      return all_pointwise(graph, node);
+    case kFusesConcatenation:
+      // Of use only if it can vanish: both its halves are ours, or are the same.
+      if (node->inputs->data[0] == node->inputs->data[1]) return all_pointwise(graph, node);
+      return count_results(graph, node) == 2;
+    case kFusesMove:
+      return all_moving(graph, node) || cuts_convolution(graph, node);
+    default:
+      return false;
+  }
+}
+
+static void claim(const Graph* graph) {
+  // One claim may make another worth it, before or after.
+  for (bool has_changed = true; has_changed;) {
+    has_changed = false;
+    mark_results(graph);
+    mark_readers(graph);
+    for (int i = 0; i < graph->count; ++i) {
+      Candidate* candidate = &graph->candidates[i];
+      if (candidate->op == NULL || candidate->is_claimed) continue;
+      candidate->is_claimed = is_worth_it(graph, candidate);
+      has_changed |= candidate->is_claimed;
     }
   }
 }
@@ -80,23 +180,24 @@ static void claim_before_quantizations(const TfLiteContext* context, Candidate* 
 TfLiteIntArray* claim_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses) {
   const size_t count = (size_t)plan->size;
   TfLiteIntArray* nodes = malloc(sizeof(*nodes) + count * sizeof(int));
-  Candidate* candidates = calloc(count + 1, sizeof(*candidates));
-  bool* after = calloc(context->tensors_size + 1, sizeof(bool));
-  bool* before = calloc(context->tensors_size + 1, sizeof(bool));
-  if (nodes == NULL || candidates == NULL || after == NULL || before == NULL ||
-      !look_at_nodes(context, plan, fuses, candidates)) {
+  Graph graph = {
+      .candidates = calloc(count + 1, sizeof(*graph.candidates)),
+      .count = plan->size,
+      .tensors = calloc(context->tensors_size + 1, sizeof(*graph.tensors)),
+      .tensor_count = context->tensors_size,
+  };
+  if (nodes == NULL || graph.candidates == NULL || graph.tensors == NULL ||
+      !look_at_nodes(context, plan, fuses, &graph)) {
     free(nodes);
     nodes = NULL;
   } else {
-    claim_after_convolutions(context, candidates, plan->size, after);
-    claim_before_quantizations(context, candidates, plan->size, before);
+    claim(&graph);
     nodes->size = 0;
     for (int i = 0; i < plan->size; ++i) {
-      if (candidates[i].is_claimed) nodes->data[nodes->size++] = plan->data[i];
+      if (graph.candidates[i].is_claimed) nodes->data[nodes->size++] = plan->data[i];
     }
   }
-  free(candidates);
-  free(after);
-  free(before);
+  free(graph.candidates);
+  free(graph.tensors);
   return nodes;
 }

@@ -5,10 +5,13 @@
 
 #include "claims.h"
 #include "plan.h"
+#include "profile.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 enum { kMaxThreads = 64 };
+
+typedef struct Kernel Kernel;
 
 typedef struct {
   TfLiteDelegate base;  // first: the runtime passes this address back
@@ -16,12 +19,16 @@ typedef struct {
   bool wants_fusion;
   int threads;  // 0: as many as the interpreter was asked for
   ThreadPool* pool;
+  bool wants_profile;
+  Kernel* first;  // of those that are alive, in the order of the graph
 } Delegate;
 
-typedef struct {
+struct Kernel {
   Plan plan;
   Error error;  // not empty if the nodes were refused
-} Kernel;
+  Delegate* delegate;
+  Kernel* next;
+};
 
 // The reference kernels have no tiles to fuse.
 static bool fuses(const Delegate* delegate) {
@@ -33,12 +40,17 @@ static bool fuses(const Delegate* delegate) {
 static void* kernel_init(TfLiteContext* context, const char* buffer, size_t length) {
   (void)length;
   const TfLiteDelegateParams* params = (const TfLiteDelegateParams*)(const void*)buffer;
-  const Delegate* delegate = (const Delegate*)(const void*)params->delegate;
+  Delegate* delegate = (Delegate*)(void*)params->delegate;
   Kernel* kernel = calloc(1, sizeof(*kernel));
   if (kernel == NULL) return NULL;
   kernel->plan.kernels = delegate->kernels;
   kernel->plan.pool = delegate->pool;
   kernel->plan.fuses = fuses(delegate);
+  kernel->plan.is_timed = delegate->wants_profile;
+  kernel->delegate = delegate;
+  Kernel** last = &delegate->first;
+  while (*last != NULL) last = &(*last)->next;
+  *last = kernel;
   // An error cannot be returned from here: the preparation reports it.
   plan_init(&kernel->plan, context, params, &kernel->error);
   return kernel;
@@ -48,6 +60,9 @@ static void kernel_free(TfLiteContext* context, void* user_data) {
   (void)context;
   Kernel* kernel = user_data;
   if (kernel == NULL) return;
+  Kernel** place = &kernel->delegate->first;
+  while (*place != kernel) place = &(*place)->next;
+  *place = kernel->next;
   plan_release(&kernel->plan);
   free(kernel);
 }
@@ -143,8 +158,15 @@ static bool set_option(Delegate* delegate, const char* key, const char* value, E
     if (delegate->wants_fusion || strcmp(value, "off") == 0) return true;
     return refuse(error, "larq-bcd-runtime: fuse is '%s', and has to be on or off", value);
   }
+  if (strcmp(key, "profile") == 0) {
+    delegate->wants_profile = strcmp(value, "on") == 0;
+    if (delegate->wants_profile || strcmp(value, "off") == 0) return true;
+    return refuse(error, "larq-bcd-runtime: profile is '%s', and has to be on or off", value);
+  }
   return refuse(
-      error, "larq-bcd-runtime: unknown option '%s'; there are num_threads, kernels and fuse",
+      error,
+      "larq-bcd-runtime: unknown option '%s'; there are num_threads, kernels, fuse and "
+      "profile",
       key);
 }
 
@@ -175,6 +197,28 @@ EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* base) {
   thread_pool_destroy(delegate->pool);
   free(delegate);
 }
+
+// Of each stretch that the delegate executes, in the order of the graph, what describe_plan
+// says, as a JSON list; times if it was created with profile=on. NULL if there is no memory;
+// free it with bcd_free. Not while the interpreter runs.
+EXPORT char* bcd_describe(const TfLiteDelegate* base) {
+  Text text = {0};
+  append(&text, "[");
+  const Delegate* delegate = (const Delegate*)base;
+  const char* separator = "";
+  for (const Kernel* kernel = delegate->first; kernel != NULL; kernel = kernel->next) {
+    if (kernel->plan.stage_count == 0) continue;
+    append(&text, "%s", separator);
+    separator = ", ";
+    describe_plan(&kernel->plan, &text);
+  }
+  append(&text, "]");
+  if (!text.failed) return text.data;
+  free(text.data);
+  return NULL;
+}
+
+EXPORT void bcd_free(char* text) { free(text); }
 
 // What "auto" means on this machine, for reports.
 EXPORT const char* bcd_fastest_kernels(void) { return find_kernels("auto")->name; }

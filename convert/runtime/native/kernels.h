@@ -60,12 +60,18 @@ typedef struct {
   const uint32_t* filter;  // [channels_out][window_height][window_width][group_words]
   // All [channels_out] and kLanes more, so that a kernel may read whole blocks.
   const float* multiplier;  // of the doubled count
+  // Twice the multiplier, for the count itself: the same bits. NULL if that cannot be, or if
+  // counts are clamped.
+  const float* count_multiplier;
   const float* bias;
   const float* scale;        // the multiplier as it stands in the file
   const int32_t* threshold;  // within +-kMaxCount
 
   // What only the tiled convolution uses, see tiles.h.
-  const uint32_t* packed;   // the filter in the order of tiles.h, see pack_filter
+  const int32_t* map;       // where each input word of a sample lies, see views.h; may be NULL
+  int map_run;              // words that stay together in the map
+  size_t image_words;       // from one sample to the next where they lie
+  const uint32_t* packed;   // the filter in the kernels' own order
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
   size_t scratch_bytes;     // of one thread
@@ -73,8 +79,14 @@ typedef struct {
 
 // Channels of one block: a kernel computes so many side by side.
 enum { kLanes = 16 };
-// The largest tile a kernel computes at once.
-enum { kTilePixels = 4, kTileBlocks = 4, kTileChannels = kLanes * kTileBlocks };
+// The largest tile a kernel computes at once, and what panels are multiples of, so that tiles
+// of three and of four pixels fill them.
+enum {
+  kMaxTilePixels = 4,
+  kPanelStep = 12,
+  kTileBlocks = 4,
+  kTileChannels = kLanes * kTileBlocks
+};
 
 // A tiled convolution's scratch: panel_pixels of these, then as many patches.
 typedef struct {
@@ -91,19 +103,64 @@ static inline int convolution_depth(const Convolution* c) {
 // A 1x1 window without padding reads its row of words where it lies in the image.
 static inline bool needs_patches(const Convolution* c) {
   const Window* w = &c->window;
-  return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0;
+  return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
+         c->map != NULL;
 }
-
-// Rows of float values; with stride 0 one row that serves every pixel.
-typedef struct {
-  const float* data;
-  size_t stride;
-} Operand;
 
 // What an activation cuts a value to. A value that is not a number stays what it is.
 typedef struct {
   float low, high;
 } Bounds;
+
+// An instruction of a fused stage's program, see program.h. It works on a row, the channels of
+// one pixel in a strip of at most kTileChannels, which is held in registers.
+typedef enum {
+  kSetRow,  // row = operand
+  kSetCounts,
+  kSetPool,
+  kSetRepeated,
+  kAddRow,  // row = row + operand
+  kAddCounts,
+  kAddPool,
+  kAddRepeated,
+  kMultiplyRow,
+  kPreluRow,  // row = row < 0 ? row * operand : row
+  kBound,
+  kStore,
+  kSign,       // stores the signs, packed
+  kSignExact,  // the same of a row that may hold denormal numbers: it has not been computed
+               // with
+} RowCode;
+
+typedef struct {
+  RowCode code;
+  // The operand in the first pixel of the panel, or where that pixel's result goes: floats, or
+  // packed words.
+  char* data;
+  size_t stride;    // values, or words, to the next pixel
+  int convolution;  // kSetCounts, kAddCounts: which of the strip's
+  // kSetRepeated, kAddRepeated: so many channels over and over, from `offset` on; a multiple of
+  // kLanes, both.
+  int period, offset;
+  // kSetPool, kAddPool: the first of four pixels to average for each of the panel's, and how
+  // many values further the next one to the right, and the next one below, lie.
+  const uint32_t* places;
+  size_t right, below;
+  Bounds bounds;
+} RowOp;
+
+enum { kMaxStripConvolutions = 4 };
+
+// A panel's pixels in some channels.
+typedef struct {
+  int pixels, channels;
+  int convolutions;
+  struct {
+    const Convolution* convolution;
+    const PanelPixel* panel;
+    int channel;  // the convolution's, in which the strip begins; a multiple of kTileChannels
+  } of[kMaxStripConvolutions];
+} Strip;
 
 typedef struct {
   const char* name;
@@ -116,26 +173,17 @@ typedef struct {
                    size_t last, void* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
-  // The parts of a fused stage, see stage.h. They work on `pixels` rows of `channels` values,
-  // `stride` values apart; inputs and output do not overlap.
+  // The filter in the order in which the kernels read it.
+  size_t (*packed_words)(const Convolution* convolution);
+  void (*pack)(const Convolution* convolution, uint32_t* packed);
+
+  // The parts of a fused stage, see stage.h.
 
   // Places the windows of an ungrouped convolution over a panel of output pixels.
   void (*place)(const Convolution* convolution, const uint32_t* in, size_t first, int pixels,
                 PanelPixel* panel, uint32_t* patches);
-  // Convolves for at most kTileChannels output channels, from a multiple of kTileChannels on.
-  void (*convolve_floats)(const Convolution* convolution, const PanelPixel* panel, int pixels,
-                          int channel, int channels, float* out, size_t stride);
-  void (*add)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels, float* out,
-              size_t stride);
-  void (*multiply)(Operand a, Operand b, const Bounds* bounds, int pixels, int channels,
-                   float* out, size_t stride);
-  // The sign of a + b; b.data may be NULL.
-  void (*quantize)(Operand a, Operand b, int pixels, int channels, uint32_t* out,
-                   size_t stride);
-  // prelu(a + shortcut + shift, slopes) + rise, added in this order: what follows a convolution
-  // in a residual block. All but a and slopes may be NULL.
-  void (*activate)(Operand a, Operand shortcut, Operand shift, Operand slopes, Operand rise,
-                   int pixels, int channels, float* out, size_t stride);
+  // Executes a program for every pixel of a strip.
+  void (*run_strip)(const RowOp* ops, int count, const Strip* strip);
 } Kernels;
 
 extern const Kernels reference_kernels;

@@ -13,20 +13,42 @@ extern const Operator bmaxpool2d_operator;
 extern const Operator add_operator;
 extern const Operator multiply_operator;
 extern const Operator prelu_operator;
+extern const Operator add_n_operator;
+extern const Operator average_pool_operator;
 extern const Operator concatenation_operator;
+extern const Operator slice_operator;
+extern const Operator strided_slice_operator;
+extern const Operator pad_operator;
+extern const Operator split_operator;
+extern const Operator join_operator;
+extern const Operator reshape_operator;
+extern const Operator gather_operator;
 
-typedef enum { kElementwiseAdd, kElementwiseMultiply, kElementwisePrelu } ElementwiseKind;
+typedef enum {
+  kElementwiseAdd,  // of two or more
+  kElementwiseMultiply,
+  kElementwisePrelu,
+} ElementwiseKind;
 
 // The state of an elementwise operator begins with this.
 typedef struct {
   ElementwiseKind kind;
   bool has_bounds;
   Bounds bounds;
-  const float* constants[2];  // one value per channel, or NULL for an operand that varies
+  // One value per channel, or NULL for an operand that varies.
+  const float* constants[kMaxInputs];
 } Elementwise;
 
 // The convolution of a prepared LceBconv2d.
 const Convolution* step_convolution(const Step* step);
+// Changes where it reads from and to what size it writes; before size_convolution.
+void redirect_convolution(Step* step, const int32_t* map, size_t image_words);
+void crop_convolution(Step* step, int top, int left, int height, int width);
+// Chooses the size of its panels, and reserves its scratch memory.
+void size_convolution(Plan* plan, Step* step);
+
+// The window of a prepared AVERAGE_POOL_2D.
+const Window* step_pool(const Step* step);
 
 // Reads an integer option within [low, high].
 bool read_option(const TfLiteNode* node, const char* key, int low, int high, int* value,

@@ -4,26 +4,44 @@
 #include <string.h>
 
 #include "float_mode.h"
+#include "guard.h"
+#include "layout.h"
 #include "operators.h"
+#include "profile.h"
 #include "stage.h"
-
-enum { kAlignment = 64 };
-
-static size_t align(size_t bytes) {
-  return (bytes + kAlignment - 1) & ~(size_t)(kAlignment - 1);
-}
+#include "views.h"
 
 static const Operator* const kOperators[] = {
-    &quantize_operator, &dequantize_operator, &bconv2d_operator, &bmaxpool2d_operator,
-    &add_operator,      &multiply_operator,   &prelu_operator,   &concatenation_operator,
+    &quantize_operator,
+    &dequantize_operator,
+    &bconv2d_operator,
+    &bmaxpool2d_operator,
+    &add_operator,
+    &add_n_operator,
+    &multiply_operator,
+    &prelu_operator,
+    &average_pool_operator,
+    // What both could do is for the first of them.
+    &concatenation_operator,
+    &join_operator,
+    &slice_operator,
+    &strided_slice_operator,
+    &pad_operator,
+    &split_operator,
+    &reshape_operator,
+    &gather_operator,
 };
 
-const Operator* find_operator(const TfLiteRegistration* registration) {
+const Operator* find_operator(const TfLiteContext* context, const TfLiteNode* node,
+                              const TfLiteRegistration* registration) {
   const char* name = registration->custom_name;
   for (size_t i = 0; i < sizeof(kOperators) / sizeof(kOperators[0]); ++i) {
     const Operator* op = kOperators[i];
     if (op->builtin_code != registration->builtin_code) continue;
-    if (op->builtin_code != kBuiltinCustom) return op;
+    if (op->builtin_code != kBuiltinCustom) {
+      if (op->claims(context, node)) return op;
+      continue;
+    }
     if (name != NULL && strcmp(op->name, name) == 0) return op;
   }
   return NULL;
@@ -107,20 +125,26 @@ static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
                          Error* error) {
   Step* step = &plan->steps[index];
   const size_t tensors = plan->context->tensors_size;
-  if (node->inputs->size != step->op->inputs || node->outputs->size != 1) {
-    return refuse(error, "it has %d inputs and %d outputs, and has to have %d and 1",
-                  node->inputs->size, node->outputs->size, step->op->inputs);
+  const bool takes_any = step->op->inputs == kAnyInputs;
+  step->input_count = node->inputs->size;
+  if (takes_any ? step->input_count < 1 || step->input_count > kMaxInputs
+                : step->input_count != step->op->inputs) {
+    return refuse(error, "it has %d inputs, and has to have %d", node->inputs->size,
+                  takes_any ? kMaxInputs : step->op->inputs);
+  }
+  if (node->outputs->size != 1 && step->op->builtin_code != kBuiltinSplit) {
+    return refuse(error, "it has %d outputs, and has to have 1", node->outputs->size);
   }
   for (int i = 0; i < node->inputs->size; ++i) {
     const int tensor = node->inputs->data[i];
-    step->inputs[i] = kNoValue;
+    step->file_inputs[i] = kNoValue;
     if (tensor == -1) continue;
     if (tensor < 0 || (size_t)tensor >= tensors) {
       return refuse(error, "input %d is tensor %d, and the file has %zu", i, tensor, tensors);
     }
-    step->inputs[i] = value_of(plan, value_of_tensor, tensor);
+    step->file_inputs[i] = value_of(plan, value_of_tensor, tensor);
   }
-  const int tensor = node->outputs->data[0];
+  const int tensor = node->outputs->data[step->output_index];
   if (tensor < 0 || (size_t)tensor >= tensors) {
     return refuse(error, "its output is tensor %d, and the file has %zu", tensor, tensors);
   }
@@ -130,24 +154,25 @@ static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
                   "its output, tensor %d, is also written or read by an operator before it",
                   tensor);
   }
-  step->output = value_of(plan, value_of_tensor, tensor);
-  Value* output = &plan->values[step->output];
+  step->file_output = value_of(plan, value_of_tensor, tensor);
+  Value* output = &plan->values[step->file_output];
   output->producer = index;
   output->is_internal = !contains(params->output_tensors, tensor);
   return true;
 }
 
-static bool read_node(Plan* plan, int index, int node_index, const TfLiteDelegateParams* params,
-                      int* value_of_tensor, Error* error) {
-  Step* step = &plan->steps[index];
+typedef struct {
   TfLiteNode* node;
   TfLiteRegistration* registration;
+} Shown;
+
+static bool read_node(Plan* plan, int index, int node_index, const Shown* shown, int output,
+                      const TfLiteDelegateParams* params, int* value_of_tensor, Error* error) {
+  Step* step = &plan->steps[index];
+  const TfLiteNode* node = shown->node;
   step->node = node_index;
-  if (plan->context->GetNodeAndRegistration(plan->context, node_index, &node, &registration) !=
-      kTfLiteOk) {
-    return refuse(error, "the runtime does not show it");
-  }
-  step->op = find_operator(registration);
+  step->output_index = output;
+  step->op = find_operator(plan->context, node, shown->registration);
   if (step->op == NULL) return refuse(error, "it is not an operator of this library");
   step->state = calloc(1, step->op->state_bytes);
   if (step->state == NULL) return refuse(error, "out of memory");
@@ -157,12 +182,24 @@ static bool read_node(Plan* plan, int index, int node_index, const TfLiteDelegat
   return connect_step(plan, index, node, params, value_of_tensor, error);
 }
 
-static void name_culprit(const Plan* plan, const Step* step, Error* error) {
+static void name_culprit(const Step* step, Error* error) {
   Error reason = *error;
   const char* name = step->op != NULL ? step->op->name : "operator";
-  (void)plan;
   reason.text[sizeof(reason.text) - 64] = '\0';
   refuse(error, "larq-bcd-runtime: %s (operator %d): %s.", name, step->node, reason.text);
+}
+
+// One for each output; 0 if an operator cannot be seen.
+static size_t count_steps(TfLiteContext* context, const TfLiteIntArray* nodes, Shown* shown) {
+  size_t steps = 0;
+  for (int i = 0; i < nodes->size; ++i) {
+    if (context->GetNodeAndRegistration(context, nodes->data[i], &shown[i].node,
+                                        &shown[i].registration) != kTfLiteOk) {
+      return 0;
+    }
+    steps += (size_t)shown[i].node->outputs->size;
+  }
+  return steps;
 }
 
 bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* params,
@@ -170,17 +207,25 @@ bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* p
   const TfLiteIntArray* nodes = params->nodes_to_replace;
   plan->context = context;
   plan->scratch_tensor = -1;
-  plan->steps = calloc((size_t)nodes->size, sizeof(*plan->steps));
-  plan->values = calloc((size_t)nodes->size * (kMaxInputs + 1), sizeof(*plan->values));
+  Shown* shown = calloc((size_t)nodes->size + 1, sizeof(*shown));
   int* value_of_tensor = malloc(context->tensors_size * sizeof(int));
-  bool ok = plan->steps != NULL && plan->values != NULL && value_of_tensor != NULL;
-  if (!ok) refuse(error, "larq-bcd-runtime: out of memory");
+  const size_t steps = shown == NULL ? 0 : count_steps(context, nodes, shown);
+  plan->steps = calloc(steps, sizeof(*plan->steps));
+  // Inputs, an output, and what resolve_views may add.
+  plan->values = calloc(steps * (kMaxInputs + 2), sizeof(*plan->values));
+  bool ok = steps > 0 && plan->steps != NULL && plan->values != NULL && value_of_tensor != NULL;
+  if (!ok) refuse(error, "larq-bcd-runtime: out of memory, or operators that are not shown");
   for (size_t i = 0; ok && i < context->tensors_size; ++i) value_of_tensor[i] = kNoValue;
   for (int i = 0; ok && i < nodes->size; ++i) {
-    plan->step_count = i + 1;
-    ok = read_node(plan, i, nodes->data[i], params, value_of_tensor, error);
-    if (!ok) name_culprit(plan, &plan->steps[i], error);
+    for (int output = 0; ok && output < shown[i].node->outputs->size; ++output) {
+      const int index = plan->step_count++;
+      ok = read_node(plan, index, nodes->data[i], &shown[i], output, params, value_of_tensor,
+                     error);
+      if (!ok) name_culprit(&plan->steps[index], error);
+    }
   }
+  plan->file_value_count = plan->value_count;
+  free(shown);
   free(value_of_tensor);
   return ok;
 }
@@ -218,6 +263,7 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
     }
   }
   value->bytes = bytes;
+  value->samples = dims[0];
   return true;
 }
 
@@ -239,8 +285,14 @@ static bool load_value(Plan* plan, Value* value, Error* error) {
     for (int i = 0; i < value->rank; ++i) value->dims[i] = tensor->dims->data[i];
     return true;
   }
-  if (!set_shape(value, tensor->dims->size, tensor->dims->data, error)) return false;
-  if (tensor->allocation_type != kTfLiteMmapRo) return true;
+  const bool is_constant = tensor->allocation_type == kTfLiteMmapRo;
+  const int one = 1;  // a constant that is a scalar, such as an axis, is a vector of one
+  const bool is_scalar = is_constant && tensor->dims->size == 0;
+  if (!set_shape(value, is_scalar ? 1 : tensor->dims->size,
+                 is_scalar ? &one : tensor->dims->data, error)) {
+    return false;
+  }
+  if (!is_constant) return true;
   if (tensor->data == NULL || tensor->bytes < value->bytes ||
       (uintptr_t)tensor->data % 4 != 0) {
     return refuse(error, "tensor %d needs %zu bytes of the file, aligned to 4, and has %zu",
@@ -265,121 +317,15 @@ bool set_output(Plan* plan, const Step* step, int rank, const int* dims, Error* 
   return true;
 }
 
-// ---- Memory ----
-
-static bool has_place(const Value* value) {
-  return value->is_internal && !value->is_local && value->part_of == kNoValue;
-}
-
-static void note_readers(Plan* plan) {
-  for (int i = 0; i < plan->value_count; ++i) plan->values[i].last_reader = -1;
-  for (int s = 0; s < plan->stage_count; ++s) {
-    for (int i = 0; i < plan->stages[s].count; ++i) {
-      const Step* step = &plan->steps[plan->stages[s].steps[i]];
-      for (int k = 0; k < step->op->inputs; ++k) {
-        if (step->inputs[k] != kNoValue) plan->values[step->inputs[k]].last_reader = s;
-      }
-    }
-  }
-}
-
-// Values that are alive at the same time must not overlap; all that a stage reads or writes is
-// alive throughout it. Each takes the first gap between those alive that is large enough;
-// `alive` is kept in order of their offsets.
-static bool lay_out(Plan* plan, size_t first_offset, Error* error) {
-  int* alive = malloc((size_t)plan->value_count * sizeof(int));
-  if (alive == NULL) return refuse(error, "larq-bcd-runtime: out of memory");
-  int count = 0;
-  plan->scratch_bytes = first_offset;
-  note_readers(plan);
-  for (int s = 0; s < plan->stage_count; ++s) {
-    int kept = 0;
-    for (int i = 0; i < count; ++i) {
-      if (plan->values[alive[i]].last_reader >= s) alive[kept++] = alive[i];
-    }
-    count = kept;
-    for (int i = 0; i < plan->stages[s].count; ++i) {
-      const int index = plan->steps[plan->stages[s].steps[i]].output;
-      Value* value = &plan->values[index];
-      if (!has_place(value)) continue;
-      size_t offset = first_offset;
-      int at = 0;
-      for (; at < count; ++at) {
-        const Value* other = &plan->values[alive[at]];
-        if (offset + value->bytes <= other->offset) break;
-        offset = align(other->offset + other->bytes);
-      }
-      memmove(&alive[at + 1], &alive[at], (size_t)(count - at) * sizeof(int));
-      alive[at] = index;
-      ++count;
-      value->offset = offset;
-      if (offset + value->bytes > plan->scratch_bytes) {
-        plan->scratch_bytes = offset + value->bytes;
-      }
-    }
-  }
-  free(alive);
-  if (plan->scratch_bytes > INT32_MAX) {
-    return refuse(error,
-                  "larq-bcd-runtime: the activations between operators need %zu bytes, "
-                  "more than 2 GiB: use a smaller batch",
-                  plan->scratch_bytes);
-  }
-  return true;
-}
-
-static bool allocate_scratch(Plan* plan, TfLiteNode* node, Error* error) {
-  TfLiteContext* context = plan->context;
-  if (plan->scratch_tensor < 0 &&
-      context->AddTensors(context, 1, &plan->scratch_tensor) != kTfLiteOk) {
-    return refuse(error, "larq-bcd-runtime: the runtime does not add a tensor");
-  }
-  TfLiteIntArray* temporaries = malloc(sizeof(*temporaries) + sizeof(int));
-  TfLiteIntArray* shape = malloc(sizeof(*shape) + sizeof(int));
-  if (temporaries == NULL || shape == NULL) {
-    free(temporaries);
-    free(shape);
-    return refuse(error, "larq-bcd-runtime: out of memory");
-  }
-  temporaries->size = shape->size = 1;
-  temporaries->data[0] = plan->scratch_tensor;
-  free(node->temporaries);
-  node->temporaries = temporaries;
-  // An empty tensor would get no address.
-  shape->data[0] = plan->scratch_bytes > 0 ? (int)plan->scratch_bytes : 1;
-  TfLiteTensor* scratch = &context->tensors[plan->scratch_tensor];
-  scratch->type = kTfLiteInt8;
-  scratch->allocation_type = kTfLiteArenaRw;
-  if (context->ResizeTensor(context, scratch, shape) != kTfLiteOk) {
-    return refuse(error,
-                  "larq-bcd-runtime: the runtime does not give %zu bytes of scratch "
-                  "memory",
-                  plan->scratch_bytes);
-  }
-  return true;
-}
-
-void reserve_thread_scratch(Plan* plan, size_t bytes) {
-  if (align(bytes) > plan->thread_scratch) plan->thread_scratch = align(bytes);
-}
-
-void* thread_scratch(const Plan* plan, int thread) {
-  char* base = plan->context->tensors[plan->scratch_tensor].data;
-  return base + plan->thread_scratch * (size_t)thread;
-}
-
-void* value_data(const Plan* plan, const Value* value) {
-  if (!value->is_internal) return plan->context->tensors[value->tensor].data;
-  char* base = plan->context->tensors[plan->scratch_tensor].data;
-  return base + value->offset;
-}
+// ---- Preparation and run ----
 
 bool plan_prepare(Plan* plan, TfLiteNode* node, Error* error) {
   plan->thread_scratch = 0;
+  reset_views(plan);
   for (int i = 0; i < plan->step_count; ++i) {
     Step* step = &plan->steps[i];
     bool ok = true;
-    for (int k = 0; ok && k < step->op->inputs; ++k) {
+    for (int k = 0; ok && k < step->input_count; ++k) {
       const int value = step->inputs[k];
       if (value == kNoValue || plan->values[value].producer >= 0) continue;
       ok = load_value(plan, &plan->values[value], error);
@@ -387,13 +333,18 @@ bool plan_prepare(Plan* plan, TfLiteNode* node, Error* error) {
     ok = ok && load_value(plan, &plan->values[step->output], error) &&
          step->op->prepare(plan, step, error);
     if (!ok) {
-      name_culprit(plan, step, error);
+      name_culprit(step, error);
       return false;
     }
   }
+  if (plan->fuses && !resolve_views(plan)) {
+    return refuse(error, "larq-bcd-runtime: out of memory");
+  }
+  for (int i = 0; i < plan->step_count; ++i) {
+    if (plan->steps[i].op->fusion == kFusesConvolution) size_convolution(plan, &plan->steps[i]);
+  }
   if (!form_stages(plan)) return refuse(error, "larq-bcd-runtime: out of memory");
-  const size_t first_offset = plan->thread_scratch * (size_t)thread_pool_size(plan->pool);
-  return lay_out(plan, first_offset, error) && allocate_scratch(plan, node, error);
+  return lay_out_plan(plan, node, error);
 }
 
 bool plan_run(Plan* plan, Error* error) {
@@ -415,7 +366,17 @@ bool plan_run(Plan* plan, Error* error) {
   }
   const FloatMode callers = float_mode();
   set_float_mode(without_denormals(callers));
-  for (int i = 0; i < plan->stage_count; ++i) run_stage(plan, &plan->stages[i]);
+  for (int i = 0; i < plan->stage_count; ++i) {
+    Stage* stage = &plan->stages[i];
+    const uint64_t begin = plan->is_timed ? now() : 0;
+    close_values(plan);
+    open_values(plan, stage);
+    run_stage(plan, stage);
+    if (!plan->is_timed) continue;
+    ++stage->runs;
+    stage->nanoseconds += now() - begin;
+  }
+  open_all(plan);
   set_float_mode(callers);
   return true;
 }

@@ -12,7 +12,14 @@
 #include "tflite_abi.h"
 #include "threads.h"
 
-enum { kMaxRank = 8, kMaxInputs = 5, kNoValue = -1 };
+enum { kMaxRank = 8, kMaxInputs = 8, kNoValue = -1 };
+
+// Where the units of a value lie if it is but another value's, moved: see views.h. Unit u of
+// one of its samples is unit map[u] of the root's.
+typedef struct {
+  int root;            // a value; itself if it has its own place
+  const int32_t* map;  // NULL: nothing is moved
+} View;
 
 // A tensor as one preparation sees it. The runtime keeps only the tensors that enter or leave
 // the stretch; a value that stays inside has its place in the plan's scratch memory.
@@ -26,11 +33,12 @@ typedef struct {
   float scale;
   int32_t zero_point;
   const void* constant;  // the data, if it is part of the file
+  int samples;           // of a batch, which are stored, and moved, alike
+  View view;
   bool is_internal;
   int producer;     // step, or -1
   int last_reader;  // stage; only of an internal value
-  bool is_local;    // exists in the tile memory of its stage only
-  int reads;        // inputs of steps that it is
+  bool is_local;    // exists within its stage only
   int part_of;      // the concatenation in whose place it is written, or kNoValue
   size_t offset;    // in the scratch memory; only of an internal value
 } Value;
@@ -41,10 +49,18 @@ typedef struct Step Step;
 // The operators' numbers in the schema of TensorFlow Lite.
 enum {
   kBuiltinAdd = 0,
+  kBuiltinAveragePool2d = 1,
   kBuiltinConcatenation = 2,
   kBuiltinMul = 18,
+  kBuiltinReshape = 22,
   kBuiltinCustom = 32,
-  kBuiltinPrelu = 54
+  kBuiltinPad = 34,
+  kBuiltinGather = 36,
+  kBuiltinStridedSlice = 45,
+  kBuiltinSplit = 49,
+  kBuiltinPrelu = 54,
+  kBuiltinSlice = 65,
+  kBuiltinAddN = 106
 };
 
 // What an operator can be in a fused stage, see stage.h.
@@ -54,7 +70,11 @@ typedef enum {
   kFusesPointwise,
   kFusesQuantize,
   kFusesConcatenation,
+  kFusesPool,
+  kFusesMove,  // vanishes, see views.h
 } Fusion;
+
+enum { kAnyInputs = -1 };  // 1 to kMaxInputs
 
 // An operator of the file. Its functions check everything they read from the file.
 typedef struct {
@@ -78,18 +98,20 @@ typedef struct {
 
 struct Step {
   const Operator* op;
-  int node;                // index in the file's subgraph, for messages
+  int node;  // index in the file's subgraph, for messages
+  int input_count;
   int inputs[kMaxInputs];  // values, or kNoValue
   int output;
+  int output_index;  // of the file's operator; all but SPLIT have one output, and one step
+  // Inputs and output as the file has them; resolve_views replaces those above.
+  int file_inputs[kMaxInputs], file_output;
+  bool is_absorbed;  // not executed: others do its work
   void* state;
 
   // Its place in the stages, see stage.h.
   int stage;  // index of the step that the stage is named after
   int base;   // the stage's channel in which the output's first channel lies
-  int slot;   // of the output in the stage's tile memory, or kInMemory
 };
-
-enum { kInMemory = -1 };
 
 // Steps that are executed together; alone in its stage, a step runs as an operator.
 typedef struct {
@@ -99,11 +121,8 @@ typedef struct {
   bool is_fused;
   size_t pixels;
   int channels;
-  int slots;
-  int panel_pixels, tile_pixels, tile_channels;
-  bool takes_pixels_first;  // all channels of a tile's pixels, then the next pixels
-  struct Work* works;       // see work.c
-  int work_count;
+  struct Program* program;     // see program.h
+  uint64_t runs, nanoseconds;  // if the plan is timed
 } Stage;
 
 struct Plan {
@@ -113,8 +132,8 @@ struct Plan {
   Step* steps;
   int step_count;
   Value* values;
-  int value_count;
-  bool fuses;
+  int value_count, file_value_count;  // further ones come from resolve_views
+  bool fuses, is_timed;
   Stage* stages;
   int* stage_steps;
   int stage_count;
@@ -123,8 +142,9 @@ struct Plan {
   size_t scratch_bytes;
 };
 
-// The operator of a node, NULL if it is not one of ours.
-const Operator* find_operator(const TfLiteRegistration* registration);
+// The operator of a node, NULL if it is not one of ours or not a case that it claims.
+const Operator* find_operator(const TfLiteContext* context, const TfLiteNode* node,
+                              const TfLiteRegistration* registration);
 
 // Reads the nodes' options and connections. Called where the runtime allows to look at nodes.
 bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* params,

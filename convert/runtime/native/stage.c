@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "operators.h"
-#include "work.h"
+#include "program.h"
 
 enum {
-  kMaxStageConvolutions = 4,
+  kMaxStageConvolutions = kMaxStripConvolutions,
   // Grouping looks at all pairs of steps; a network has a few hundred.
   kMaxFusedSteps = 4096,
 };
@@ -25,8 +25,14 @@ typedef struct {
   int split;     // where the second half of a concatenation begins; 0 if there is none
 } Draft;
 
+// Whether a step needs more of its input than the pixels and channels that it writes.
+static bool needs_all_pixels(const Step* step) {
+  return step->op->fusion == kFusesConvolution || step->op->fusion == kFusesPool ||
+         step->op->fusion == kFusesMove;
+}
+
 static bool is_fusable(const Step* step) {
-  if (step->op->fusion == kFusesNot) return false;
+  if (step->op->fusion == kFusesNot || step->op->fusion == kFusesMove) return false;
   if (step->op->fusion != kFusesConvolution) return true;
   const Convolution* c = step_convolution(step);
   return c->groups == 1 && c->output == kOutputFloat;
@@ -47,18 +53,20 @@ static Draft draft_alone(const Plan* plan, const Step* step) {
 }
 
 const Step* producer_of(const Plan* plan, int value) {
-  if (value == kNoValue || plan->values[value].producer < 0) return NULL;
+  if (value == kNoValue) return NULL;
+  value = plan->values[value].view.root;
+  if (plan->values[value].producer < 0) return NULL;
   return &plan->steps[plan->values[value].producer];
 }
 
-// Whether a step of the stages (after, before) reads what a step of stage `from` writes; a
-// convolution counts even in the last of them, because it needs all pixels of its input.
+// Whether a step of the stages (after, before) reads what a step of stage `from` writes; one
+// that needs all pixels of its input counts even in the last of them.
 static bool is_read_between(const Plan* plan, int known, int from, int before) {
   for (int i = 0; i <= known; ++i) {
     const Step* reader = &plan->steps[i];
     if (reader->stage <= from || reader->stage > before) continue;
-    if (reader->stage == before && reader->op->fusion != kFusesConvolution) continue;
-    for (int k = 0; k < reader->op->inputs; ++k) {
+    if (reader->stage == before && !needs_all_pixels(reader)) continue;
+    for (int k = 0; k < reader->input_count; ++k) {
       const Step* producer = producer_of(plan, reader->inputs[k]);
       if (producer != NULL && producer->stage == from) return true;
     }
@@ -71,11 +79,11 @@ static bool could_run_at(const Plan* plan, int known, int late, int early) {
   for (int i = 0; i <= known; ++i) {
     const Step* reader = &plan->steps[i];
     if (reader->stage != late) continue;
-    for (int k = 0; k < reader->op->inputs; ++k) {
+    for (int k = 0; k < reader->input_count; ++k) {
       const Step* producer = producer_of(plan, reader->inputs[k]);
       if (producer == NULL || producer->stage == late) continue;
-      const bool needs_all_pixels = reader->op->fusion == kFusesConvolution;
-      if (needs_all_pixels ? producer->stage >= early : producer->stage > early) return false;
+      if (needs_all_pixels(reader) ? producer->stage >= early : producer->stage > early)
+        return false;
     }
   }
   return true;
@@ -123,12 +131,20 @@ static bool spans_stage(const Plan* plan, const Draft* drafts, const Step* step)
   return step->base == 0 && value->dims[value->rank - 1] == drafts[step->stage].channels;
 }
 
+// Whether an operand lies pixel by pixel and channel by channel where the output does, and is
+// not read again and again.
+static bool is_read_here(const Plan* plan, const Step* step, int index) {
+  const Value* in = step_input(plan, step, index);
+  const Value* out = step_output(plan, step);
+  return step->op->fusion == kFusesQuantize || in->bytes == out->bytes;
+}
+
 static void join_producers(Plan* plan, Draft* drafts, int index) {
   Step* step = &plan->steps[index];
-  for (int k = 0; k < step->op->inputs; ++k) {
+  for (int k = 0; k < step->input_count; ++k) {
     const Step* producer = producer_of(plan, step->inputs[k]);
     if (producer == NULL || producer->stage == step->stage) continue;
-    if (!spans_stage(plan, drafts, producer)) continue;
+    if (!is_read_here(plan, step, k) || !spans_stage(plan, drafts, producer)) continue;
     const int a = producer->stage, b = step->stage;
     join_stages(plan, drafts, index, a < b ? a : b, a < b ? b : a);
   }
@@ -140,7 +156,7 @@ static bool is_private(const Plan* plan, int concatenation, int value) {
   if (!plan->values[value].is_internal) return false;
   for (int i = 0; i < plan->step_count; ++i) {
     const Step* reader = &plan->steps[i];
-    for (int k = 0; k < reader->op->inputs; ++k) {
+    for (int k = 0; k < reader->input_count; ++k) {
       if (reader->inputs[k] != value || i == concatenation) continue;
       if (i > concatenation || reader->stage != stage) return false;
     }
@@ -182,6 +198,7 @@ static void join_halves(Plan* plan, Draft* drafts, int index) {
 static void group_steps(Plan* plan, Draft* drafts) {
   for (int i = 0; i < plan->step_count; ++i) {
     Step* step = &plan->steps[i];
+    if (step->is_absorbed) continue;
     drafts[i] = draft_alone(plan, step);
     if (!plan->fuses || plan->step_count > kMaxFusedSteps) {
       drafts[i].is_open = false;
@@ -214,56 +231,12 @@ static void find_local_values(Plan* plan, const Stage* stage) {
 static void find_shared_values(Plan* plan) {
   for (int i = 0; i < plan->step_count; ++i) {
     const Step* reader = &plan->steps[i];
-    for (int k = 0; k < reader->op->inputs; ++k) {
+    for (int k = 0; k < reader->input_count; ++k) {
       const Step* producer = producer_of(plan, reader->inputs[k]);
       if (producer == NULL) continue;
-      Value* value = &plan->values[reader->inputs[k]];
-      ++value->reads;
+      Value* value = &plan->values[plan->values[reader->inputs[k]].view.root];
       if (producer->stage != reader->stage) value->is_local = false;
     }
-  }
-}
-
-// Gives every local value of a stage a slot of tile memory, which no other value uses from the
-// step that writes it to the last that reads it, both included. A step can be folded into a
-// later one, which then reads what the first one would have read: that much longer a slot is
-// kept.
-static void assign_slots(Plan* plan, Stage* stage) {
-  int first[kMaxStageSteps], last[kMaxStageSteps], root[kMaxStageSteps];
-  for (int i = 0; i < stage->count; ++i) {
-    root[i] = root_of(plan, plan->steps[stage->steps[i]].output);
-    first[i] = last[i] = i;
-    for (int j = 0; j < i; ++j) {
-      if (root[j] == root[i] && first[j] < first[i]) first[i] = first[j];
-    }
-  }
-  for (int i = 0; i < stage->count; ++i) {
-    for (int j = 0; j < stage->count; ++j) {
-      const Step* reader = &plan->steps[stage->steps[j]];
-      bool uses = root[j] == root[i];
-      for (int k = 0; k < reader->op->inputs; ++k) {
-        uses |= reader->inputs[k] != kNoValue && root_of(plan, reader->inputs[k]) == root[i];
-      }
-      if (uses && j > last[i]) last[i] = j;
-    }
-  }
-  stage->slots = 0;
-  for (int i = 0; i < stage->count; ++i) {
-    Step* step = &plan->steps[stage->steps[i]];
-    step->slot = kInMemory;
-    if (!plan->values[root[i]].is_local) continue;
-    bool taken[kMaxStageSteps] = {false};
-    for (int j = 0; j < i; ++j) {
-      const int slot = plan->steps[stage->steps[j]].slot;
-      if (slot == kInMemory) continue;
-      if (root[j] == root[i]) step->slot = slot;
-      if (last[j] + kMaxFolded >= first[i]) taken[slot] = true;
-    }
-    if (step->slot == kInMemory) {
-      step->slot = 0;
-      while (taken[step->slot]) ++step->slot;
-    }
-    if (step->slot >= stage->slots) stage->slots = step->slot + 1;
   }
 }
 
@@ -281,6 +254,7 @@ static void list_stages(Plan* plan, Draft* drafts) {
     drafts[name].position = plan->stage_count++;
   }
   for (int i = 0; i < plan->step_count; ++i) {
+    if (plan->steps[i].is_absorbed) continue;
     Stage* stage = &plan->stages[drafts[plan->steps[i].stage].position];
     stage->steps[stage->count++] = i;
   }
@@ -303,12 +277,10 @@ bool form_stages(Plan* plan) {
   for (int i = 0; i < plan->value_count; ++i) {
     plan->values[i].part_of = kNoValue;
     plan->values[i].is_local = false;
-    plan->values[i].reads = 0;
   }
   for (int i = 0; i < plan->step_count; ++i) {
     plan->steps[i].stage = i;
     plan->steps[i].base = 0;
-    plan->steps[i].slot = kInMemory;
   }
   group_steps(plan, drafts);
   list_stages(plan, drafts);
@@ -319,8 +291,7 @@ bool form_stages(Plan* plan) {
   for (int s = 0; s < plan->stage_count; ++s) {
     Stage* stage = &plan->stages[s];
     if (!stage->is_fused) continue;
-    assign_slots(plan, stage);
-    if (!build_works(plan, stage)) {
+    if (!build_program(plan, stage)) {
       free(drafts);
       return false;
     }
@@ -330,7 +301,7 @@ bool form_stages(Plan* plan) {
 }
 
 void free_stages(Plan* plan) {
-  for (int s = 0; s < plan->stage_count; ++s) free(plan->stages[s].works);
+  for (int s = 0; s < plan->stage_count; ++s) free_program(plan->stages[s].program);
   free(plan->stages);
   free(plan->stage_steps);
   plan->stages = NULL;
@@ -340,7 +311,7 @@ void free_stages(Plan* plan) {
 
 void run_stage(const Plan* plan, const Stage* stage) {
   if (stage->is_fused) {
-    run_works(plan, stage);
+    run_program(plan, stage);
     return;
   }
   const Step* step = &plan->steps[stage->steps[0]];

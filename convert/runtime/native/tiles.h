@@ -13,7 +13,9 @@
 //   copy_words(to, from, count)           a few words, of which there are mostly less than 32
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
-//     for all p < pixels <= kTilePixels and o < blocks * kLanes <= kTileChannels
+//     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
+//     kLanes <= kTileChannels
+//   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
 //   greater_mask(counts, thresholds): bit l of kLanes is counts[l] > thresholds[l]
 #ifndef BCD_TILES_H_
 #define BCD_TILES_H_
@@ -55,6 +57,31 @@ static void gather_patch(const Convolution* c, const uint32_t* group_image, int6
   }
 }
 
+// The same where the input's words lie elsewhere, piece by piece.
+static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int group,
+                                int64_t in_y, int64_t in_x, uint32_t* patch) {
+  const Window* w = &c->window;
+  for (int i = 0; i < w->window_height; ++i) {
+    const int64_t y = in_y + (int64_t)i * w->dilation_height;
+    for (int j = 0; j < w->window_width; ++j, patch += c->group_words) {
+      const int64_t x = in_x + (int64_t)j * w->dilation_width;
+      if (y < 0 || y >= w->in_height || x < 0 || x >= w->in_width) {
+        clear_words(patch, c->group_words);
+        continue;
+      }
+      const int32_t* map =
+          c->map + (y * w->in_width + x) * w->in_words + group * c->group_words;
+      for (int k = 0; k < c->group_words; k += c->map_run) {
+        if (map[k] < 0) {
+          clear_words(patch + k, c->map_run);
+        } else {
+          copy_words(patch + k, image + map[k], c->map_run);
+        }
+      }
+    }
+  }
+}
+
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
                        int32_t* sums) {
   const Window* w = &c->window;
@@ -78,8 +105,13 @@ static inline int32_t clamp(int32_t value, int32_t low, int32_t high) {
 
 static inline void store_float(const Convolution* c, int channel, int channels,
                                const int32_t* restrict counts, float* restrict out) {
-  const float* restrict multiplier = c->multiplier + channel;
   const float* restrict bias = c->bias + channel;
+  if (c->count_multiplier != NULL) {
+    const float* restrict multiplier = c->count_multiplier + channel;
+    for (int o = 0; o < channels; ++o) out[o] = (float)counts[o] * multiplier[o] + bias[o];
+    return;
+  }
+  const float* restrict multiplier = c->multiplier + channel;
   const int32_t low = c->clamp_min, high = c->clamp_max;
   for (int o = 0; o < channels; ++o) {
     out[o] = (float)clamp(2 * counts[o], low, high) * multiplier[o] + bias[o];
@@ -177,9 +209,8 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
   size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
   for (int p = 0; p < pixels; ++p) {
-    const uint32_t* group_image =
-        in + n * (size_t)w->in_height * (size_t)w->in_width * (size_t)w->in_words +
-        group * c->group_words;
+    const uint32_t* image = in + n * c->image_words;
+    const uint32_t* group_image = image + group * c->group_words;
     const int64_t in_y = (int64_t)out_y * w->stride_height - w->pad_top;
     const int64_t in_x = (int64_t)out_x * w->stride_width - w->pad_left;
     PanelPixel* pixel = &panel[p];
@@ -189,7 +220,11 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
         in_y < 0 || in_x < 0 || in_y + reach_y >= w->in_height || in_x + reach_x >= w->in_width;
     if (gathers) {
       uint32_t* patch = patches + (size_t)p * depth;
-      gather_patch(c, group_image, in_y, in_x, pixel->is_border, patch);
+      if (c->map != NULL) {
+        gather_mapped_patch(c, image, group, in_y, in_x, patch);
+      } else {
+        gather_patch(c, group_image, in_y, in_x, pixel->is_border, patch);
+      }
       pixel->row = patch;
     } else {
       pixel->row = group_image + (in_y * w->in_width + in_x) * w->in_words;
@@ -204,25 +239,27 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   }
 }
 
+// Counts for a tile of pixels and up to kTileChannels channels of one group.
+static inline void count_panel(const Convolution* c, const PanelPixel* panel, int pixels,
+                               int group, int from, int channels, int32_t* counts) {
+  const int blocks = (channels + kLanes - 1) / kLanes;
+  const uint32_t* rows[kMaxTilePixels];
+  for (int i = 0; i < kMaxTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
+  count_tile(rows, pixels, convolution_depth(c), tile_weights(c, group, from), blocks, counts);
+}
+
 // Computes up to kTileChannels channels of one group, beginning with the group's channel
 // `from`, for all pixels of a panel. `out` is where the first pixel's first of these channels
 // goes, or, for bits, where the first pixel's words begin; the next pixel's place is
 // pixel_bytes further.
 static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pixels, int group,
                            int from, int channels, void* out, size_t pixel_bytes) {
-  _Alignas(64) int32_t counts[kTilePixels * kTileChannels];
-  const int depth = convolution_depth(c);
-  const int blocks = (channels + kLanes - 1) / kLanes;
-  const int padded = (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
-  const uint32_t* weights =
-      c->packed + ((size_t)group * (size_t)padded + (size_t)from) * (size_t)depth;
+  _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
   const int channel = group * c->group_channels_out + from;
   char* to = out;
   for (int p = 0; p < pixels; p += kTilePixels) {
     const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
-    const uint32_t* rows[kTilePixels];
-    for (int i = 0; i < kTilePixels; ++i) rows[i] = panel[p + (i < tile ? i : 0)].row;
-    count_tile(rows, tile, depth, weights, blocks, counts);
+    count_panel(c, panel + p, tile, group, from, channels, counts);
     for (int i = 0; i < tile; ++i, to += pixel_bytes) {
       store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
     }
@@ -264,11 +301,6 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
 static void place_ungrouped(const Convolution* c, const uint32_t* in, size_t first, int pixels,
                             PanelPixel* panel, uint32_t* patches) {
   place_panel(c, in, 0, first, pixels, panel, patches);
-}
-
-static void convolve_floats(const Convolution* c, const PanelPixel* panel, int pixels,
-                            int channel, int channels, float* out, size_t stride) {
-  convolve_tiles(c, panel, pixels, 0, channel, channels, out, stride * sizeof(float));
 }
 
 #endif  // BCD_TILES_H_

@@ -3,13 +3,18 @@
 import csv
 import io
 import json
+import sys
+import zipfile
+from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from flatfile import FlatFile, schema
 from PIL import Image
 
-from larq_bcd_runtime import cli
+from larq_bcd_runtime import Interpreter, ModelError, cli, images
+from larq_bcd_runtime.interpreter import TensorDetail
 
 
 @pytest.fixture
@@ -29,6 +34,56 @@ def model(tmp_path):
     return str(path)
 
 
+def metadata(mean, std) -> bytes:
+    """The standard metadata of one normalised input and an output with labels, written by hand:
+    a table is its number of fields, and their sizes and values are given in order."""
+    builder = flatbuffers.Builder(256)
+
+    def vector(values, prepend, size):
+        builder.StartVector(size, len(values), 4)
+        for value in reversed(values):
+            prepend(value)
+        return builder.EndVector()
+
+    def table(fields, **values):
+        builder.StartObject(fields)
+        for slot, (kind, value) in values.items():
+            getattr(builder, f"Prepend{kind}Slot")(int(slot[1:]), value, 0)
+        return builder.EndObject()
+
+    means = vector(mean, builder.PrependFloat32, 4)
+    stds = vector(std, builder.PrependFloat32, 4)
+    offset = "UOffsetTRelative"
+    options = table(2, _0=(offset, means), _1=(offset, stds))
+    unit = table(2, _0=("Uint8", 1), _1=(offset, options))
+    units = vector([unit], builder.PrependUOffsetTRelative, 4)
+    name = builder.CreateString("labels.txt")
+    file = table(5, _0=(offset, name), _2=("Int8", 2))
+    files = vector([file], builder.PrependUOffsetTRelative, 4)
+    inputs = vector([table(7, _4=(offset, units))], builder.PrependUOffsetTRelative, 4)
+    outputs = vector([table(7, _6=(offset, files))], builder.PrependUOffsetTRelative, 4)
+    graph = table(6, _2=(offset, inputs), _3=(offset, outputs))
+    graphs = vector([graph], builder.PrependUOffsetTRelative, 4)
+    builder.Finish(table(8, _3=(offset, graphs)), file_identifier=b"M001")
+    return bytes(builder.Output())
+
+
+def with_metadata(path, mean, std, labels) -> bytes:
+    """A file with the standard metadata, and its labels in a ZIP archive behind it."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(Path(path).read_bytes()))
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(metadata(mean, std), np.uint8)
+    entry.name, entry.buffer = b"TFLITE_METADATA", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [entry]
+    builder = flatbuffers.Builder(1 << 12)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as files:
+        files.writestr("labels.txt", "\n".join(labels))
+    return bytes(builder.Output()) + archive.getvalue()
+
+
 def test_an_image_is_classified(model, tmp_path, capsys):
     paths = []
     for name, colour in {"red": (255, 0, 0), "blue": (0, 0, 255)}.items():
@@ -43,9 +98,9 @@ def test_an_image_is_classified(model, tmp_path, capsys):
 
 
 def test_probabilities_are_a_softmax():
-    detail = cli.TensorDetail("logits", (1, 3), np.dtype(np.float32), 0.0, 0)
+    detail = TensorDetail("logits", (1, 3), np.dtype(np.float32), 0.0, 0)
     logits = np.log(np.array([[0.7, 0.2, 0.1]], np.float32)) + 3
-    np.testing.assert_allclose(cli.probabilities(logits, detail), [0.7, 0.2, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(images.probabilities(logits, detail), [0.7, 0.2, 0.1], rtol=1e-6)
 
 
 def test_the_benchmark_is_machine_readable(model, capsys):
@@ -54,8 +109,69 @@ def test_the_benchmark_is_machine_readable(model, capsys):
     assert row["runs"] == 4
     assert 0 < row["min_ms"] <= row["median_ms"] <= row["p95_ms"]
     assert cli.main([model, "--benchmark", "--runs", "4", "--format", "csv"]) == 0
-    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert row["model"] == "colour.tflite"
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["model"] for row in rows} == {"colour.tflite"}
+
+
+def test_the_profile_sees_every_operator_that_the_delegate_executes(model, capsys):
+    assert cli.main([model, "--benchmark", "--runs", "4", "--format", "json"]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert [stage["operators"] for stage in stages] == [
+        "0 LceQuantize",
+        "1 LceDequantize",
+        "LiteRT's own operators",
+    ]
+    assert sum(stage["share"] for stage in stages) == pytest.approx(1, abs=1e-3)
+    assert [stage["kilobytes"] for stage in stages[:2]] == [0.384, 0.384]
+
+
+class FakeCamera:
+    def __init__(self, colours):
+        self._frames = [np.full((10, 14, 3), colour, np.uint8) for colour in colours]
+
+    def __call__(self):
+        yield from self._frames
+
+
+def test_frames_of_a_camera_are_classified(model, capsys, monkeypatch):
+    monkeypatch.setattr(cli.camera, "frames", FakeCamera([(255, 0, 0), (0, 0, 255)]))
+    assert cli.main([model, "--camera", "--frames", "2", "--top", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["0", "0", "1", "2"]
+
+
+def test_do_not_wait_for_a_camera_without_its_library(model, capsys, monkeypatch):
+    for name in ("picamera2", "cv2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert cli.main([model, "--camera"]) == 1
+    assert "larq-bcd-runtime[camera]" in capsys.readouterr().err
+
+
+def test_preprocessing_and_labels_come_from_the_metadata(model, tmp_path, capsys):
+    described = tmp_path / "described.tflite"
+    described.write_bytes(
+        with_metadata(
+            model, mean=[255.0, 0.0, 0.0], std=[1.0, 1.0, 2.0], labels=["r", "g", "b"]
+        )
+    )
+    file = Interpreter(described).file
+    assert file.preprocessing == images.Preprocessing((255.0, 0.0, 0.0), (1.0, 1.0, 2.0))
+    assert file.labels == ("r", "g", "b")
+    path = tmp_path / "dark.png"
+    Image.new("RGB", (9, 9), (254, 1, 1)).save(path)
+    assert cli.main([str(described), str(path), "--top", "2"]) == 0
+    # Of 254, 1 and 1 the mean leaves -1, 1 and 0.5.
+    labels = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert labels == ["g", "b"]
+
+
+@pytest.mark.parametrize("cut", [-30, 30])
+def test_do_not_take_damaged_metadata(model, tmp_path, cut):
+    content = bytearray(with_metadata(model, [0.0], [1.0], ["r", "g", "b"]))
+    at = content.index(b"M001") + cut
+    content[at : at + 8] = b"\xff" * 8
+    with pytest.raises(ModelError, match="damaged"):
+        Interpreter(bytes(content))
 
 
 @pytest.mark.parametrize(

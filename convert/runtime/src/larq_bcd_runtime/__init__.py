@@ -1,6 +1,16 @@
 """Runs Larq Compute Engine models on stock LiteRT: no TensorFlow, no Larq."""
 
-from larq_bcd_runtime.delegate import library_path, load
+from larq_bcd_runtime.delegate import describe, library_path, load
 from larq_bcd_runtime.interpreter import Interpreter, ModelError, TensorDetail
+from larq_bcd_runtime.model_file import ModelFile, Preprocessing
 
-__all__ = ["Interpreter", "ModelError", "TensorDetail", "library_path", "load"]
+__all__ = [
+    "Interpreter",
+    "ModelError",
+    "ModelFile",
+    "Preprocessing",
+    "TensorDetail",
+    "describe",
+    "library_path",
+    "load",
+]

@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,7 +38,9 @@ def fastest_kernels() -> str:
     return library.bcd_fastest_kernels().decode()
 
 
-def load(num_threads: int = 1, kernels: str = "auto", fuse: bool = True) -> Any:
+def load(
+    num_threads: int = 1, kernels: str = "auto", fuse: bool = True, profile: bool = False
+) -> Any:
     """Loads the delegate, to be handed to a LiteRT interpreter.
 
     Args:
@@ -46,6 +49,7 @@ def load(num_threads: int = 1, kernels: str = "auto", fuse: bool = True) -> Any:
             "neon" to compare. All give the same bits.
         fuse: take over the elementwise operators beside the binary ones, and compute each
             stretch of them in one pass over memory; False to compare. Same bits again.
+        profile: time what the delegate executes, for `describe`.
 
     Returns:
         What LiteRT's `Interpreter(experimental_delegates=[...])` takes.
@@ -57,5 +61,31 @@ def load(num_threads: int = 1, kernels: str = "auto", fuse: bool = True) -> Any:
         "num_threads": num_threads,
         "kernels": kernels,
         "fuse": "on" if fuse else "off",
+        "profile": "on" if profile else "off",
     }
     return runtime().load_delegate(str(library_path()), options)
+
+
+def describe(delegate: Any) -> list[dict[str, Any]]:
+    """Returns what a delegate executes, once its interpreter has allocated its tensors.
+
+    Args:
+        delegate: from `load`; it must not be running.
+
+    Returns:
+        For each stretch of the graph a dict: `stages`, each with its `operators` as pairs of
+        index and name, `runs`, `nanoseconds` in all of them, and `bytes_read` and
+        `bytes_written` of activations in one; `operator_bytes`, what the operators would read
+        and write one by one; `memory`, the bytes of the stretch's own activations and scratch;
+        and `largest_live`, the most bytes of activations alive at once, operator by operator.
+    """
+    library = ctypes.CDLL(str(library_path()))
+    library.bcd_describe.restype = ctypes.c_void_p
+    library.bcd_describe.argtypes = library.bcd_free.argtypes = [ctypes.c_void_p]
+    text = library.bcd_describe(delegate._get_native_delegate_pointer())
+    if not text:
+        raise MemoryError("there is no memory for the description")
+    try:
+        return json.loads(ctypes.string_at(text).decode("utf-8", "replace"))
+    finally:
+        library.bcd_free(text)

@@ -8,7 +8,9 @@ from typing import Any, Union
 
 import numpy as np
 
-from larq_bcd_runtime.delegate import fastest_kernels, load, runtime
+from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
+from larq_bcd_runtime.flatbuffer import Damaged
+from larq_bcd_runtime.model_file import read_model
 
 
 class ModelError(RuntimeError):
@@ -52,11 +54,18 @@ class Interpreter:
     logits = interpreter.predict(images)
     ```
 
+    Attributes:
+        input_details: of each input of the file.
+        output_details: of each output.
+        file: preprocessing and labels, if the file's metadata have them.
+        kernels: the name of the kernels that execute the binary operators.
+
     Args:
         model: path of a .tflite file, or its bytes.
         num_threads: threads for all operators, 1 to 64.
         kernels: see `larq_bcd_runtime.load`.
         fuse: see `larq_bcd_runtime.load`.
+        profile: see `larq_bcd_runtime.load`.
 
     Raises:
         ModelError: the file is no model, or holds an operator that cannot be served.
@@ -70,12 +79,17 @@ class Interpreter:
         num_threads: int = 1,
         kernels: str = "auto",
         fuse: bool = True,
+        profile: bool = False,
     ) -> None:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         # The runtime reads the file in place for as long as it lives.
         self._content = content
+        try:
+            self.file = read_model(content)
+        except Damaged as damage:
+            raise ModelError(f"the file is damaged, or no .tflite file: {damage}.") from None
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
-        self._delegate = load(num_threads, kernels, fuse)
+        self._delegate = load(num_threads, kernels, fuse, profile)
         try:
             self._runtime = runtime().Interpreter(
                 model_content=content,
@@ -90,7 +104,7 @@ class Interpreter:
         self.input_details = [TensorDetail._of(detail) for detail in self._inputs]
         self.output_details = [TensorDetail._of(detail) for detail in self._outputs]
         self._batch = self._file_batch = self.input_details[0].shape[0] if self._inputs else 1
-        self._can_resize = True
+        self._can_resize = self.file.keeps_samples
 
     def predict(
         self, inputs: Union[np.ndarray, Sequence[np.ndarray]], batch_size: int = 32
@@ -123,6 +137,10 @@ class Interpreter:
             start += size
         outputs = [np.concatenate(part) for part in zip(*parts)]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Returns what the delegate executes, see `larq_bcd_runtime.describe`."""
+        return describe(self._delegate)
 
     def _check(self, arrays: list[np.ndarray]) -> int:
         if len(arrays) != len(self.input_details):

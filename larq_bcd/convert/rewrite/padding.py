@@ -1,14 +1,14 @@
-"""Passes over the flatbuffer: what the converter gets wrong."""
+"""Paddings that the converter gets wrong."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-from flatbuffers import flexbuffers
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
-from larq_bcd.convert.flatbuffer import Flatbuffer, Operator, pack
+from larq_bcd.convert.flatbuffer import Flatbuffer, Operator
 from larq_bcd.convert.match import BINARY_OPERATOR, Match
+from larq_bcd.convert.rewrite.editor import Editor, Node
 
 # LceBconv2d and the built-in operators number their paddings alike.
 _SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
@@ -34,7 +34,7 @@ class _Convolution:
         return [*margins, [0, 0]]
 
 
-def _convolution(operator: Operator, packed) -> _Convolution:
+def _convolution(operator: Operator, node: Node) -> _Convolution:
     weights = operator.inputs[1]
     assert weights is not None
     kernel = weights.shape[1], weights.shape[2]
@@ -46,7 +46,7 @@ def _convolution(operator: Operator, packed) -> _Convolution:
             (o["dilation_height_factor"], o["dilation_width_factor"]),
             kernel,
         )
-    o = packed.builtinOptions
+    o = node.options
     return _Convolution(
         o.padding, (o.strideH, o.strideW), (o.dilationHFactor, o.dilationWFactor), kernel
     )
@@ -87,79 +87,37 @@ def restore_padding(
         The repaired flatbuffer and the names of the repaired layers; the same flatbuffer and
         an empty list where the precondition never holds.
     """
-    model = flatbuffer.unpacked()
-    graph = model.subgraphs[0]
-    found: dict[int, tuple[list[list[int]], str]] = {}
+    editor = Editor(flatbuffer)
+    nodes = list(editor.nodes)
+    repaired: dict[int, str] = {}
     for match in matches:
         operator = match.operator
         margins = _explicit_margins(match)
         if operator is None or margins is None or operator.type not in _CONVOLUTIONS:
             continue
-        convolution = _convolution(operator, graph.operators[operator.index])
+        node = nodes[operator.index]
+        convolution = _convolution(operator, node)
         _, height, width, _ = operator.data.shape
         merged = tuple(match.layer.data.op.inputs[0].shape[1:3]) == (height, width)
         if convolution.padding != _SAME or not merged:
             continue
         if margins != convolution.margins(height, width):
-            found[operator.index] = margins, match.layer.name
-    if not found:
+            repaired[operator.index] = match.layer.name
+            _pad_explicitly(editor, node, margins)
+    if not repaired:
         return flatbuffer, []
-
-    graph.operators = list(graph.operators)
-    code = _add_pad_code(model)
-    # From the last to the first: the positions of those before stay as they are.
-    for index, (margins, _) in sorted(found.items(), reverse=True):
-        operator = flatbuffer.operators[index]
-        packed = graph.operators[index]
-        padded = _add_padded_tensor(model, operator, margins)
-        constant = _add_constant(model, np.array(margins, np.int32), f"{index}/margins")
-        pad = schema.OperatorT()
-        pad.opcodeIndex = code
-        pad.inputs = [operator.data.index, constant]
-        pad.outputs = [padded]
-        pad.builtinOptionsType = schema.BuiltinOptions.PadOptions
-        pad.builtinOptions = schema.PadOptionsT()
-        packed.inputs = [padded, *packed.inputs[1:]]
-        if operator.type == BINARY_OPERATOR:
-            options = flexbuffers.Dumps({**operator.options, "padding": int(_VALID)})
-            packed.customOptions = list(options)
-        else:
-            packed.builtinOptions.padding = _VALID
-        graph.operators.insert(index, pad)
-    return Flatbuffer(pack(model)), [name for _, (_, name) in sorted(found.items())]
+    return editor.finish(), [name for _, name in sorted(repaired.items())]
 
 
-def _add_pad_code(model) -> int:
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.PAD
-    code.version = 1
-    model.operatorCodes = [*model.operatorCodes, code]
-    return len(model.operatorCodes) - 1
-
-
-def _add_tensor(model, name: str, shape, kind: int, buffer: int) -> int:
-    tensor = schema.TensorT()
-    tensor.name = name.encode()
-    tensor.shape = list(shape)
-    tensor.type = kind
-    tensor.buffer = buffer
-    tensor.hasRank = True
-    graph = model.subgraphs[0]
-    graph.tensors = [*graph.tensors, tensor]
-    return len(graph.tensors) - 1
-
-
-def _add_padded_tensor(model, operator: Operator, margins: list[list[int]]) -> int:
-    data = operator.data
-    shape = [size + sum(margin) for size, margin in zip(data.shape, margins, strict=True)]
-    kind = model.subgraphs[0].tensors[data.index].type
-    # Buffer 0 is the empty one, by the format's convention.
-    return _add_tensor(model, f"{data.name}/padded", shape, kind, buffer=0)
-
-
-def _add_constant(model, values: np.ndarray, name: str) -> int:
-    buffer = schema.BufferT()
-    buffer.data = list(values.tobytes())
-    model.buffers = [*model.buffers, buffer]
-    kind = schema.TensorType.INT32
-    return _add_tensor(model, name, values.shape, kind, len(model.buffers) - 1)
+def _pad_explicitly(editor: Editor, node: Node, margins: list[list[int]]) -> None:
+    data = node.inputs[0]
+    name = f"{editor.name(data)}/padded"
+    shape = [n + sum(margin) for n, margin in zip(editor.shape(data), margins, strict=True)]
+    padded = editor.add_tensor(shape, editor.dtype(data), name)
+    constant = editor.add_constant(np.array(margins, np.int32), f"{name}/margins")
+    editor.add_node("PAD", [data, constant], [padded], schema.PadOptionsT())
+    editor.set_input(node, 0, padded)
+    if node.type == BINARY_OPERATOR:
+        node.options = {**node.options, "padding": int(_VALID)}
+    else:
+        node.options.padding = _VALID

@@ -1,0 +1,205 @@
+"""What a .tflite file says, checked before LiteRT, which trusts it, sees it.
+
+LiteRT verifies neither that its offsets stay inside the file nor that its operators read what
+others have written; some of its kernels crash then. What remains unchecked are the rules that
+each of its operators has of its own; those of LCE's operators are checked by the delegate.
+"""
+
+import io
+import math
+import struct
+import zipfile
+from dataclasses import dataclass
+from typing import Optional
+
+from larq_bcd_runtime.flatbuffer import Damaged, Table
+
+# The schema's numbers of operators.
+_CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
+# Those of LiteRT's operators that do without some of their inputs: convolutions, fully
+# connected and recurrent layers.
+_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 34, 35, 44, 46, 52, 67, 83, _CUSTOM}
+_BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64,
+         15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the file wants its images, from its metadata: (pixel - mean) / std.
+
+    Attributes:
+        mean: one value per channel, or one for all; pixels are 0 to 255.
+        std: likewise.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What is needed of a file beside what LiteRT tells.
+
+    Attributes:
+        preprocessing: None if the file does not say.
+        labels: the names of the classes, None if the file holds none.
+        keeps_samples: whether it works on more samples than it was written for; False if one
+            of its constants says how many there are.
+    """
+
+    preprocessing: Optional[Preprocessing]
+    labels: Optional[tuple[str, ...]]
+    keeps_samples: bool
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    shape: tuple[int, ...]
+    data: memoryview
+    is_variable: bool
+
+
+def read_model(content: bytes) -> ModelFile:
+    """Checks a .tflite file and returns what it says.
+
+    Raises:
+        Damaged: the file contradicts itself.
+    """
+    try:
+        model = Table.root(content, b"TFL3")
+        codes = [max(code.number(0, "<b"), code.number(3)) for code in model.tables(1)]
+        buffers = [_buffer(table, content) for table in model.tables(4)]
+        graphs = list(model.tables(2))
+        if not graphs:
+            raise Damaged("it has no graph")
+        keeps_samples = all([_check_graph(graph, codes, buffers) for graph in graphs])
+        preprocessing, labels = _read_metadata(model, buffers, content)
+    except (struct.error, OverflowError, MemoryError, RecursionError) as error:
+        raise Damaged(str(error)) from None
+    return ModelFile(preprocessing, labels, keeps_samples)
+
+
+def _buffer(table: Table, content: bytes) -> memoryview:
+    # Files beyond 2 GB keep their buffers behind the flatbuffer.
+    offset, size = table.number(1, "<Q"), table.number(2, "<Q")
+    if offset > 1:
+        if offset + size > len(content):
+            raise Damaged(f"a buffer ends at byte {offset + size} of {len(content)}")
+        return memoryview(content)[offset : offset + size]
+    return table.bytes(0)
+
+
+def _tensor(index: int, table: Table, buffers: list[memoryview]) -> _Tensor:
+    shape, kind, buffer = table.numbers(0), table.number(1, "<b"), table.number(2, "<I")
+    if any(size < 0 for size in shape):
+        raise Damaged(f"tensor {index} has the shape {shape}")
+    if buffer >= len(buffers):
+        raise Damaged(f"tensor {index} lies in buffer {buffer} of {len(buffers)}")
+    data = buffers[buffer]
+    elements = math.prod(shape)
+    if elements * _BITS.get(kind, 8) > 2**40:
+        raise Damaged(f"tensor {index} has the shape {shape}")
+    is_plain = kind in _BITS and table.table(6) is None
+    if len(data) and is_plain and len(data) < elements * _BITS[kind] // 8:
+        raise Damaged(f"tensor {index} of shape {shape} has {len(data)} bytes")
+    return _Tensor(shape, data, bool(table.number(5, "<?")))
+
+
+def _check_graph(graph: Table, codes: list[int], buffers: list[memoryview]) -> bool:
+    """Checks a graph; returns whether it keeps its samples apart, however many."""
+    tensors = [_tensor(i, table, buffers) for i, table in enumerate(graph.tables(0))]
+    inputs, outputs = graph.numbers(1), graph.numbers(2)
+    for index in (*inputs, *outputs):
+        if not 0 <= index < len(tensors):
+            raise Damaged(f"its graph has tensor {index} of {len(tensors)} for input or output")
+    written = [bool(len(tensor.data)) or tensor.is_variable for tensor in tensors]
+    for index in inputs:
+        if written[index]:
+            raise Damaged(f"its input, tensor {index}, has a value already")
+        written[index] = True
+    keeps_samples = True
+    for number, operator in enumerate(graph.tables(3)):
+        keeps_samples &= _check_operator(number, operator, codes, tensors, written)
+    for index in outputs:
+        if not written[index]:
+            raise Damaged(f"no operator writes its output, tensor {index}")
+    return keeps_samples
+
+
+def _check_operator(
+    number: int, operator: Table, codes: list[int], tensors: list[_Tensor], written: list[bool]
+) -> bool:
+    code_index = operator.number(0, "<I")
+    if code_index >= len(codes):
+        raise Damaged(f"operator {number} is of kind {code_index} of {len(codes)}")
+    code = codes[code_index]
+    inputs, outputs = operator.numbers(1), operator.numbers(2)
+    for index in inputs:
+        if index == -1 and code in _OPTIONAL_INPUTS:
+            continue
+        if not 0 <= index < len(tensors):
+            raise Damaged(f"operator {number} reads tensor {index} of {len(tensors)}")
+        # An optional tensor may be one without elements.
+        if not written[index] and math.prod(tensors[index].shape):
+            raise Damaged(f"operator {number} reads tensor {index}, which nobody has written")
+    for index in outputs:
+        if not 0 <= index < len(tensors):
+            raise Damaged(f"operator {number} writes tensor {index} of {len(tensors)}")
+        if written[index] and not tensors[index].is_variable:
+            raise Damaged(f"operator {number} writes tensor {index}, which has a value already")
+        written[index] = True
+    operator.bytes(5)  # the custom options lie inside the file
+    return _keeps_samples(code, operator, [tensors[i] for i in inputs if i >= 0])
+
+
+def _keeps_samples(code: int, operator: Table, inputs: list[_Tensor]) -> bool:
+    """Whether an operator takes the number of samples from its input.
+
+    A slice whose size counts the samples cuts off all further ones without a word.
+    """
+    if code == _SLICE and len(inputs) == 3:
+        size = bytes(inputs[2].data[:4])
+        return len(size) == 4 and struct.unpack("<i", size)[0] == -1
+    if code == _STRIDED_SLICE and inputs:
+        options = operator.table(4)
+        return options is not None and bool(options.number(0) & options.number(1) & 1)
+    if code == _GATHER:
+        options = operator.table(4)
+        return options is not None and options.number(0) != 0
+    return True
+
+
+def _read_metadata(model: Table, buffers: list[memoryview], content: bytes):
+    """Returns preprocessing and labels from the standard metadata of TensorFlow Lite."""
+    for entry in model.tables(6):
+        index = entry.number(1, "<I")
+        if entry.text(0) != "TFLITE_METADATA" or index >= len(buffers):
+            continue
+        for graph in Table.root(bytes(buffers[index]), b"M001").tables(3):
+            inputs, outputs = list(graph.tables(2)), list(graph.tables(3))
+            preprocessing = _normalization(inputs[0]) if inputs else None
+            return preprocessing, _labels(outputs[0], content) if outputs else None
+    return None, None
+
+
+def _normalization(tensor: Table) -> Optional[Preprocessing]:
+    for unit in tensor.tables(4):
+        options = unit.table(1)
+        if unit.number(0, "<B") == 1 and options is not None:
+            mean, std = options.numbers(0, "f"), options.numbers(1, "f")
+            if not mean or not std or 0 in std:
+                raise Damaged(f"its metadata has the mean {mean} and the deviation {std}")
+            return Preprocessing(mean, std)
+    return None
+
+
+def _labels(tensor: Table, content: bytes) -> Optional[tuple[str, ...]]:
+    names = [file.text(0) for file in tensor.tables(6) if file.number(2, "<b") == 2]
+    if not names:
+        return None
+    # The files stand in a ZIP archive behind the flatbuffer.
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return tuple(archive.read(names[0]).decode("utf-8").splitlines())
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, NotImplementedError) as error:
+        raise Damaged(f"its labels cannot be read: {error}") from None

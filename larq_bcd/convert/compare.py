@@ -1,0 +1,65 @@
+"""Compares two flatbuffers of one model, where the second is meant to differ a little."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from larq_bcd.convert.check import interpreter, predict
+from larq_bcd.convert.flatbuffer import Flatbuffer
+
+
+@dataclass
+class Comparison:
+    """How the outputs of two flatbuffers differ on the same inputs.
+
+    Attributes:
+        change: what the second was made of the first by, in words.
+        inputs: the number of inputs.
+        max_difference, mean_difference: of the outputs.
+        output_range: the largest absolute output of the first.
+        same_arg_max: on how many inputs the largest output is the same one.
+    """
+
+    change: str
+    inputs: int
+    max_difference: float = 0.0
+    mean_difference: float = 0.0
+    output_range: float = 0.0
+    same_arg_max: int = 0
+
+
+def compare(
+    before: Flatbuffer,
+    after: Flatbuffer,
+    inputs: np.ndarray,
+    change: str,
+    encode: Callable[[np.ndarray], np.ndarray] = lambda x: x,
+    decode: Callable[[np.ndarray], np.ndarray] = lambda x: x,
+) -> Comparison:
+    """Runs both on the same inputs, with Larq Compute Engine's interpreter.
+
+    Args:
+        before, after: flatbuffers of one model.
+        inputs: array of shape (inputs, *input_shape), of the type that `before` takes.
+        change: what has changed, for the report.
+        encode: turns one input into what `after` takes.
+        decode: turns it back into what `before` then sees.
+
+    Raises:
+        CheckError: if the interpreter cannot run one of them.
+    """
+    result = Comparison(change, len(inputs))
+    first, second = interpreter(before.content), interpreter(after.content)
+    for x in inputs:
+        given = encode(x[None])
+        ours = [value.astype(np.float64) for value in predict(first, decode(given))]
+        theirs = [value.astype(np.float64) for value in predict(second, given)]
+        for a, b in zip(ours, theirs, strict=True):
+            distance = np.abs(a - b)
+            result.max_difference = max(result.max_difference, float(distance.max(initial=0)))
+            result.mean_difference += float(distance.mean()) / len(inputs) / len(ours)
+            result.output_range = max(result.output_range, float(np.abs(a).max(initial=0)))
+        pairs = zip(ours, theirs, strict=True)
+        result.same_arg_max += all(np.array_equal(a.argmax(-1), b.argmax(-1)) for a, b in pairs)
+    return result

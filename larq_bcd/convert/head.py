@@ -1,0 +1,100 @@
+"""The classifier's weights in fewer bits: what is lost is said, not hidden."""
+
+import numpy as np
+from larq_compute_engine.mlir.python import tflite_schema as schema
+
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.rewrite.editor import Editor, Node
+
+HEADS = ("float32", "float16", "int8")
+_WEIGHTED = frozenset(
+    {"LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceQuantize"}
+)
+_LARGEST = 127
+# The first version of DEQUANTIZE that takes float16, and one scale for each channel.
+_FLOAT16_VERSION, _PER_CHANNEL_VERSION = 3, 5
+
+
+def _heads(editor: Editor) -> list[Node]:
+    """Dense layers that no convolution, dense layer or sign comes after."""
+    heads, pending, seen = [], list(editor.outputs), set()
+    while pending:
+        node = editor.producer(pending.pop())
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.type == "FULLY_CONNECTED":
+            heads.append(node)
+        elif node.type not in _WEIGHTED:
+            pending += node.inputs
+    return heads
+
+
+def per_channel_int8(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds weights to int8 with one scale for each output channel.
+
+    Args:
+        weights: float32 of shape (outputs, inputs).
+
+    Returns:
+        int8 of the same shape in -127 to 127, and float32 scales of shape (outputs,):
+        `weights` is `scales[:, None] * int8`, to half a scale.
+    """
+    largest = np.abs(weights).max(axis=1)
+    scales = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
+    rounded = np.rint(weights.astype(np.float64) / scales[:, None])
+    return np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8), scales
+
+
+def quantise_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[str]]:
+    """Stores the weights of the dense layers before the outputs in fewer bits.
+
+    A DEQUANTIZE turns them into float32 when the file is loaded, once: activations and sums
+    stay float32, and every kernel of TensorFlow Lite since 2.5 runs it. A FULLY_CONNECTED
+    that multiplies int8 itself rounds the activations too, and with one scale for each
+    channel neither Larq Compute Engine 0.16 nor tflite-runtime 2.14 knows it.
+
+    Args:
+        flatbuffer: is not changed.
+        kind: `"float16"`, `"int8"`, or `"float32"`, which leaves all as it is.
+
+    Returns:
+        The flatbuffer, and the names of the weights.
+
+    Raises:
+        ConversionError: if `kind` is another one, or the file has no head of its own.
+    """
+    if kind not in HEADS:
+        raise ConversionError(
+            f"head={kind!r} is not supported: give one of {', '.join(HEADS)}."
+        )
+    if kind == "float32":
+        return flatbuffer, []
+    editor = Editor(flatbuffer)
+    names = []
+    for node in _heads(editor):
+        weights = editor.constant(node.inputs[1])
+        if weights is None or weights.dtype != np.float32:
+            continue
+        name = editor.name(node.inputs[1])
+        if kind == "float16":
+            packed = editor.add_constant(weights.astype(np.float16), f"{name}/float16")
+            version = _FLOAT16_VERSION
+        else:
+            values, scales = per_channel_int8(weights)
+            quantization = schema.QuantizationParametersT()
+            quantization.scale = scales
+            quantization.zeroPoint = np.zeros(len(scales), np.int64)
+            quantization.quantizedDimension = 0
+            packed = editor.add_constant(values, f"{name}/int8", quantization)
+            version = _PER_CHANNEL_VERSION
+        wide = editor.add_tensor(weights.shape, np.float32, f"{name}/dequantized")
+        editor.add_node("DEQUANTIZE", [packed], [wide], schema.DequantizeOptionsT(), version)
+        editor.set_input(node, 1, wide)
+        names.append(name)
+    if not names:
+        raise ConversionError(
+            f"head={kind!r}: no dense layer stands before the outputs: leave it out."
+        )
+    return editor.finish(), names

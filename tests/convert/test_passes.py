@@ -1,0 +1,325 @@
+"""The passes over the flatbuffer, on networks that are generated from our layers."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conversion_models import binary_conv, randomise
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from larq_compute_engine.mlir.python import tflite_schema as schema
+from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+from larq_bcd.convert import ConversionError
+from larq_bcd.convert.check import check
+from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.graph import InferenceGraph
+from larq_bcd.convert.lce import convert_model
+from larq_bcd.convert.match import match_layers
+from larq_bcd.convert.rewrite import (
+    PASSES,
+    activation_bytes,
+    optimise,
+    restore_padding,
+    selected_passes,
+)
+from larq_bcd.layers import LearnableBias, QuantConv2D, QuantShiftMLP
+from larq_bcd.models import blocks
+from larq_bcd.models.blocks import Binarization
+
+layers = tf.keras.layers
+EXACT = [name for name, one in PASSES.items() if one.is_exact]
+NETWORKS = 3  # that hypothesis generates
+
+
+def network(size, channels, thresholds, pad_values, strides, shifts, point):
+    """Blocks of BCDNet, small: convolutions, then shifted products."""
+    image = x = tf.keras.Input((size, size, 3), name="image")
+    x = blocks.stem(x, channels, 1)
+    for i, (threshold, stride) in enumerate(zip(thresholds, strides, strict=True)):
+        binarization = Binarization(threshold=threshold, pad_values=pad_values)
+        doubled = x.shape[-1] * (1 + i % 2)
+        x = blocks.react_block(x, doubled, stride, binarization, f"block{i}")
+    for i, ranges in enumerate(shifts):
+        x = blocks.bi_mlp(x, ranges, Binarization(), f"mlp{i}")
+    if point:
+        x = blocks.point(x, Binarization(), "point")
+    x = layers.GlobalAveragePooling2D()(x)
+    return randomise(tf.keras.Model(image, layers.Dense(5, name="logits")(x)), seed=channels)
+
+
+networks = st.builds(
+    network,
+    size=st.sampled_from([9, 12]),
+    channels=st.sampled_from([32, 64, 128]),
+    thresholds=st.lists(st.sampled_from(["static", "contextual"]), min_size=2, max_size=2),
+    pad_values=st.sampled_from([0.0, 1.0]),
+    strides=st.sampled_from([(1, 1), (2, 1), (1, 2)]),
+    shifts=st.sampled_from([(), ((1, "half"),), ((2, 2), (1, 3))]),
+    point=st.booleans(),
+)
+
+
+class Converted:
+    """A network as the converter leaves it, with its padding restored."""
+
+    def __init__(self, model):
+        self.graph = InferenceGraph(model)
+        plain = Flatbuffer(convert_model(model)[0])
+        self.plain = restore_padding(plain, match_layers(self.graph, plain))[0]
+        rng = np.random.default_rng(0)
+        shape = (2, *model.inputs[0].shape[1:])
+        self.inputs = rng.normal(size=shape).astype(np.float32)
+
+    def run(self, flatbuffer):
+        interpreter = Interpreter(flatbuffer.content)
+        return [interpreter.predict(x[None]) for x in self.inputs]
+
+    def faults(self, flatbuffer):
+        matches = match_layers(self.graph, flatbuffer)
+        assert all(match.operator is not None for match in matches)
+        return check(self.graph, flatbuffer, matches, self.inputs, "noise").faults
+
+    def optimised(self, *names):
+        return optimise(self.plain, names or tuple(PASSES))[0]
+
+
+def combinations(seed, count):
+    rng = np.random.default_rng(seed)
+    every = [c for n in range(len(PASSES) + 1) for c in itertools.combinations(PASSES, n)]
+    return [every[i] for i in rng.choice(len(every), count, replace=False)]
+
+
+@settings(
+    max_examples=NETWORKS,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(networks)
+def test_any_combination_of_passes_computes_the_same(model):
+    converted = Converted(model)
+    outputs = converted.run(converted.plain)
+    for names in combinations(seed=1, count=6):
+        exact = converted.optimised(*(name for name in names if name in EXACT), "common")
+        np.testing.assert_array_equal(converted.run(exact), outputs)
+    for names in (*combinations(seed=2, count=2), tuple(PASSES)):
+        assert converted.faults(optimise(converted.plain, names)[0]) == []
+
+
+@pytest.fixture(scope="module")
+def mlp():
+    """One of each kind of unit, with all that the passes look for."""
+    return Converted(
+        network(12, 64, ["static", "contextual"], 0.0, (1, 2), ((1, "half"),), point=True)
+    )
+
+
+def types(flatbuffer):
+    return [operator.type for operator in flatbuffer.operators]
+
+
+def test_every_pass_has_something_to_do_and_each_alone_computes_the_same(mlp):
+    outputs = mlp.run(mlp.plain)
+    for name, one in PASSES.items():
+        flatbuffer, (report,) = optimise(mlp.plain, [name])
+        assert report.name == name
+        # Constants that are zero, and signs that two layers share, the converter joins itself;
+        # reshapes go once the subtractions are gone.
+        if name not in ("common", "zeros", "reshapes"):
+            assert report.changes > 0
+        if one.is_exact:
+            np.testing.assert_array_equal(mlp.run(flatbuffer), outputs)
+        assert mlp.faults(flatbuffer) == []
+
+
+def test_the_optimised_file_has_one_quantize_for_each_sign_and_no_product_left(mlp):
+    optimised = types(mlp.optimised())
+    assert optimised.count("LceQuantize") == 6  # 2 blocks of 2 units, a BiMLP, a point
+    assert optimised.count("LceBconv2d") == 4 + 3 + 1
+    assert optimised.count("GATHER") == 2
+    assert optimised.count("ADD_N") == 1
+    assert optimised.count("ADD") == 6 + 5 + 2  # thresholds, shortcuts, dynamic offsets
+    assert optimised.count("RESHAPE") == 1  # the words of the BiMLP
+    for absent in ("MUL", "SUB", "SPLIT", "SLICE"):
+        assert absent not in optimised
+    assert activation_bytes(mlp.optimised()) < 0.65 * activation_bytes(mlp.plain)
+
+
+def test_signature_names_and_types_are_kept(mlp):
+    optimised = mlp.optimised()
+    assert [(t.name, t.shape, t.dtype) for t in optimised.inputs + optimised.outputs] == [
+        (t.name, t.shape, t.dtype) for t in mlp.plain.inputs + mlp.plain.outputs
+    ]
+    assert [t.name for t in optimised.outputs_like(["logits"])] == [
+        t.name for t in mlp.plain.outputs_like(["logits"])
+    ]
+
+
+def test_nothing_unused_is_left_and_no_constant_is_there_twice(mlp):
+    model = mlp.optimised().unpacked()
+    graph = model.subgraphs[0]
+    used = {int(i) for op in graph.operators for i in (*op.inputs, *op.outputs) if i >= 0}
+    assert used | set(graph.inputs) == set(range(len(graph.tensors)))
+    assert {op.opcodeIndex for op in graph.operators} == set(range(len(model.operatorCodes)))
+    buffers = {t.buffer for t in graph.tensors} | {m.buffer for m in model.metadata} | {0}
+    assert buffers == set(range(len(model.buffers)))
+    constants = [
+        (t.type, tuple(t.shape), bytes(model.buffers[t.buffer].data))
+        for t in graph.tensors
+        if model.buffers[t.buffer].data is not None and len(model.buffers[t.buffer].data)
+    ]
+    assert len(set(constants)) == len(constants)
+
+
+def test_buffers_start_at_multiples_of_16_bytes(mlp):
+    model = schema.Model.GetRootAsModel(mlp.optimised().content, 0)
+    tables = [model.Buffers(i)._tab for i in range(model.BuffersLength())]
+    starts = [table.Vector(offset) for table in tables if (offset := table.Offset(4))]
+    assert len(starts) > 10
+    assert all(start % 16 == 0 for start in starts)
+
+
+def test_the_same_model_gives_the_same_bytes(mlp):
+    assert mlp.optimised().content == mlp.optimised().content
+
+
+def test_optimising_twice_changes_nothing_more(mlp):
+    once = mlp.optimised()
+    twice, reports = optimise(once)
+    assert sum(report.changes for report in reports) == 0
+    assert types(twice) == types(once)
+
+
+def built(build, shape=(8, 8, 64)):
+    image = tf.keras.Input(shape)
+    return Converted(randomise(tf.keras.Model(image, build(image))))
+
+
+def left(converted, name):
+    """What a pass reports to have left; the file must be as it was."""
+    flatbuffer, (report,) = optimise(converted.plain, [name])
+    assert report.changes == 0
+    assert types(flatbuffer) == types(converted.plain)
+    return report.left
+
+
+def test_do_not_pack_shifts_of_groups_that_are_no_multiples_of_32():
+    converted = built(lambda x: QuantShiftMLP(64)(x), shape=(9, 9, 64))
+    (first, second) = left(converted, "movement")
+    assert "multiples of 32" in first
+    assert "multiples of 32" in second
+    assert converted.faults(converted.optimised()) == []
+
+
+def test_do_not_pack_a_movement_of_two_tensors():
+    def two(x):
+        return binary_conv()(tf.concat([layers.ReLU()(x), x], -1))
+
+    assert left(built(two), "movement") == []
+
+
+def test_do_not_pad_words_with_a_value_below_zero():
+    def padded(x):
+        x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=-1.0)
+        return binary_conv(padding="valid")(x)
+
+    assert left(built(padded), "padding") == []
+
+
+def test_do_not_pad_channels_of_words():
+    def padded(x):
+        return binary_conv()(tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 32]]))
+
+    assert left(built(padded), "padding") == []
+
+
+def test_do_not_fold_a_gain_into_what_something_else_reads():
+    def shared(x):
+        x = binary_conv()(x)
+        return layers.BatchNormalization()(layers.ReLU()(x) + x) + x
+
+    assert len(left(built(shared), "gains")) == 1
+
+
+def test_do_not_fold_a_gain_of_zero():
+    image = tf.keras.Input((8, 8, 64))
+    a, b = binary_conv(32)(image), binary_conv(32)(image)
+    gain = np.ones(32, np.float32)
+    gain[3] = 0
+    converted = Converted(randomise(tf.keras.Model(image, tf.abs((a + b) * gain))))
+    assert len(left(converted, "gains")) == 1
+
+
+def test_do_not_fold_an_offset_past_a_border_of_zeros():
+    def padded(x):
+        x = layers.PReLU(shared_axes=[1, 2])(x)
+        x = LearnableBias()(x)
+        return layers.Conv2D(8, 3, padding="same")(x)
+
+    assert len(left(built(padded), "offsets")) == 1
+
+
+def test_do_not_fold_an_offset_that_leaves_the_file():
+    def offset(x):
+        return LearnableBias()(layers.PReLU(shared_axes=[1, 2])(x))
+
+    assert left(built(offset), "offsets") == []
+
+
+def test_do_not_fold_an_offset_past_an_activation():
+    def activated(x):
+        x = LearnableBias()(layers.PReLU(shared_axes=[1, 2])(x))
+        return layers.PReLU(shared_axes=[1, 2])(x)
+
+    assert len(left(built(activated), "offsets")) == 1
+
+
+def test_do_not_fold_an_offset_that_differs_within_the_image():
+    table = np.random.default_rng(0).normal(size=(8, 8, 64)).astype("f")
+
+    def positions(x):
+        x = layers.PReLU(shared_axes=[1, 2])(x)
+        return binary_conv()(x + table)
+
+    assert left(built(positions), "offsets") == []
+
+
+def test_do_not_drop_a_threshold():
+    def thresholds(x):
+        x = layers.PReLU(shared_axes=[1, 2])(x)
+        return QuantConv2D(
+            32, 1, input_quantizer="approx_sign", kernel_quantizer="scaled_sign"
+        )(LearnableBias()(x)) + binary_conv(32, 1)(x)
+
+    assert left(built(thresholds), "offsets") == []
+
+
+def test_do_not_join_sums_that_something_else_reads():
+    def shared(x):
+        y = layers.ReLU()(x) + tf.abs(x)
+        return y + x + tf.square(y)
+
+    assert "ADD_N" in types(built(shared).optimised("sums"))  # the outer two only
+
+    def pair(x):
+        y = layers.ReLU()(x) + tf.abs(x)
+        return tf.concat([y + x, y], -1)
+
+    assert left(built(pair), "sums") == []
+
+
+def test_do_not_join_sums_of_different_shapes():
+    def broadcast(x):
+        mean = tf.reduce_mean(x, [1, 2], keepdims=True)
+        return layers.ReLU()(x) + mean + tf.abs(x)
+
+    assert left(built(broadcast), "sums") == []
+
+
+def test_an_unknown_pass_is_named():
+    assert selected_passes("none") == []
+    assert selected_passes("sums, gains") == ["sums", "gains"]
+    with pytest.raises(ConversionError, match=r"no pass 'speed'.*common"):
+        selected_passes("speed")

@@ -108,8 +108,8 @@ def settle() -> None:
     if "tensorflow" in sys.modules:
         _search_tf_keras_first(sys.modules["tensorflow"])
     else:
-        # PyTorch's kernels too. TensorFlow leaves them out on CPUs without VNNI, where it
-        # trains a binary network at half of the speed then.
+        # PyTorch's kernels too. TensorFlow leaves them out on CPUs without VNNI, where its
+        # own are slower in the backward pass of convolutions.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         with without_startup_chatter():
             importlib.import_module("tensorflow")

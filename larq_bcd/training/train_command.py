@@ -75,7 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
             training = Training(recipe, output, placement, signals, console.print)
             progress = training.run()
         except StoppedError as stopped:
-            console.print(f"\nStopped. The same command goes on from here; all of it is in {output}.")
+            console.print(
+                f"\nStopped. The same command goes on from here; all of it is in {output}."
+            )
             return 128 + stopped.signal
         except _LOST as error:
             if placement.workers == 1:

@@ -46,9 +46,7 @@ def test_the_network_of_a_shipped_recipe_can_be_built_as_its_smoke_run_has_it(pa
     smoke = read_recipe(path, ["smoke=true"])
     shape = (*smoke.preprocessing.image_size, smoke.preprocessing.channels)
     for place in range(len(smoke.stages)):
-        get_model(
-            smoke.network_of(place), input_shape=shape, num_classes=2, **smoke.arguments
-        )
+        get_model(smoke.network_of(place), input_shape=shape, num_classes=2, **smoke.arguments)
 
 
 def test_imagenet_settings_are_the_published_ones():

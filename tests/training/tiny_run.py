@@ -9,9 +9,9 @@ import os
 import signal
 import sys
 
-import larq_bcd  # noqa: F401  (settles Keras)
 import tensorflow as tf
 
+import larq_bcd  # noqa: F401  (settles Keras)
 from larq_bcd import cli
 from larq_bcd.models import blocks, papers
 from larq_bcd.models.blocks import Binarization

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -138,6 +139,20 @@ def test_a_run_that_is_asked_to_stop_keeps_its_step(recipe, tmp_path):
     assert (output / "checkpoints" / "step-000000003").is_dir()
     printed = finished(start(recipe, output, "batch_size=4"), 2)
     assert "holds a training of another recipe, which differs in batch_size" in printed
+
+
+def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):
+    output = tmp_path / "mixed"
+    printed = finished(start(recipe, output, "precision=mixed_bfloat16"))
+    assert "nan" not in printed
+    for stage in STAGES:
+        for value in weights(output, stage).values():
+            assert value.dtype != np.float16
+            assert np.isfinite(value).all()
+    with zipfile.ZipFile(output / "model.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert '"float32"' in config
+    assert "bfloat16" not in config
 
 
 def same_to(output, other, tolerance):

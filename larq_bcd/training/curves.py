@@ -58,6 +58,7 @@ def _draw(panel, progress: Progress, key: str) -> None:
 
 
 def _mark_stages(panel, progress: Progress) -> None:
+    panel.set_xlim(0, max(progress.step, 1))
     first = 0
     for stage in progress.stages:
         if first:

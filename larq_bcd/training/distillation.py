@@ -83,7 +83,7 @@ class DistillingModel(tf.keras.Model):
         """Returns the loss of each image, and the logits."""
         share = self._weights_of_loss.distillation
         outputs = self._student(images, training=True)
-        if not share:
+        if not share or self._teach is None:
             return self._label_loss(labels, outputs), outputs
         taught = tf.nn.softmax(tf.cast(self._teach(images), tf.float32))
         heads = outputs if isinstance(outputs, list) else [outputs, outputs]

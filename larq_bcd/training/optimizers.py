@@ -9,7 +9,7 @@ from larq_bcd.training.schedules import WarmUpThenDecay
 _EPSILON = 1e-8
 
 
-class _DecayInGradient:
+class _DecayInGradient(tf.keras.optimizers.Optimizer):
     """Adds `decay * weight` to the gradient, as PyTorch's Adam and SGD do.
 
     The `weight_decay` of Keras' optimizers shrinks the weights apart from the gradient.

@@ -118,12 +118,12 @@ class Recorder(tf.keras.callbacks.Callback):
             )
         if step % _LOG_EVERY == 0 or step == self._epoch_end:
             self._log(step, {**logs, "learning_rate": self._learning_rate()})
-        stops = self._signals.received is not None
-        if step < self._epoch_end and (stops or step % self._every == 0):
+        stops = self._signals.received
+        if step < self._epoch_end and (stops or not step % self._every):
             self._count_seconds()
             self._save()
             if stops:
-                raise StoppedError(self._signals.received)
+                raise StoppedError(stops)
 
     def on_epoch_end(self, epoch, logs=None):
         """Notes the metrics of the epoch, and writes a checkpoint."""

@@ -83,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
             if placement.workers == 1:
                 raise
             raise UserError(
-                f"another worker is gone ({str(error).splitlines()[0]}): start all workers "
-                "again with the same command, and the training goes on from its last "
+                "another worker is gone, or cannot be reached any more: start all workers "
+                "again with the same command, and the training goes on from the last "
                 "checkpoint."
             ) from error
     if placement.is_chief:

@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from larq_bcd.models import get_model
+from larq_bcd.training.recipe_file import RecipeError, read_recipe, write_recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*/recipe.yaml"))
+PLAIN = """
+network: BCDNetB
+data: {name: cifar10}
+stages:
+  - {name: one, binary: activations, iterations: 10, schedule: {peak: 0.1}}
+  - {name: two, binary: all, epochs: 2, schedule: {peak: 0.1}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes the plain recipe with some lines more."""
+
+    def write(more="", text=PLAIN):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text + more)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_a_shipped_recipe_is_valid_says_its_command_and_has_a_smoke_run(path):
+    read_recipe(path)
+    smoke = read_recipe(path, ["smoke=true"])
+    assert all((stage.iterations or 0) <= 10 for stage in smoke.stages)
+    comment = path.read_text().split("network:")[0]
+    folder = path.parent.name
+    assert f"larq-bcd train models/{folder}/recipe.yaml" in comment
+    assert f"larq-bcd train models/{folder}/recipe.yaml smoke=true" in comment
+    assert "Expected:" in comment
+    assert "Time:" in comment
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_the_network_of_a_shipped_recipe_can_be_built_as_its_smoke_run_has_it(path):
+    smoke = read_recipe(path, ["smoke=true"])
+    shape = (*smoke.preprocessing.image_size, smoke.preprocessing.channels)
+    for place in range(len(smoke.stages)):
+        get_model(smoke.network_of(place), input_shape=shape, num_classes=2, **smoke.arguments)
+
+
+def test_imagenet_settings_are_the_published_ones():
+    (path,) = (path for path in RECIPES if path.parent.name == "bcdnet_a_imagenet2012")
+    recipe = read_recipe(path)
+    first, second = recipe.stages
+    assert recipe.batch_size == 256
+    assert (recipe.teacher.network, recipe.teacher.weights) == ("ResNet50", "imagenet")
+    assert [stage.binary for stage in recipe.stages] == ["activations", "all"]
+    assert [stage.iterations for stage in recipe.stages] == [300_000, 600_000]
+    assert [stage.optimizer.name for stage in recipe.stages] == ["adamw", "adamw"]
+    assert [stage.optimizer.weight_decay for stage in recipe.stages] == [0.01, 0.0]
+    rates = (first.schedule.start, first.schedule.peak, first.schedule.warm_up)
+    assert rates == (1e-3, 4e-3, 15_000)
+    assert (second.schedule.peak, second.schedule.warm_up) == (5e-4, 0)
+    assert {stage.schedule.end for stage in recipe.stages} == {0.0}
+    assert {stage.loss.label_smoothing for stage in recipe.stages} == {0.1}
+    assert {stage.loss.distillation for stage in recipe.stages} == {0.5}
+    jitter = first.augmentation.color_jitter
+    assert (jitter.brightness, jitter.contrast, jitter.saturation) == (0.2, 0.2, 0.2)
+    assert jitter.hue == 0.1
+    assert second.augmentation.color_jitter is None
+
+
+def test_a_written_recipe_reads_as_the_same(recipe, tmp_path):
+    first = read_recipe(recipe("teacher: {stage: one}\n"), ["stages.1.loss.distillation=0.5"])
+    again = tmp_path / "again.yaml"
+    again.write_text(write_recipe(first))
+    assert read_recipe(again) == first
+
+
+def test_settings_change_what_they_name_and_replace_the_alternative(recipe):
+    changed = read_recipe(
+        recipe(), ["stages.*.epochs=3", "stages.1.iterations=5", "arguments.width=0.5"]
+    )
+    assert [(stage.epochs, stage.iterations) for stage in changed.stages] == [
+        (3, None),
+        (None, 5),
+    ]
+    assert changed.arguments == {"width": 0.5}
+
+
+def test_smoke_settings_come_before_those_of_the_command_line(recipe):
+    path = recipe("smoke_settings: {batch_size: 4, seed: 7}\n")
+    assert read_recipe(path).batch_size == 256
+    smoke = read_recipe(path, ["smoke=true", "batch_size=8"])
+    assert (smoke.batch_size, smoke.seed) == (8, 7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "messages"),
+    [
+        (["stages.1.optimizer.nmae=x"], ["stages.1.optimizer.nmae: no such key, did", "name"]),
+        (["batch_sise=3"], ["batch_sise: no such key, did you mean 'batch_size'", "precision"]),
+        (["preprocessing.image_sizes=[3, 3]"], ["image_sizes: no such", "'image_size'"]),
+        (["stages.0.augmentation.mixpu=1"], ["stages.0.augmentation.mixpu", "'mixup'"]),
+        (["batch_size=ten"], ["batch_size: input should be a valid integer", "'ten'"]),
+        (["batch_size=0"], ["batch_size: input should be greater than 0, not 0"]),
+        (["stages.0.binary=half"], ["stages.0.binary: input should be 'none', 'activations'"]),
+        (["precision=float16"], ["precision: input should be 'float32' or 'mixed_bfloat16'"]),
+        (["network=BCDNetC"], ["'BCDNetC' is not the name of a network", "'BCDNetB'"]),
+        (["arguments.widht=1"], ["arguments.widht is not an argument of BCDNetB", "'width'"]),
+        (["arguments.num_classes=3"], ["arguments.num_classes follows from the rest"]),
+        (["stages.0.epochs=null", "stages.0.iterations=null"], ["stages.0: give either"]),
+        (["stages.0.schedule.warm_up=11"], ["stages.0: schedule.warm_up=11 is longer than"]),
+        (["stages.0.loss.distillation=0.5"], ["distillation=0.5 needs a teacher"]),
+        (["teacher.network=ResNet50"], ["no stage has a loss.distillation above 0"]),
+        (["teacher.stage=two", "stages.1.loss.distillation=1"], ["'two' is no stage before"]),
+        (["stages.1.name=one"], ["the names ['one', 'one'] are not all different"]),
+        (["stages.0.start=previous"], ["stages.0.start: 'previous' has no stage before"]),
+        (["network=MobileNetV1"], ["stages.0.binary='activations': MobileNetV1 has nothing"]),
+        (["batch_size=7", "stages.0.augmentation.mixup=1"], ["batch_size=7 is odd"]),
+        (["stages.2.epochs=1"], ["'2' is no place in a list of 2: use 0 to 1, or *"]),
+        (["network.width=1"], ["what is before 'width' is a single value"]),
+        (["batch_size"], ["'batch_size' is not of the form key=value"]),
+        (["seed=[1"], ["setting 'seed=[1': the value is no YAML"]),
+        (["batch_size=0", "seed=-1"], ["batch_size: ", "; seed: input should be greater"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages):
+    with pytest.raises(RecipeError) as error:
+        read_recipe(recipe(), settings)
+    for message in messages:
+        assert message in str(error.value)
+    assert "at least 1 item" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("- 1", "holds no recipe"),
+        ("network: BCDNetB", "data: missing"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(recipe, text, message):
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(recipe(text=text))
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"nothing\.yaml' cannot be read \(No such file"):
+        read_recipe(tmp_path / "nothing.yaml")
+
+
+def test_recipes_are_plain_data():
+    for path in RECIPES:
+        assert isinstance(yaml.safe_load(path.read_text()), dict)

@@ -1,0 +1,206 @@
+"""Whole trainings as processes of their own, on images and networks of the test."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import images
+import numpy as np
+import pytest
+
+RUN = Path(__file__).parent / "tiny_run.py"
+ROOT = RUN.parents[2]
+# 7 steps and 8, the first of them in epochs of 4 and 3.
+RECIPE = """
+network: TinyB
+data: {{name: {data}, train: train, validation: test}}
+preprocessing: {{image_size: [8, 8], resize: null}}
+batch_size: 8
+checkpoint_every: 2
+teacher: {{stage: step1}}
+stages:
+  - name: step1
+    network: TinyA
+    binary: activations
+    iterations: 7
+    optimizer: {{weight_decay: 0.01}}
+    schedule: {{start: 0.001, peak: 0.01, warm_up: 3}}
+    loss: {{label_smoothing: 0.1}}
+    augmentation: {{pad_crop: 1, horizontal_flip: true}}
+  - name: step2
+    binary: all
+    epochs: 2
+    schedule: {{peak: 0.01}}
+    loss: {{label_smoothing: 0.1, distillation: 0.5}}
+    augmentation: {{mixup: 0.2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 4)):
+        for name in ("cat", "dog"):
+            of_class = folder / split / name
+            of_class.mkdir(parents=True)
+            for number in range(count):
+                picture = images.encoded(images.random_image(rng, 8, 8))
+                (of_class / f"{number}.png").write_bytes(picture)
+    path = folder / "recipe.yaml"
+    path.write_text(RECIPE.format(data=folder))
+    return path
+
+
+def start(recipe, output, *arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, str(RUN), "train", str(recipe), *arguments, "--output", str(output)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process, status=0):
+    printed, _ = process.communicate(timeout=540)
+    assert process.returncode == status, printed[-3000:]
+    return printed
+
+
+def weights(output, stage):
+    found = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(output / stage / "last.weights.h5") as file:
+        file.visititems(collect)
+    assert found
+    return found
+
+
+STAGES = ("stage1_step1", "stage2_step2")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(recipe, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    finished(start(recipe, output))
+    return output
+
+
+def test_a_killed_and_restarted_run_has_bit_identical_weights(recipe, uninterrupted, tmp_path):
+    """Killed once in the first stage, and once more on the way over the stage boundary."""
+    output = tmp_path / "killed"
+    first = random.randint(1, 6)
+    finished(start(recipe, output, KILL_AT_STEP=str(first)), -signal.SIGKILL)
+    # At least to the second stage: 7 steps more than the checkpoint has.
+    second = random.randint(8, 9)
+    finished(start(recipe, output, KILL_AT_STEP=str(second)), -signal.SIGKILL)
+    finished(start(recipe, output))
+    for stage in STAGES:
+        ours, theirs = weights(output, stage), weights(uninterrupted, stage)
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            np.testing.assert_array_equal(value, theirs[name], f"{first}, {second}: {name}")
+        history = Path(stage) / "history.csv"
+        assert (output / history).read_text() == (uninterrupted / history).read_text()
+
+
+def test_a_run_leaves_its_network_its_figures_and_its_curves(uninterrupted):
+    results = json.loads((uninterrupted / "results.json").read_text())
+    assert [stage["iterations"] for stage in results["stages"]] == [7, 8]
+    for stage in STAGES:
+        summary = json.loads((uninterrupted / stage / "summary.json").read_text())
+        assert summary["last"]["val_accuracy"] <= summary["best"]["val_accuracy"]
+        assert list((uninterrupted / stage / "tensorboard").iterdir())
+        assert (uninterrupted / stage / "best.weights.h5").exists()
+    header = (uninterrupted / STAGES[1] / "history.csv").read_text().splitlines()[0]
+    for column in ("loss", "accuracy", "learning_rate", "flip_ratio", "val_accuracy"):
+        assert column in header.split(",")
+    assert (uninterrupted / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (uninterrupted / "model.keras").stat().st_size > 0
+
+
+def test_a_run_that_is_asked_to_stop_keeps_its_step(recipe, tmp_path):
+    output = tmp_path / "stopped"
+    environment = {"KILL_AT_STEP": "2", "KILL_BY": "SIGTERM"}
+    printed = finished(start(recipe, output, **environment), 128 + signal.SIGTERM)
+    assert "The same command goes on from here" in printed
+    assert (output / "checkpoints" / "step-000000003").is_dir()
+    printed = finished(start(recipe, output, "batch_size=4"), 2)
+    assert "holds a training of another recipe, which differs in batch_size" in printed
+
+
+def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):
+    output = tmp_path / "mixed"
+    printed = finished(start(recipe, output, "precision=mixed_bfloat16"))
+    assert "nan" not in printed
+    for stage in STAGES:
+        for value in weights(output, stage).values():
+            assert value.dtype != np.float16
+            assert np.isfinite(value).all()
+    with zipfile.ZipFile(output / "model.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert '"float32"' in config
+    assert "bfloat16" not in config
+
+
+def same_to(output, other, tolerance):
+    for stage in STAGES:
+        ours, theirs = weights(output, stage), weights(other, stage)
+        for name, value in ours.items():
+            np.testing.assert_allclose(value, theirs[name], atol=tolerance, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def one_process(recipe, tmp_path_factory):
+    """Without offsets before batch norms, whose gradient is nothing but rounding."""
+    output = tmp_path_factory.mktemp("runs") / "one"
+    finished(start(recipe, output, "network=TinyA"))
+    return output
+
+
+def test_two_devices_train_the_weights_of_one(recipe, one_process, tmp_path):
+    output = tmp_path / "mirrored"
+    arguments = ("network=TinyA", "--strategy", "mirrored")
+    finished(start(recipe, output, *arguments, CPU_DEVICES="2"))
+    same_to(output, one_process, 1e-5)
+
+
+def start_workers(recipe, output, dies_at=0):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    ports = [entry.getsockname()[1] for entry in sockets]
+    for entry in sockets:
+        entry.close()
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    processes = []
+    for index in range(2):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        environment = {"TF_CONFIG": json.dumps(config)}
+        if dies_at and index == 1:
+            environment["KILL_AT_STEP"] = str(dies_at)
+        arguments = ("network=TinyA", "--strategy", "multi_worker")
+        processes.append(start(recipe, output, *arguments, **environment))
+    return processes
+
+
+def test_two_processes_one_of_which_died_train_the_weights_of_one(
+    recipe, one_process, tmp_path
+):
+    output = tmp_path / "workers"
+    chief, other = start_workers(recipe, output, dies_at=5)
+    finished(other, -signal.SIGKILL)
+    assert "another worker is gone" in finished(chief, 2)
+    for process in start_workers(recipe, output):
+        finished(process)
+    same_to(output, one_process, 1e-5)

@@ -39,9 +39,11 @@ def test_receptive_field_of_two_convolutions_is_the_square_they_reach(rng):
 def test_grad_cam_equals_its_equations(rng):
     model = network(tf.keras.layers.Conv2D(4, 1, activation="relu", name="conv"))
     [image] = images(rng, 1)
+    kernel = model.get_layer("fc").kernel
+    kernel.assign(tf.abs(kernel))
     features = model.get_layer("conv")(image[None])[0].numpy()
     # Behind global average pooling and a linear layer, the gradients are the weights / 81.
-    evidence = np.maximum(features @ model.get_layer("fc").kernel.numpy()[:, 2], 0)
+    evidence = np.maximum(features @ kernel.numpy()[:, 2], 0)
     result = explain.grad_cam(model, image, label=2)
     np.testing.assert_allclose(result, evidence / evidence.max(), rtol=1e-4, atol=1e-5)
 

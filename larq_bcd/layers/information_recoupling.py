@@ -18,8 +18,8 @@ class InformationRecoupling(tf.keras.layers.Layer):
     \\[ y = \mathrm{sigmoid}(g(s \, x + (1 - s) \, b)) \, b \\]
 
     for the branch \\(b\\) and the input \\(x\\), a learned share \\(s\\) of each
-    channel, kept in [0, 1], and a hyper function \\(g\\) of the channel means with `channels / reduction`
-    hidden values.
+    channel, kept in [0, 1], and a hyper function \\(g\\) of the channel means with
+    `channels / reduction` hidden values.
 
     Takes `[b, x]`, both NHWC of the same shape `(batch, height, width, channels)`, and returns
     that shape, of the layer's compute dtype.

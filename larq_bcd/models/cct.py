@@ -40,7 +40,7 @@ _cct = functools.partial(
     binary_parameters=21_848_064,
     bops=5_403_353_088,
     flops=118_548_480,
-    reduced={**_REDUCED, "input_shape": (128, 128, 3), "heads": 2},
+    reduced={**_REDUCED, "input_shape": (64, 64, 3), "heads": 2},
 )
 def BinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansion=3):
     """Binary CCT-14/7x2: static thresholds, the baseline of `DyBinaryCCT14`."""
@@ -55,7 +55,7 @@ def BinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansion=
     bops=5_403_353_088,
     flops=127_323_136,
     top1=56.1,
-    reduced={**_REDUCED, "input_shape": (128, 128, 3), "heads": 2},
+    reduced={**_REDUCED, "input_shape": (64, 64, 3), "heads": 2},
 )
 def DyBinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansion=3):
     """DyBinaryCCT at CCT-14/7x2: every sign has thresholds that follow the image."""

@@ -3,7 +3,7 @@
 import larq as lq
 import tensorflow as tf
 
-__all__ = ["ScaledSign"]
+__all__ = ["ScaledSign", "WideSign"]
 
 
 @tf.custom_gradient
@@ -38,3 +38,19 @@ class ScaledSign(lq.quantizers.SteSign):
         magnitude = tf.abs(tf.cast(inputs, tf.float32))
         scale = tf.reduce_mean(magnitude, axis=list(range(inputs.shape.rank - 1)))
         return _scale_forward(super().call(inputs), tf.cast(scale, inputs.dtype))
+
+
+@lq.utils.register_alias("wide_sign")
+@lq.utils.register_keras_custom_object
+class WideSign(lq.quantizers.SteSign):
+    r"""Sign whose gradient is that of the identity where \\(|x| \le c\\), by default 1.5.
+
+    Source: BNext (arXiv 2211.12933), its official code.
+
+    Args:
+        clip_value: \\(c\\), the largest magnitude that receives a gradient.
+        metrics: larq's metrics to add.
+    """
+
+    def __init__(self, clip_value=1.5, **kwargs):
+        super().__init__(clip_value, **kwargs)

@@ -4,6 +4,7 @@ from larq_bcd.layers.dynamic_threshold import DynamicThreshold
 from larq_bcd.layers.dynamic_threshold_quant_conv2d import DynamicThresholdQuantConv2D
 from larq_bcd.layers.dysign import DySign
 from larq_bcd.layers.group_average import GroupAverage
+from larq_bcd.layers.information_recoupling import InformationRecoupling
 from larq_bcd.layers.learnable_bias import LearnableBias
 from larq_bcd.layers.max_pooling2d import MaxPooling2D
 from larq_bcd.layers.position_embedding import PositionEmbedding
@@ -19,6 +20,7 @@ __all__ = [
     "DynamicThreshold",
     "DynamicThresholdQuantConv2D",
     "GroupAverage",
+    "InformationRecoupling",
     "LearnableBias",
     "MaxPooling2D",
     "PositionEmbedding",

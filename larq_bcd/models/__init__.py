@@ -3,6 +3,7 @@
 from larq_bcd.models.bcdnet import BCDNetA, BCDNetB
 from larq_bcd.models.bcdnet18 import BCDNetA18, BCDNetB18
 from larq_bcd.models.bireal import BiRealNet18, BiRealNet34, ReActNet18
+from larq_bcd.models.bnext import BNextT
 from larq_bcd.models.cct import BinaryCCT7, BinaryCCT14, DyBinaryCCT7, DyBinaryCCT14
 from larq_bcd.models.dybcnn import DyBCNN18, DyBCNNA
 from larq_bcd.models.mixer import BinaryMixerS, ResNetMLP
@@ -17,6 +18,7 @@ __all__ = [
     "BCDNetA18",
     "BCDNetB",
     "BCDNetB18",
+    "BNextT",
     "BiRealNet18",
     "BiRealNet34",
     "BinaryCCT7",

@@ -191,6 +191,7 @@ def _(layer, inputs, outputs):
 
 @products.register(layers.DynamicThreshold)
 @products.register(activations.DynamicRPReLU)
+@products.register(layers.InformationRecoupling)
 def _(layer, inputs, outputs):
     for kernel in layer.hyper_function.kernels:
         yield _real(kernel)
@@ -264,6 +265,11 @@ def _(layer, inputs, outputs):
     conv = elementwise.dispatch(_keras.Conv2D)(layer, inputs, outputs)
     activated = layer.output_activation is not tf.keras.activations.linear
     return conv + 2 * _elements(inputs) + (1 + activated) * _elements(outputs)
+
+
+@elementwise.register(layers.InformationRecoupling)
+def _(layer, inputs, outputs):
+    return 4 * _elements(outputs)  # the mixture, its mean, and the weighting
 
 
 @elementwise.register(layers.QuantShiftMLP)

@@ -1,0 +1,66 @@
+"""BNext: MobileNetV1's stages of binary units that recouple with their real input."""
+
+import tensorflow as tf
+
+from larq_bcd.layers import InformationRecoupling
+from larq_bcd.models import _arguments, papers, reactnet
+from larq_bcd.models import blocks as parts
+from larq_bcd.models.blocks import Binarization
+from larq_bcd.models.network import network
+
+
+@network(
+    "bnext_t",
+    paper=papers.BNEXT,
+    binarization=Binarization(
+        input_quantizer="wide_sign", kernel_quantizer="wide_sign", activation=None
+    ),
+    parameters=30_853_276,
+    binary_parameters=28_253_184,
+    bops=4_816_896_000,
+    flops=13_344_512,
+    top1=72.4,
+    reduced=reactnet.REDUCED,
+)
+def BNextT(x, binarization, *, width=1.0, strides=reactnet.STRIDES, blocks=reactnet.BLOCKS):
+    """BNext-T: the stages of ReActNet-A, with a squeeze and an expansion in every unit.
+
+    Every second 3x3 convolution is multiplied with its shortcut ("element-wise attention").
+    The gradual binarization of the official training, a temperature on the signs, is no part
+    of the network. Section 3 of the paper and its official code.
+    """
+    strides = _arguments.stage_strides(strides, stages=6)
+    x = parts.stem(x, _arguments.scaled_channels(32, width), strides[0])
+    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
+    for block, (filters, stride) in enumerate(stages, 1):
+        name = f"block{block}"
+        x = _unit(x, 3, stride, binarization, f"{name}_3x3", is_multiplied=block % 2 == 0)
+        if filters == x.shape[-1]:
+            x = _unit(x, 1, 1, binarization, f"{name}_1x1")
+            continue
+        halves = [_unit(x, 1, 1, binarization, f"{name}_1x1_{i}") for i in (1, 2)]
+        x = tf.keras.layers.Concatenate(name=f"{name}_1x1_concatenate")(halves)
+    return _prelu(x, "prelu")
+
+
+def _prelu(x, name: str):
+    return tf.keras.layers.PReLU(
+        alpha_initializer=tf.keras.initializers.Constant(0.25), shared_axes=[1, 2], name=name
+    )(x)
+
+
+def _unit(x, kernel_size, stride, binarization: Binarization, name, is_multiplied=False):
+    """A binary convolution, recoupled with its input, and its shortcut."""
+    y = parts.binary_conv(x, x.shape[-1], kernel_size, stride, binarization, name)
+    y = _prelu(parts.batch_norm(y, f"{name}_bn1"), f"{name}_prelu")
+    source = parts.halved(x, f"{name}_source") if stride == 2 else x
+    shortcut = source
+    if is_multiplied:
+        shortcut = _prelu(x, f"{name}_shortcut_prelu")
+        if stride == 2:
+            shortcut = parts.halved(shortcut, f"{name}_shortcut")
+    y = InformationRecoupling(name=f"{name}_recoupling")([y, source])
+    if is_multiplied:
+        y = tf.keras.layers.Multiply(name=f"{name}_multiply")([y, shortcut])
+    y = parts.batch_norm(y, f"{name}_bn2")
+    return tf.keras.layers.Add(name=f"{name}_add")([y, shortcut])

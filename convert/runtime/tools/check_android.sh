@@ -3,7 +3,8 @@
 # needs a symbol that Android's libc, libm and libdl do not have.
 #
 # The compiler comes without Android's libraries: what the library leaves undefined is compared
-# with the functions below, all of which Android has had since version 7 (API level 24).
+# with the functions below, all of which Android has had since version 7 (API level 24). The
+# compiler's own helpers, __aarch64_*, are linked statically from the NDK's run-time library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ for source in native/*.c; do
   # Android has no headers here: those of musl declare the same functions of C and POSIX, but
   # for __errno_location, which is __errno on Android.
   build/tools/bin/python -m ziglang cc -target aarch64-linux-android -std=c11 -O3 -fPIC \
-    -fvisibility=hidden -ffp-contract=off -mno-outline-atomics -Wall -Wextra -Wno-nullability-completeness -nostdinc \
+    -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-nullability-completeness -nostdinc \
     -isystem "$include/../../include" -isystem "$include/aarch64-linux-musl" \
     -isystem "$include/generic-musl" -isystem "$include/any-linux-any" \
     -c "$source" -o "$work/$(basename "$source" .c).o"
@@ -51,7 +52,7 @@ strtol
 vsnprintf
 END
 "$(command -v llvm-nm || echo nm)" -D --undefined-only "$work/liblarq_bcd.so" | awk '{print $NF}' |
-  sed 's/^__errno_location$/__errno/' | sort -u >"$work/needed"
+  sed -e 's/^__errno_location$/__errno/' -e '/^__aarch64_/d' | sort -u >"$work/needed"
 missing=$(comm -23 "$work/needed" "$work/known")
 if [ -n "$missing" ]; then
   echo "Android's libc does not have:" $missing >&2

@@ -1,6 +1,8 @@
 """Networks to measure: untrained, but with the operators and shapes of the real ones."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
@@ -61,3 +63,7 @@ def convert_int8(model: tf.keras.Model) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter.convert()
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_bytes(convert(bcdnet(sys.argv[1])))

@@ -210,7 +210,9 @@ static bool fold_scales(Plan* plan, Step* step, Error* error) {
     state->scale[o] = multiplier[o];
   }
   c->count_multiplier = NULL;
-  if (c->output == kOutputFloat && !c->has_activation) {
+  // Of whole words no count leaves [0, K], so without an activation nothing is clamped.
+  const bool is_whole = c->group_channels_in % kWordBits == 0;
+  if (c->output == kOutputFloat && !c->has_activation && is_whole) {
     state->count_multiplier = calloc(slots, sizeof(float));
     if (state->count_multiplier == NULL) return refuse(error, "out of memory");
     if (double_multipliers(state->multiplier, state->count_multiplier, c->channels_out)) {

@@ -60,9 +60,11 @@ static void kernel_free(TfLiteContext* context, void* user_data) {
   (void)context;
   Kernel* kernel = user_data;
   if (kernel == NULL) return;
-  Kernel** place = &kernel->delegate->first;
-  while (*place != kernel) place = &(*place)->next;
-  *place = kernel->next;
+  if (kernel->delegate != NULL) {
+    Kernel** place = &kernel->delegate->first;
+    while (*place != kernel) place = &(*place)->next;
+    *place = kernel->next;
+  }
   plan_release(&kernel->plan);
   free(kernel);
 }
@@ -194,6 +196,10 @@ EXPORT TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values,
 EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* base) {
   Delegate* delegate = (Delegate*)base;
   if (delegate == NULL) return;
+  // A garbage collector may destroy the delegate before the interpreter.
+  for (Kernel* kernel = delegate->first; kernel != NULL; kernel = kernel->next) {
+    kernel->delegate = NULL;
+  }
   thread_pool_destroy(delegate->pool);
   free(delegate);
 }

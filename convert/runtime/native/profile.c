@@ -1,3 +1,6 @@
+// clock_gettime is POSIX's.
+#define _POSIX_C_SOURCE 200809L
+
 #include "profile.h"
 
 #include <inttypes.h>

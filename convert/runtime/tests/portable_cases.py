@@ -79,7 +79,9 @@ def cases():
     """Yields a name, a file and its input; the results have to be the same bits."""
     from equations import pack, random_data
     from files import convolution_file
+    from moving import MovingGraph
     from test_fusion import Graph, react_block
+    from test_moves import shift_mlp
 
     rng = np.random.default_rng(0)
     for index in range(RANDOM_CONVOLUTIONS):
@@ -92,6 +94,12 @@ def cases():
         result = react_block(graph, entry, channels, doubles=True)
         image = rng.normal(size=(2, 7, 9, channels)).astype(np.float32)
         yield f"block{channels}", graph.file.build([entry], [result]), image
+    for how in ("floats", "slices", "gather"):
+        graph = MovingGraph(0, 7, 7)
+        entry = graph.floats(128)
+        result = shift_mlp(graph, entry, 128, how)
+        image = rng.normal(size=(1, 7, 7, 128)).astype(np.float32)
+        yield f"shift_{how}", graph.file.build([entry], [result]), image
     for channels in (1, 16, 31, 33, 64, 100):
         floats = rng.normal(size=(3, 5, channels)).astype(np.float32)
         floats.reshape(-1)[:3] = [-0.0, np.nan, -1e-45]

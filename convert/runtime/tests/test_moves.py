@@ -6,7 +6,9 @@ from equations import SAME
 from hypothesis import given
 from hypothesis import strategies as st
 from moving import MovingGraph
-from test_fusion import assert_fusing_changes_nothing, operators_left
+from test_fusion import assert_fusing_changes_nothing, operators_left, react_block
+
+from larq_bcd_runtime import Interpreter
 
 
 def assert_all_is_taken_over(file: bytes) -> None:
@@ -177,3 +179,25 @@ def moved_convolutions(draw):
 @given(file=moved_convolutions(), threads=st.sampled_from([1, 2]))
 def test_any_move(kernels, file, threads):
     assert_fusing_changes_nothing(file, kernels, threads)
+
+
+def test_a_plan_moves_and_keeps_little_memory():
+    graph = MovingGraph(0, 14, 14)
+    x = graph.floats(256)
+    y = react_block(graph, shift_mlp(graph, x, 256, "floats"), 256, doubles=False)
+    y = shift_mlp(graph, react_block(graph, y, 256, doubles=False), 256, "slices")
+    (plan,) = Interpreter(graph.file.build([x], [y])).describe()
+    moved = sum(stage["bytes_read"] + stage["bytes_written"] for stage in plan["stages"])
+    assert moved <= 0.35 * plan["operator_bytes"]
+    assert plan["memory"] <= 1.5 * plan["largest_live"]
+
+
+def test_one_quantization_serves_all_shifts_of_the_same_floats():
+    graph = MovingGraph(0, 7, 7)
+    x = graph.floats(128)
+    (plan,) = Interpreter(
+        graph.file.build([x], [shift_mlp(graph, x, 128, "floats")])
+    ).describe()
+    names = [name for stage in plan["stages"] for _, name in stage["operators"]]
+    assert names.count("LceQuantize") == 1
+    assert names.count("LceBconv2d") == 3

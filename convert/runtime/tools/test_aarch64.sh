@@ -29,7 +29,7 @@ make_root() {
     --python-version $arm_python --implementation cp --abi cp311 --abi abi3 --abi none \
     --platform manylinux_2_27_aarch64 --platform manylinux_2_28_aarch64 \
     --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
-    ai-edge-litert numpy flatbuffers typing-extensions tqdm backports.strenum protobuf ml-dtypes
+    ai-edge-litert numpy flatbuffers typing-extensions tqdm backports.strenum protobuf ml-dtypes pillow
   # LiteRT looks up the processor's features here, and stumbles over an x86 one.
   mkdir -p "$root/proc"
   for processor in 0 1 2 3; do
@@ -42,12 +42,26 @@ make_root() {
 
 need qemu-aarch64 qemu-user
 need mmdebstrap mmdebstrap
-[ -e "$root/complete" ] || make_root
+[ -e "$root/packages/PIL" ] || make_root
 
 "$python" -m pip install -q --no-deps --force-reinstall --no-index --target "$root/packages" \
   --upgrade --only-binary=:all: --platform manylinux_2_17_aarch64 --implementation py --abi none \
   dist/larq_bcd_runtime-*aarch64.whl
 
 "$python" tests/portable_cases.py write "$work/cases"
-PYTHONPATH=$root/packages:tests qemu-aarch64 -cpu cortex-a72 -L "$root" \
-  "$root/usr/bin/python$arm_python" tests/portable_cases.py compare "$work/cases"
+emulated() {
+  PYTHONPATH=$root/packages:tests qemu-aarch64 -cpu cortex-a72 -L "$root" \
+    "$root/usr/bin/python$arm_python" "$@"
+}
+emulated tests/portable_cases.py compare "$work/cases"
+
+# What a user does: the wheel in an empty environment, a whole network, an image.
+[ -e build/BCDNetB.tflite ] || "$python" benchmarks/networks.py BCDNetB build/BCDNetB.tflite
+"$python" -c 'from PIL import Image; Image.linear_gradient("L").save("build/image.png")'
+"$python" -m venv --clear build/empty
+build/empty/bin/pip install -q "$(echo dist/larq_bcd_runtime-*x86_64.whl)[images]"
+for run in build/empty/bin/bcd-run "emulated -m larq_bcd_runtime.cli"; do
+  classes=$($run build/BCDNetB.tflite build/image.png | grep -c %)
+  echo "$run: $classes classes"
+  [ "$classes" = 5 ]
+done

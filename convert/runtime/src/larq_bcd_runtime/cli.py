@@ -93,3 +93,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,7 +20,8 @@ class Comparison:
         output_range: the largest absolute output of the first.
         same_arg_max: on how many inputs the largest output is the same one.
         bytes: the sizes of both.
-        milliseconds: the median times of one input, taken in turns on one thread.
+        milliseconds: the processor's median time for one input, taken in turns on one
+            thread.
     """
 
     change: str
@@ -54,11 +55,11 @@ def compare(
     taken: list[tuple[float, float]] = []
     first, second = interpreter(before.content), interpreter(after.content)
     for x in inputs:
-        start = time.perf_counter()
+        start = time.process_time()
         ours = [value.astype(np.float64) for value in predict(first, x[None])]
-        between = time.perf_counter()
+        between = time.process_time()
         theirs = [value.astype(np.float64) for value in predict(second, x[None])]
-        taken.append((between - start, time.perf_counter() - between))
+        taken.append((between - start, time.process_time() - between))
         for a, b in zip(ours, theirs, strict=True):
             distance = np.abs(a - b)
             result.max_difference = max(result.max_difference, float(distance.max(initial=0)))

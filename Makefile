@@ -6,7 +6,8 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-all bench bench-runtime lint format clean
+.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-all \
+	bench bench-data bench-runtime bench-train tables lint format clean
 
 demo: .venv/installed-digits
 	$(BIN)/python -m larq_bcd.demo --dataset $(DATASET) \
@@ -42,6 +43,13 @@ bench: .venv/installed-dev
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
 
+# A training step beside plain larq's and PyTorch's, and the input pipeline beside a network.
+bench-train: .venv/installed-pytorch
+	$(BIN)/python benchmarks/train.py
+
+bench-data: .venv/installed-dev
+	$(BIN)/python benchmarks/data.py
+
 # Every supported TensorFlow in an environment of its own, resolved by pip alone.
 test-all: test test-pytorch test-system test-runtime test-aarch64
 	$(BIN)/python tests/stacks.py
@@ -55,6 +63,10 @@ lint: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The README's table of networks, computed anew.
+tables: .venv/installed-dev
+	$(BIN)/python -m larq_bcd.summary.table README.md
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

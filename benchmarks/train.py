@@ -86,7 +86,12 @@ def pytorch(size):
     return of_batch
 
 
-CONTENDERS = {"larq_bcd": ours, "larq": larq, "PyTorch": pytorch}
+CONTENDERS = {"larq_bcd": ours, "larq": larq, "larq, oneDNN": larq, "PyTorch": pytorch}
+# TensorFlow uses oneDNN by itself on CPUs with VNNI alone; larq_bcd on all, as PyTorch does.
+ENVIRONMENTS = {
+    "larq": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "larq, oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+}
 
 
 def _peak() -> int:
@@ -117,9 +122,10 @@ def serve(name: str, batch: int, size: int, threads: int) -> None:
         json.dumps({"per_image": per_image, "peak": peaks[1], "loss": float(loss)}), flush=True
     )
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         step()
-        print(json.dumps(time.perf_counter() - start), flush=True)
+        elapsed = time.perf_counter() - start, time.process_time() - start_cpu
+        print(json.dumps(elapsed), flush=True)
 
 
 def main() -> int:
@@ -137,8 +143,8 @@ def main() -> int:
         serve(options.serve, options.batch, options.size, options.threads)
         return 0
 
+    console = Console()
     workers, memory = {}, {}
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     for name in options.only:
         command = [sys.executable, __file__, "--serve", name]
         command += ["--batch", str(options.batch), "--size", str(options.size)]
@@ -149,12 +155,18 @@ def main() -> int:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=environment,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": str(options.threads),
+                **ENVIRONMENTS.get(name, {}),
+            },
         )
         workers[name] = worker
+        console.print(f"Preparing {name} ...")
         memory[name] = json.loads(worker.stdout.readline())
-    times: dict[str, list[float]] = {name: [] for name in workers}
-    for _ in range(options.rounds):
+    times: dict[str, list[list[float]]] = {name: [] for name in workers}
+    for round in range(options.rounds):
+        console.print(f"Round {round + 1} of {options.rounds} ...")
         for name, worker in workers.items():
             worker.stdin.write("step\n")
             worker.stdin.flush()
@@ -167,24 +179,28 @@ def main() -> int:
 
 
 def show(options, times, memory) -> None:
-    """Prints the table; the ratios are medians over the rounds, of neighbours in time."""
+    """Prints the table; the ratios are medians over the rounds, of neighbours in time.
+
+    The CPU time is what a machine that does other things at the same time disturbs least.
+    """
     table = Table(
         title=f"Training step of BCDNet-A, {options.size}x{options.size}, batch "
         f"{options.batch}, {options.threads} threads"
     )
-    columns = ("", "ms per step", "images/s", "x PyTorch", "MB per image", "peak MB")
+    columns = ("", "s per step", "CPU s", "images/s", "x PyTorch", "MB per image", "peak MB")
     for column in columns:
         table.add_column(column, justify="right")
     for name, own in times.items():
-        median = statistics.median(own)
+        wall, cpu = (statistics.median(column) for column in zip(*own, strict=True))
         ratio = "-"
         if "PyTorch" in times:
-            ratios = [b / a for a, b in zip(own, times["PyTorch"], strict=True)]
-            ratio = f"{statistics.median(ratios):.2f}"
+            pairs = zip(own, times["PyTorch"], strict=True)
+            ratio = f"{statistics.median(theirs[0] / ours[0] for ours, theirs in pairs):.2f}"
         table.add_row(
             name,
-            f"{1000 * median:,.0f}",
-            f"{options.batch / median:.2f}",
+            f"{wall:.2f}",
+            f"{cpu:.2f}",
+            f"{options.batch / wall:.2f}",
             ratio,
             f"{memory[name]['per_image'] / 1e6:,.0f}",
             f"{memory[name]['peak'] / 1e6:,.0f}",

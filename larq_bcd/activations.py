@@ -8,6 +8,22 @@ from larq_bcd.layers._hyper_function import HyperFunction
 __all__ = ["DynamicRPReLU", "RPReLU"]
 
 
+@tf.custom_gradient
+def _prelu(x: tf.Tensor, slope: tf.Tensor):
+    """PReLU of an NHWC tensor, whose backward pass keeps the input alone.
+
+    TensorFlow's own would keep the two rectified halves.
+    """
+
+    def gradient(upstream):
+        below = tf.cast(tf.minimum(x, 0) * upstream, tf.float32)
+        of_slope = tf.reshape(tf.reduce_sum(below, axis=(0, 1, 2)), tf.shape(slope))
+        return tf.where(x > 0, upstream, slope * upstream), tf.cast(of_slope, slope.dtype)
+
+    # Spelled as in Keras' PReLU: one operator to the converter.
+    return tf.nn.relu(x) + -slope * tf.nn.relu(-x), gradient
+
+
 @tf.keras.utils.register_keras_serializable("larq_bcd")
 class RPReLU(tf.keras.layers.Layer):
     r"""PReLU whose knee is moved by learned biases, \\(\mathrm{PReLU}(x + b_1) + b_2\\).
@@ -56,11 +72,8 @@ class RPReLU(tf.keras.layers.Layer):
         return self._activated(inputs, self.bias_before, self.bias_after)
 
     def _activated(self, inputs, before, after):
-        shifted = inputs + before
-        # Spelled, and the slope shaped, as in Keras' PReLU: one operator to the converter.
-        slope = tf.reshape(self.slope, (1, 1, -1))
-        activated = tf.nn.relu(shifted) + -slope * tf.nn.relu(-shifted)
-        return activated + after
+        # The slope shaped as in Keras' PReLU.
+        return _prelu(inputs + before, tf.reshape(self.slope, (1, 1, -1))) + after
 
     def compute_output_shape(self, input_shape):
         """Returns the input shape."""

@@ -1,80 +1,10 @@
-"""The command `larq-bcd`, whose subcommands live beside what they run."""
+"""The command `larq-bcd`, for `python -m larq_bcd.cli`; `larq_bcd_command` has it."""
 
-import argparse
-import importlib
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from larq_bcd.errors import UserError
+from larq_bcd_command import main
 
-_PROGRAM = "larq-bcd"
-# A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
-_COMMANDS = {
-    "train": ("larq_bcd.training.train_command", "train a network by a recipe"),
-    "evaluate": ("larq_bcd.evaluate_command", "accuracy of a model or .tflite file"),
-    "import": ("larq_bcd.import_command", "official PyTorch checkpoint to Keras model"),
-    "summary": ("larq_bcd.summary_command", "what a network costs"),
-    "show": ("larq_bcd.convert.show_command", "what a .tflite file is made of"),
-}
-_EPILOG = """exit status:
-  0    done
-  2    the arguments or the files they name are at fault
-  130  interrupted
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, without the usage."""
-        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The arguments of the command and its subcommands."""
-    arguments = _Parser(
-        prog=_PROGRAM,
-        description="Binary networks with contextual dependencies.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = arguments.add_subparsers(metavar="COMMAND", required=True)
-    for name, (module_name, summary) in _COMMANDS.items():
-        module = importlib.import_module(module_name)
-        command = commands.add_parser(
-            name,
-            help=summary,
-            description=module.__doc__,
-            epilog=f"examples:\n{module.EXAMPLES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    return arguments
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        argv: its arguments; by default those of the process.
-
-    Returns:
-        The exit status, as `--help` explains.
-    """
-    try:
-        arguments = parser().parse_args(argv)
-    except SystemExit as end:  # argparse has said why
-        return int(end.code or 0)
-    try:
-        return arguments.run(arguments)
-    except UserError as error:
-        print(f"{_PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{_PROGRAM}: interrupted", file=sys.stderr)
-        return 130
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

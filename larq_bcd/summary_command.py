@@ -1,21 +1,30 @@
-"""Prints what a network costs: parameters, binary and real operations."""
+"""Prints what a network costs, layer by layer and in total."""
 
 import argparse
 
-from larq_bcd.models import get_model
-from larq_bcd.summary import cost
+from larq_bcd.convert.load import load_model
+from larq_bcd.summary import render, summarize
 
-EXAMPLES = "  larq-bcd summary BCDNetB\n"
+EXAMPLES = """  larq-bcd summary BCDNetB
+  larq-bcd summary trained.keras --format json
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `larq-bcd summary`."""
-    parser.add_argument("model", metavar="MODEL", help="name of a network")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a .keras or .h5 file, a SavedModel folder, or a name; `larq-bcd models` lists "
+        "the names",
+    )
+    parser.add_argument(
+        "--format", choices=sorted(render.FORMATS), default="table", help="by default table"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `larq-bcd summary`."""
-    counted = cost(get_model(arguments.model))
-    print(f"parameters {counted.parameters:,}, of them binary {counted.binary_parameters:,}")
-    print(f"BOPs {counted.bops:,}, FLOPs {counted.flops:,}, OPs {counted.ops:,.0f}")
+    summary = summarize(load_model(arguments.model).model)
+    print(render.FORMATS[arguments.format](summary))
     return 0

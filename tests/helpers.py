@@ -1,14 +1,25 @@
-"""The gauntlet that every layer runs."""
+"""The gauntlets that every layer and every network runs."""
+
+import re
 
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd.convert import convert
+from larq_bcd.models import get_model, model_info
+
 
 def randomize(layer_or_model, rng, scale=0.5):
-    """Gives every weight a value that its initializer would not; variances stay."""
+    """Gives every weight a value that its initializer would not; variances stay.
+
+    So does the scale of binary probabilities, and hidden biases are positive: a scale that
+    rounds all of them to zero, or a dead hidden value, would hide what comes before.
+    """
     for variable in layer_or_model.weights:
-        if "variance" not in variable.name:
-            variable.assign(rng.normal(size=variable.shape, scale=scale))
+        if "variance" in variable.name or variable.name.endswith("attention/scale:0"):
+            continue
+        values = rng.normal(size=variable.shape, scale=scale)
+        variable.assign(1 + np.abs(values) if "hidden_bias" in variable.name else values)
 
 
 def exact_kernel(rng, shape):
@@ -74,3 +85,48 @@ def _trains_in_mixed_precision(layer_class, arguments, images):
             assert variable.dtype == tf.float32
             assert np.isfinite(gradient.numpy()).all(), variable.name
             variable.assign_sub(0.1 * gradient)
+
+
+def reduced_network(name, rng, **arguments):
+    """A network of its reduced size with random weights, and two images for it."""
+    model = get_model(name, **model_info(name).reduced, **arguments)
+    randomize(model, rng, scale=0.1)
+    return model, rng.normal(size=(2, *model.input_shape[1:])).astype(np.float32)
+
+
+def run_network_test(name, rng):
+    """Shapes, conversion, agreement with Keras and a training step of a network."""
+    info = model_info(name)
+    model, images = reduced_network(name, rng)
+    assert model.output_shape == (None, info.reduced["num_classes"])
+    features = get_model(name, include_top=False, **info.reduced)
+    assert len(features.output_shape) == 4
+    assert features.count_params() < model.count_params()
+    _converts(info, model, images)
+    _moves_every_weight(model, images)
+
+
+def _converts(info, model, images):
+    result = convert(model, images, allow_float_fallback=bool(info.float_products))
+    left = [layer.name for layer in result.report.fallbacks]
+    assert all(any(re.fullmatch(p, name) for p in info.float_products) for name in left), left
+    assert bool(left) == bool(info.float_products)
+    binary = [layer for layer in result.report.layers if layer.ships_as == "binary"]
+    assert bool(binary) == info.is_binary
+    result.require_equal()
+
+
+def _moves_every_weight(model, images):
+    before = [weight.numpy() for weight in model.trainable_weights]
+    labels = np.arange(len(images)) % model.output_shape[-1]
+    with tf.GradientTape() as tape:
+        logits = model(images, training=True)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    gradients = tape.gradient(loss, model.trainable_weights)
+    optimizer = tf.keras.optimizers.SGD(1.0)
+    optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+    for old, new in zip(before, model.trainable_weights, strict=True):
+        assert np.isfinite(new.numpy()).all(), new.name
+        # A constant before a batch norm is subtracted again: its gradient is zero.
+        cancelled = new.name.endswith("beta_bias:0")
+        assert cancelled or (old != new.numpy()).any(), new.name

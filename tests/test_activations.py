@@ -33,15 +33,17 @@ def test_gradients_equal_the_equation(rng):
     randomize(layer, rng)
     upstream = rng.normal(size=images.shape).astype(np.float32)
     with tf.GradientTape() as tape:
-        outputs = layer(images)
-    before, slope, after = tape.gradient(
-        outputs, [layer.bias_before, layer.slope, layer.bias_after], upstream
-    )
+        inputs = tf.constant(images)
+        tape.watch(inputs)
+        outputs = layer(inputs)
+    sources = [inputs, layer.bias_before, layer.slope, layer.bias_after]
+    of_inputs, before, slope, after = tape.gradient(outputs, sources, upstream)
     shifted = images + layer.bias_before.numpy()
     below = shifted < 0
     kwargs = {"rtol": 1e-4, "atol": 1e-5}
-    expected = (upstream * np.where(below, layer.slope.numpy(), 1)).sum((0, 1, 2))
-    np.testing.assert_allclose(before, expected, **kwargs)
+    expected = upstream * np.where(below, layer.slope.numpy(), 1)
+    np.testing.assert_allclose(of_inputs, expected, **kwargs)
+    np.testing.assert_allclose(before, expected.sum((0, 1, 2)), **kwargs)
     np.testing.assert_allclose(slope, (upstream * shifted * below).sum((0, 1, 2)), **kwargs)
     np.testing.assert_allclose(after, upstream.sum((0, 1, 2)), **kwargs)
 

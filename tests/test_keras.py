@@ -12,7 +12,8 @@ PRINT_KERAS = "print(tf.keras.layers.Layer.__module__.split('.')[0])"
 
 def run_program(program, **environment):
     """Runs a program that starts from TensorFlow's own choice of Keras."""
-    env = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
+    settled = ("TF_USE_LEGACY_KERAS", "TF_ENABLE_ONEDNN_OPTS")
+    env = {key: value for key, value in os.environ.items() if key not in settled}
     return subprocess.run(
         [sys.executable, "-c", program],
         env={**env, **environment},
@@ -35,6 +36,14 @@ def run_program(program, **environment):
 def test_keras_2_is_used_however_the_program_starts(program, environment):
     result = run_program(f"{program}\n{PRINT_KERAS}", **environment)
     assert result.stdout.strip() == "tf_keras", result.stderr
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")]
+)
+def test_onednn_is_used_unless_the_program_says_otherwise(own, expected):
+    program = "import larq_bcd, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    assert run_program(program, **own).stdout.strip() == expected
 
 
 def test_a_program_that_asked_for_keras_2_may_use_it_first():

@@ -138,10 +138,11 @@ def images(
             f"check-inputs {folder} holds no images: put some there "
             f"({', '.join(sorted(_SUFFIXES))}) or leave it out to check on noise."
         )
-    return np.stack([_image(path, shape, normalise) for path in paths[:count]])
+    return np.stack([read_image(path, shape, normalise) for path in paths[:count]])
 
 
-def _image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.ndarray:
+def read_image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.ndarray:
+    """Reads one image as `images` reads those of a folder, of shape `shape`."""
     height, width, channels = shape
     try:
         with PIL.Image.open(path) as opened:

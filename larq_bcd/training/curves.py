@@ -71,5 +71,7 @@ def _mark_stages(panel, progress: Progress) -> None:
             va="top",
             fontsize="small",
             color="0.4",
+            # Not to be counted when the panels are arranged.
+            in_layout=False,
         )
         first += stage.step

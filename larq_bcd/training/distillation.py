@@ -56,7 +56,8 @@ class DistillingModel(tf.keras.Model):
         self._mean_loss = tf.keras.metrics.Mean("loss")
         self._accuracy = tf.keras.metrics.CategoricalAccuracy("accuracy")
         self._flips = [
-            (kernel, lq.metrics.FlipRatio(name=f"flips_{place}"))
+            # Booleans, because several processes cannot exchange int8.
+            (kernel, lq.metrics.FlipRatio("bool", name=f"flips_{place}"))
             for place, kernel in enumerate(binary_kernels(network))
         ]
         for kernel, flips in self._flips:
@@ -103,8 +104,7 @@ class DistillingModel(tf.keras.Model):
         self._mean_loss.update_state(losses)
         self._accuracy.update_state(labels, logits)
         for kernel, flips in self._flips:
-            # The sign of 0 is 1, as in the quantizers.
-            flips.update_state(tf.where(kernel >= 0, 1, -1))
+            flips.update_state(kernel >= 0)
         results = self._results()
         if self._flips:
             results["flip_ratio"] = self._flip_ratio()

@@ -130,14 +130,18 @@ def _places(entries: list, step: str, what: str) -> range:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     """Every problem of a recipe, with the path of its key."""
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    if len(problems) > 1:
+        # A list none of whose entries is right counts as empty too.
+        problems = [problem for problem in problems if problem["type"] != "too_short"]
+    for problem in problems:
         # Branches of a union are part of pydantic's path, but of no key's.
         path = [str(step) for step in problem["loc"] if not _is_branch(step)]
         where = ".".join(path)
         kind = problem["type"]
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             keys = _keys(path[:-1])
-            near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.6)
             meant = f", did you mean {near[0]!r}?" if near else ""
             yield f"{where}: no such key{meant} Allowed are {', '.join(keys)}"
         elif kind in ("missing", "missing_argument"):

@@ -154,7 +154,7 @@ class Recorder(tf.keras.callbacks.Callback):
         self._since = now
 
     def _learning_rate(self) -> float:
-        return float(self.model.optimizer.learning_rate)
+        return float(self.model.optimizer.learning_rate.numpy())
 
     def _log(self, step: int, values: dict) -> None:
         if not self._board:

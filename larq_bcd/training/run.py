@@ -96,10 +96,11 @@ class Training:
         self._networks: dict[int, tf.keras.Model] = {}
         placement.check_batch(recipe.batch_size)
         data = recipe.data
-        self.training = open_source(data.name, data.train, data.data_dir)
+        data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
+        self.training = open_source(data.name, data.train, data_dir)
         self.validation = None
         if data.validation is not None:
-            self.validation = open_source(data.name, data.validation, data.data_dir)
+            self.validation = open_source(data.name, data.validation, data_dir)
             _check_same_classes(self.training, self.validation)
         self._check_lengths()
 
@@ -179,19 +180,15 @@ class Training:
         # Anew in each stage, so that it is the same whether or not this process was there
         # before.
         tf.keras.utils.set_random_seed(recipe.seed + place)
+        # Outside of the strategy, whose random numbers would be others.
+        plain = networks.build_network(recipe, place, self.training.num_classes)
+        if restored is None:
+            self._start(place, plain)
         with self.placement.strategy.scope():
-            plain = networks.build_network(
-                recipe, place, self.training.num_classes, recipe.precision
-            )
-            if restored is None:
-                self._start(place, plain)
             model = DistillingModel(
-                self.placement.synchronized(plain), stage.loss, self._teacher(place)
+                self._placed(place, plain), stage.loss, self._teacher(place)
             )
-            schedule = WarmUpThenDecay(
-                iterations=lengths.steps,
-                **stage.schedule.model_dump(),
-            )
+            schedule = WarmUpThenDecay(iterations=lengths.steps, **stage.schedule.model_dump())
             optimizer = build_optimizer(stage.optimizer, schedule, model.trainable_variables)
             model.compile(optimizer)
             variables = tf.train.Checkpoint(
@@ -289,6 +286,18 @@ class Training:
             tf.data.experimental.AutoShardPolicy.DATA
         )
         return batches.with_options(options)
+
+    def _placed(self, place: int, plain: tf.keras.Model) -> tf.keras.Model:
+        """Returns the network in the recipe's precision on the devices of the strategy."""
+        precision = self.recipe.precision
+        if self.placement.replicas == 1 and precision == "float32":
+            return plain
+        network = networks.build_network(
+            self.recipe, place, self.training.num_classes, precision
+        )
+        network = self.placement.synchronized(network)
+        network.set_weights(plain.get_weights())
+        return network
 
     def _start(self, place: int, network: tf.keras.Model) -> None:
         """Gives the network of a new stage the weights that it starts from."""

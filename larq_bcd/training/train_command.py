@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--output",
+        metavar="FOLDER",
         type=Path,
         help="folder of the run (by default runs/, and the name of the recipe's folder)",
     )
@@ -56,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs `larq-bcd train`."""
-    console = Console(highlight=False)
+    # Unbroken lines: a path in them can be copied.
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     recipe = read_recipe(arguments.recipe, arguments.settings)
     output = arguments.output or _default_output(arguments.recipe, recipe)
     # First of all: a strategy of several processes has to be there before any operation.
@@ -68,13 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("A smoke run: its accuracy says nothing.")
         recipe = generated.in_place_of_missing(recipe, output, console.print)
     signals = Signals()
-    command = "the same command"
     with signals.noted():
         try:
             training = Training(recipe, output, placement, signals, console.print)
             progress = training.run()
         except StoppedError as stopped:
-            console.print(f"\nStopped; {command} goes on from here. All of it is in {output}.")
+            console.print(
+                f"\nStopped. The same command goes on from here; all of it is in {output}."
+            )
             return 128 + stopped.signal
         except _LOST as error:
             if placement.workers == 1:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from conversion_models import binary_conv, randomise
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.convert import check, cli
+from larq_bcd.models import ReActNetA, registry
 
 layers = tf.keras.layers
 COMMAND = [sys.executable, "-m", "larq_bcd.convert.cli"]
@@ -137,13 +139,11 @@ def test_an_existing_file_needs_force(run, small_file):
 
 
 def test_a_name_is_built_and_its_weights_are_said_to_be_random(run, monkeypatch):
-    from larq_bcd import models
+    def tiny():
+        return ReActNetA(input_shape=(32, 32, 3), width=0.25, pad_values=1.0)
 
-    def tiny(**_):
-        return models.ReActNetA(input_shape=(32, 32, 3), width=0.25, pad_values=1.0)
-
-    monkeypatch.setattr(models, "Tiny", tiny, raising=False)
-    monkeypatch.setattr(models, "__all__", [*models.__all__, "Tiny"])
+    info = dataclasses.replace(registry.model_info("ReActNetA"), name="Tiny", build=tiny)
+    monkeypatch.setitem(registry._MODELS, "Tiny", info)
     status, out, err = run("Tiny", "-o", "tiny.tflite", "--check-count", 1)
     assert (status, err) == (0, "")
     assert "the weights are random" in out

@@ -305,16 +305,6 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return (Lanes){prelu_half(x.low, slopes.low), prelu_half(x.high, slopes.high)};
 }
 
-// The bound comes second: what is not a number stays.
-static inline __attribute__((always_inline)) __m256 bound_half(__m256 x, float low,
-                                                               float high) {
-  return _mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), x));
-}
-
-static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float low, float high) {
-  return (Lanes){bound_half(x.low, low, high), bound_half(x.high, low, high)};
-}
-
 static inline __attribute__((always_inline)) uint32_t negative_half(__m256 x, bool is_exact) {
   if (!is_exact) {
     return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guard.h"
+
 enum { kAlignment = 64 };
 
 static size_t align(size_t bytes) {
@@ -49,8 +51,8 @@ static bool lay_out(Plan* plan, size_t first_offset, Error* error) {
       int at = 0;
       for (; at < count; ++at) {
         const Value* other = &plan->values[alive[at]];
-        if (offset + value->bytes <= other->offset) break;
-        offset = align(other->offset + other->bytes);
+        if (offset + value->bytes + kGuardBytes <= other->offset) break;
+        offset = align(other->offset + other->bytes + kGuardBytes);
       }
       memmove(&alive[at + 1], &alive[at], (size_t)(count - at) * sizeof(int));
       alive[at] = index;

@@ -8,9 +8,90 @@
 // 16-bit sums take the counts of so many words: 4095 * 16 = 65520.
 enum { kWordsPerShortSum = 4095, kQuads = kLanes / 4, kTilePixels = 3, kPairBlocks = 2 };
 
-// Two blocks of 16 channels for three pixels: 24 accumulators, three broadcast activations, and
-// weights and differences in the remaining five of 32 registers. Per 128 bits one eor, one cnt
-// and one uadalp, which adds pairs of bytes to 16-bit sums: nothing has to be widened between.
+// A whole tile: two blocks of 16 channels for three pixels. v0 to v23 are the accumulators, v24
+// to v26 broadcast activations, v27 and v28 weights, v29 to v31 differences: compilers run out
+// of registers and spill. Per 128 bits one eor, one cnt and one uadalp, which adds pairs of
+// bytes to 16-bit sums: nothing has to be widened between.
+#define BCD_QUAD(w, sum0, sum1, sum2) \
+  "eor v29.16b, v24.16b, " w          \
+  ".16b\n\t"                          \
+  "eor v30.16b, v25.16b, " w          \
+  ".16b\n\t"                          \
+  "eor v31.16b, v26.16b, " w          \
+  ".16b\n\t"                          \
+  "cnt v29.16b, v29.16b\n\t"          \
+  "cnt v30.16b, v30.16b\n\t"          \
+  "cnt v31.16b, v31.16b\n\t"          \
+  "uadalp " sum0                      \
+  ".8h, v29.16b\n\t"                  \
+  "uadalp " sum1                      \
+  ".8h, v30.16b\n\t"                  \
+  "uadalp " sum2 ".8h, v31.16b\n\t"
+#define BCD_WORD                                                                              \
+  "ld1r {v24.4s}, [%[row0]], #4\n\t"                                                          \
+  "ld1r {v25.4s}, [%[row1]], #4\n\t"                                                          \
+  "ld1r {v26.4s}, [%[row2]], #4\n\t"                                                          \
+  "ldp q27, q28, [%[weights]]\n\t" BCD_QUAD("v27", "v0", "v8", "v16") BCD_QUAD(               \
+      "v28", "v1", "v9", "v17") "ldp q27, q28, [%[weights], #32]\n\t" BCD_QUAD("v27", "v2",   \
+                                                                               "v10", "v18")  \
+      BCD_QUAD("v28", "v3", "v11", "v19") "ldp q27, q28, [%[weights], #64]\n\t" BCD_QUAD(     \
+          "v27", "v4", "v12", "v20")                                                          \
+          BCD_QUAD("v28", "v5", "v13", "v21") "ldp q27, q28, [%[weights], #96]\n\t" BCD_QUAD( \
+              "v27", "v6", "v14", "v22")                                                      \
+              BCD_QUAD("v28", "v7", "v15", "v23") "add %[weights], %[weights], %[stride]\n\t"
+#define BCD_CLEAR(a, b, c, d) \
+  "movi " a                   \
+  ".2d, #0\n\t"               \
+  "movi " b                   \
+  ".2d, #0\n\t"               \
+  "movi " c                   \
+  ".2d, #0\n\t"               \
+  "movi " d ".2d, #0\n\t"
+#define BCD_WIDEN(a, b, to, at) \
+  "uaddlp v" a ".4s, v" a       \
+  ".8h\n\t"                     \
+  "uaddlp v" b ".4s, v" b       \
+  ".8h\n\t"                     \
+  "stp q" a ", q" b ", [%[" to "], #" at "]\n\t"
+
+static void count_whole_tile(const uint32_t* const* rows, int depth, const uint32_t* weights,
+                             int stride, int32_t* counts) {
+  const uint32_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2];
+  int32_t *counts1 = counts + kTileChannels, *counts2 = counts1 + kTileChannels;
+  // Two words at a time; an odd depth begins with the second.
+  int64_t pairs = (depth + 1) / 2;
+  __asm__ volatile(
+      BCD_CLEAR("v0", "v1", "v2", "v3") BCD_CLEAR("v4", "v5", "v6", "v7")
+      BCD_CLEAR("v8", "v9", "v10", "v11") BCD_CLEAR("v12", "v13", "v14", "v15")
+      BCD_CLEAR("v16", "v17", "v18", "v19") BCD_CLEAR("v20", "v21", "v22", "v23")
+      "tbnz %w[depth], #0, 2f\n"
+      "1:\n\t"
+      BCD_WORD
+      "2:\n\t"
+      BCD_WORD
+      "subs %[pairs], %[pairs], #1\n\t"
+      "b.ne 1b\n\t"
+      BCD_WIDEN("0", "1", "counts", "0") BCD_WIDEN("2", "3", "counts", "32")
+      BCD_WIDEN("4", "5", "counts", "64") BCD_WIDEN("6", "7", "counts", "96")
+      BCD_WIDEN("8", "9", "counts1", "0") BCD_WIDEN("10", "11", "counts1", "32")
+      BCD_WIDEN("12", "13", "counts1", "64") BCD_WIDEN("14", "15", "counts1", "96")
+      BCD_WIDEN("16", "17", "counts2", "0") BCD_WIDEN("18", "19", "counts2", "32")
+      BCD_WIDEN("20", "21", "counts2", "64") BCD_WIDEN("22", "23", "counts2", "96")
+      : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [weights] "+r"(weights),
+        [pairs] "+r"(pairs)
+      : [depth] "r"(depth), [stride] "r"((int64_t)stride * (int64_t)sizeof(*weights)),
+        [counts] "r"(counts), [counts1] "r"(counts1), [counts2] "r"(counts2)
+      : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
+        "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
+        "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+
+#undef BCD_WIDEN
+#undef BCD_CLEAR
+#undef BCD_WORD
+#undef BCD_QUAD
+
+// Any part of a tile, and of any depth.
 static inline __attribute__((always_inline)) void count_blocks(const uint32_t* const* rows,
                                                                const int pixels, int depth,
                                                                const uint32_t* weights,
@@ -62,6 +143,13 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
                        const uint32_t* weights, int blocks, int32_t* counts) {
   const int stride = blocks * kLanes;
   for (; blocks > 0; blocks -= kPairBlocks) {
+    const bool is_whole = pixels == kTilePixels && blocks >= kPairBlocks;
+    if (is_whole && depth <= kWordsPerShortSum) {
+      count_whole_tile(rows, depth, weights, stride, counts);
+      weights += kPairBlocks * kLanes;
+      counts += kPairBlocks * kLanes;
+      continue;
+    }
     switch (pixels * 4 + (blocks < kPairBlocks ? blocks : kPairBlocks)) {
       BCD_TILE(1, 1)
       BCD_TILE(2, 1)
@@ -203,21 +291,6 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return y;
 }
 
-// By comparison: what is not a number stays.
-static inline __attribute__((always_inline)) float32x4_t bound_quad(float32x4_t x,
-                                                                    float32x4_t low,
-                                                                    float32x4_t high) {
-  x = vbslq_f32(vcltq_f32(x, low), low, x);
-  return vbslq_f32(vcgtq_f32(x, high), high, x);
-}
-
-static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, float low, float high) {
-  Lanes y;
-  for (int q = 0; q < kQuads; ++q)
-    y.val[q] = bound_quad(x.val[q], vdupq_n_f32(low), vdupq_n_f32(high));
-  return y;
-}
-
 static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x,
                                                                       bool is_exact) {
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
@@ -246,6 +319,7 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
   return pack_signs(x, same_lanes(0.0f), is_exact);
 }
 
+#define BCD_AFTER_BLOCK __asm__ volatile("" ::: "memory");
 #include "rows.h"
 
 static bool runs_everywhere(void) { return true; }

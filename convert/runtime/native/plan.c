@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "float_mode.h"
+#include "guard.h"
 #include "layout.h"
 #include "operators.h"
 #include "profile.h"
@@ -368,11 +369,14 @@ bool plan_run(Plan* plan, Error* error) {
   for (int i = 0; i < plan->stage_count; ++i) {
     Stage* stage = &plan->stages[i];
     const uint64_t begin = plan->is_timed ? now() : 0;
+    close_values(plan);
+    open_values(plan, stage);
     run_stage(plan, stage);
     if (!plan->is_timed) continue;
     ++stage->runs;
     stage->nanoseconds += now() - begin;
   }
+  open_all(plan);
   set_float_mode(callers);
   return true;
 }

@@ -6,7 +6,6 @@
 //   Lanes, load_lanes(from), store_lanes(to, lanes), zero_lanes(),
 //   add_lanes(a, b), multiply_lanes(a, b), lanes_of_counts(counts),
 //   prelu_lanes(x, slopes)             x < 0 ? x * slopes : x
-//   bound_lanes(x, low, high)          see Bounds
 //   negative_lanes_mask(x, is_exact)   bit l is x[l] < 0; is_exact: denormal numbers, too
 //   pack_signs(low, high, is_exact)    a word of two kLanes
 //
@@ -23,13 +22,26 @@ typedef struct {
   const float *multiplier, *bias;
 } Counted;
 
-static inline __attribute__((always_inline)) Lanes counted_lanes(const Counted* counted,
-                                                                 int pixel, int channel) {
-  const int32_t* counts = counted->counts + pixel * kTileChannels + channel;
-  if (counted->is_float[pixel]) return load_lanes((const float*)(const void*)counts);
+// What the counts of a pixel come to, from a channel on.
+typedef struct {
+  const int32_t* counts;
+  const float *multiplier, *bias;
+  bool is_float;
+} CountedRow;
+
+static inline __attribute__((always_inline)) CountedRow counted_row(const Counted* counted,
+                                                                    int pixel) {
+  return (CountedRow){counted->counts + pixel * kTileChannels, counted->multiplier,
+                      counted->bias, counted->is_float[pixel]};
+}
+
+static inline __attribute__((always_inline)) Lanes counted_lanes(const CountedRow* row,
+                                                                 int channel) {
+  const int32_t* counts = row->counts + channel;
+  if (row->is_float) return load_lanes((const float*)(const void*)counts);
   return add_lanes(
-      multiply_lanes(lanes_of_counts(counts), load_lanes(counted->multiplier + channel)),
-      load_lanes(counted->bias + channel));
+      multiply_lanes(lanes_of_counts(counts), load_lanes(row->multiplier + channel)),
+      load_lanes(row->bias + channel));
 }
 
 // XNNPACK's order of summation.
@@ -50,8 +62,21 @@ static inline __attribute__((always_inline)) void pack_row(const Lanes* row, con
   }
 }
 
+// Where registers are scarce, one block is finished before the next begins.
+#ifndef BCD_AFTER_BLOCK
+#define BCD_AFTER_BLOCK
+#endif
+
 #define BCD_FOR_BLOCKS _Pragma("GCC unroll 4") for (int b = 0; b < blocks; ++b)
 #define BCD_AT (b * kLanes)
+
+static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* values,
+                                                   int count) {
+  for (int i = 0; i < count; ++i) {
+    const float x = values[i] < bounds->low ? bounds->low : values[i];
+    values[i] = x > bounds->high ? bounds->high : x;
+  }
+}
 
 // `pixel` counts in the panel, `tiled` in the tile whose counts are there.
 static inline __attribute__((always_inline)) void run_row(const RowOp* op, const RowOp* end,
@@ -63,14 +88,25 @@ static inline __attribute__((always_inline)) void run_row(const RowOp* op, const
     float* at = (float*)(void*)op->data + (size_t)pixel * op->stride;
     switch (op->code) {
       case kSetRow:
-        BCD_FOR_BLOCKS row[b] = load_lanes(at + BCD_AT);
+        BCD_FOR_BLOCKS {
+          row[b] = load_lanes(at + BCD_AT);
+          BCD_AFTER_BLOCK
+        }
         break;
-      case kSetCounts:
-        BCD_FOR_BLOCKS row[b] = counted_lanes(&counted[op->convolution], tiled, BCD_AT);
+      case kSetCounts: {
+        const CountedRow counts = counted_row(&counted[op->convolution], tiled);
+        BCD_FOR_BLOCKS {
+          row[b] = counted_lanes(&counts, BCD_AT);
+          BCD_AFTER_BLOCK
+        }
         break;
+      }
       case kSetPool:
         at = (float*)(void*)op->data + op->places[pixel];
-        BCD_FOR_BLOCKS row[b] = pooled_lanes(op, at + BCD_AT);
+        BCD_FOR_BLOCKS {
+          row[b] = pooled_lanes(op, at + BCD_AT);
+          BCD_AFTER_BLOCK
+        }
         break;
       case kSetRepeated: {
         int channel = op->offset;
@@ -81,15 +117,25 @@ static inline __attribute__((always_inline)) void run_row(const RowOp* op, const
         break;
       }
       case kAddRow:
-        BCD_FOR_BLOCKS row[b] = add_lanes(row[b], load_lanes(at + BCD_AT));
+        BCD_FOR_BLOCKS {
+          row[b] = add_lanes(row[b], load_lanes(at + BCD_AT));
+          BCD_AFTER_BLOCK
+        }
         break;
-      case kAddCounts:
-        BCD_FOR_BLOCKS row[b] =
-            add_lanes(row[b], counted_lanes(&counted[op->convolution], tiled, BCD_AT));
+      case kAddCounts: {
+        const CountedRow counts = counted_row(&counted[op->convolution], tiled);
+        BCD_FOR_BLOCKS {
+          row[b] = add_lanes(row[b], counted_lanes(&counts, BCD_AT));
+          BCD_AFTER_BLOCK
+        }
         break;
+      }
       case kAddPool:
         at = (float*)(void*)op->data + op->places[pixel];
-        BCD_FOR_BLOCKS row[b] = add_lanes(row[b], pooled_lanes(op, at + BCD_AT));
+        BCD_FOR_BLOCKS {
+          row[b] = add_lanes(row[b], pooled_lanes(op, at + BCD_AT));
+          BCD_AFTER_BLOCK
+        }
         break;
       case kAddRepeated: {
         int channel = op->offset;
@@ -100,16 +146,29 @@ static inline __attribute__((always_inline)) void run_row(const RowOp* op, const
         break;
       }
       case kMultiplyRow:
-        BCD_FOR_BLOCKS row[b] = multiply_lanes(row[b], load_lanes(at + BCD_AT));
+        BCD_FOR_BLOCKS {
+          row[b] = multiply_lanes(row[b], load_lanes(at + BCD_AT));
+          BCD_AFTER_BLOCK
+        }
         break;
       case kPreluRow:
-        BCD_FOR_BLOCKS row[b] = prelu_lanes(row[b], load_lanes(at + BCD_AT));
+        BCD_FOR_BLOCKS {
+          row[b] = prelu_lanes(row[b], load_lanes(at + BCD_AT));
+          BCD_AFTER_BLOCK
+        }
         break;
-      case kBound:
-        BCD_FOR_BLOCKS row[b] = bound_lanes(row[b], op->bounds.low, op->bounds.high);
+      case kBound: {  // rare: it shall not cost the others registers
+        float values[kTileChannels];
+        BCD_FOR_BLOCKS store_lanes(values + BCD_AT, row[b]);
+        bound_values(&op->bounds, values, blocks * kLanes);
+        BCD_FOR_BLOCKS row[b] = load_lanes(values + BCD_AT);
         break;
+      }
       case kStore:
-        BCD_FOR_BLOCKS store_lanes(at + BCD_AT, row[b]);
+        BCD_FOR_BLOCKS {
+          store_lanes(at + BCD_AT, row[b]);
+          BCD_AFTER_BLOCK
+        }
         break;
       case kSign:
         pack_row(row, blocks, false, (uint32_t*)(void*)at);
@@ -171,16 +230,17 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
         row = load_few(at + from, count);
         break;
       case kSetCounts:
-        row = counted_lanes(&counted[op->convolution], tiled, from);
+      case kAddCounts: {
+        const CountedRow counts = counted_row(&counted[op->convolution], tiled);
+        const Lanes lanes = counted_lanes(&counts, from);
+        row = op->code == kSetCounts ? lanes : add_lanes(row, lanes);
         break;
+      }
       case kSetPool:
         row = pooled_few(op, (float*)(void*)op->data + op->places[pixel] + from, count);
         break;
       case kAddRow:
         row = add_lanes(row, load_few(at + from, count));
-        break;
-      case kAddCounts:
-        row = add_lanes(row, counted_lanes(&counted[op->convolution], tiled, from));
         break;
       case kAddPool:
         row = add_lanes(
@@ -195,9 +255,13 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
       case kPreluRow:
         row = prelu_lanes(row, load_few(at + from, count));
         break;
-      case kBound:
-        row = bound_lanes(row, op->bounds.low, op->bounds.high);
+      case kBound: {
+        float values[kLanes];
+        store_lanes(values, row);
+        bound_values(&op->bounds, values, kLanes);
+        row = load_lanes(values);
         break;
+      }
       case kStore: {
         Padded padded;
         store_lanes(padded.values, row);
@@ -233,7 +297,7 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
     store_pixel(c, &panel[p], channel, strip->channels, counts, values);
     memcpy(counts, values, (size_t)strip->channels * sizeof(float));
   }
-  counted->multiplier = c->count_multiplier + (c->count_multiplier == NULL ? 0 : channel);
+  counted->multiplier = c->count_multiplier == NULL ? NULL : c->count_multiplier + channel;
   counted->bias = c->bias + channel;
 }
 

@@ -94,6 +94,7 @@ static RowOp bind(const PlannedOp* planned, char* data, const Panel* panel, int 
   const size_t channel = (size_t)(from - planned->base);
   switch (planned->kind) {
     case kNowhere:
+      op.data = scratch;  // not read
       break;
     case kSlot:
       op.data = scratch + program->slots_offset +

@@ -105,8 +105,13 @@ static inline int32_t clamp(int32_t value, int32_t low, int32_t high) {
 
 static inline void store_float(const Convolution* c, int channel, int channels,
                                const int32_t* restrict counts, float* restrict out) {
-  const float* restrict multiplier = c->multiplier + channel;
   const float* restrict bias = c->bias + channel;
+  if (c->count_multiplier != NULL) {
+    const float* restrict multiplier = c->count_multiplier + channel;
+    for (int o = 0; o < channels; ++o) out[o] = (float)counts[o] * multiplier[o] + bias[o];
+    return;
+  }
+  const float* restrict multiplier = c->multiplier + channel;
   const int32_t low = c->clamp_min, high = c->clamp_max;
   for (int o = 0; o < channels; ++o) {
     out[o] = (float)clamp(2 * counts[o], low, high) * multiplier[o] + bias[o];

@@ -2,7 +2,7 @@
 
 Valid graphs of all operators are built, then some of their fields are changed: shapes, types,
 indices, options, contents and lengths of buffers. Whatever comes out must run or be refused.
-Start it with `make fuzz`, which builds the library with the sanitizers. Every case has a
+Start it with `make fuzz-litert`, which builds the library with the sanitizers. Every case has a
 number, and `--case N` runs that one again.
 """
 
@@ -10,8 +10,12 @@ import argparse
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 from equations import SAME
 from test_fusion import Graph, react_block
 

@@ -1,0 +1,169 @@
+import csv
+import io
+import json
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larq_bcd.cli import main
+from larq_bcd.errors import UserError
+from larq_bcd.layers import QuantConv2D, RSign
+from larq_bcd.models import BCDNetA, BinaryCCT7, blocks, list_models, model_info
+from larq_bcd.models.blocks import Binarization
+from larq_bcd.summary import Cost, cost, summarize
+from larq_bcd.summary.render import FORMATS
+
+BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+
+
+def network(build, shape=(8, 8, 4)):
+    image = tf.keras.Input(shape)
+    return tf.keras.Model(image, build(image))
+
+
+@pytest.mark.parametrize(
+    ("name", "bops", "flops", "ops"),
+    [
+        ("ReActNetA", "4.82", "0.12", "0.87"),
+        ("ReActNetB", "4.69", "0.44", "1.17"),
+        ("ReActNetC", "4.69", "1.40", "2.14"),
+        ("BCDNetA", "4.82", "0.12", "0.87"),
+        ("BCDNetB", "4.82", "0.14", "0.89"),
+    ],
+)
+def test_costs_are_those_of_the_paper_s_table_to_the_last_digit(name, bops, flops, ops):
+    info = model_info(name)  # of which another test compares the built network
+    printed = f"{info.bops / 1e9:.2f}", f"{info.flops / 1e8:.2f}", f"{info.ops / 1e8:.2f}"
+    assert printed == (bops, flops, ops)
+
+
+@pytest.mark.parametrize("name", ["ReActNet18", "BCDNetA18", "BCDNetB18", "DyBCNN18"])
+def test_networks_on_resnet_18_have_the_paper_s_binary_operations(name):
+    assert model_info(name).bops == 1_676_279_808
+
+
+@pytest.mark.parametrize(
+    ("bi_mlps", "printed"), [(0, "3.813"), (1, "1.505"), (2, "3.011"), (3, "4.516")]
+)
+def test_a_block_of_the_ablation_has_the_paper_s_full_cost(bi_mlps, printed):
+    """Table 5: two units of 512 channels at 7x7, convolutions or BiMLPs."""
+
+    def unit(x, name):
+        if not bi_mlps:
+            branch = lambda x: blocks.binary_conv(x, 512, 3, 1, how, name)  # noqa: E731
+            return blocks.residual(x, branch, how, name)
+        for i in range(bi_mlps):
+            x = blocks.bi_mlp(x, (1, "half"), how, f"{name}_{i}")
+        return x
+
+    how = Binarization()
+    model = network(lambda x: unit(unit(x, "a"), "b"), (7, 7, 512))
+    assert f"{cost(model).full_ops / 1e6:.3f}" == printed
+
+
+@pytest.mark.parametrize(
+    ("build", "bops", "flops", "binary"),
+    [
+        (lambda x: lq.layers.QuantConv2D(6, 3, groups=2, **BINARY)(x), 3888, 0, 108),
+        (lambda x: QuantConv2D(6, 1, kernel_quantizer="ste_sign")(RSign()(x)), 1536, 0, 24),
+        (lambda x: QuantConv2D(6, 1, kernel_quantizer="ste_sign")(x), 0, 1536, 0),
+        (lambda x: QuantConv2D(6, 1, input_quantizer="ste_sign")(x), 0, 1536, 0),
+        (
+            lambda x: lq.layers.QuantDense(5, **BINARY)(tf.keras.layers.Flatten()(x)),
+            1280,
+            0,
+            1280,
+        ),
+        (lambda x: tf.keras.layers.DepthwiseConv2D(3, 2)(x), 0, 324, 0),
+        (lambda x: tf.keras.layers.SeparableConv2D(2, 3)(x), 0, 1296 + 288, 0),
+        (lambda x: tf.keras.layers.Conv2DTranspose(2, 2, 2)(x), 0, 2048, 0),
+        (lambda x: tf.keras.layers.Dense(5)(x), 0, 1280, 0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_products_are_counted(build, bops, flops, binary):
+    counted = cost(network(build))
+    assert (counted.bops, counted.flops, counted.binary_parameters) == (bops, flops, binary)
+
+
+def test_a_layer_called_twice_works_twice_and_is_held_once():
+    layer = tf.keras.layers.Conv2D(4, 1, use_bias=False)
+    counted = cost(network(lambda x: layer(layer(x))))
+    assert (counted.flops, counted.parameters) == (2 * 64 * 16, 16)
+
+
+def test_models_in_models_are_counted_by_layer():
+    inner = network(lambda x: tf.keras.layers.Conv2D(4, 1, use_bias=False, name="conv")(x))
+    inner._name = "inner"
+    summary = summarize(network(lambda x: inner(inner(x))))
+    [conv] = [layer for layer in summary.layers if layer.name == "inner/conv"]
+    assert (conv.cost.flops, conv.cost.parameters) == (2 * 64 * 16, 16)
+
+
+def test_memory_takes_one_bit_for_a_binary_parameter():
+    assert Cost(parameters=100, binary_parameters=90, other_variables=5).memory == 12 + 4 * 15
+
+
+def test_layers_that_a_conversion_leaves_in_float_are_marked_and_counted():
+    summary = summarize(BinaryCCT7(**model_info("BinaryCCT7").reduced))
+    marked = [layer for layer in summary.layers if layer.reason_for_float]
+    assert [layer.name for layer in marked] == ["block1_attention", "block2_attention"]
+    moved = sum(layer.cost.bops for layer in marked)
+    assert moved == 2 * 2 * 64**2 * 16
+    assert summary.shipped_ops == summary.total.ops + moved * 63 / 64
+    for text in map(FORMATS["table"], [summary]):
+        assert "block1_attention*" in text
+        assert "multiplies activations with each other" in text
+
+
+def test_every_format_has_every_layer_and_the_same_figures():
+    summary = summarize(BCDNetA(**model_info("BCDNetA").reduced))
+    document = json.loads(FORMATS["json"](summary))
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](summary))))
+    assert [layer["name"] for layer in document["layers"]] == [line["name"] for line in lines]
+    assert sum(int(line["bops"]) for line in lines) == document["total"]["bops"]
+    assert document["total"]["ops"] == summary.total.ops
+    table = FORMATS["table"](summary)
+    assert f"{summary.total.flops:,}" in table.splitlines()[-4]
+    assert "?" not in table
+
+
+def test_an_open_image_size_is_refused():
+    with pytest.raises(UserError, match="build the network with a static input_shape"):
+        cost(network(tf.keras.layers.Conv2D(2, 1), (None, None, 3)))
+
+
+def test_a_layer_that_cannot_be_counted_is_named():
+    class Foreign(tf.keras.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight("kernel", shape=(4, 4))
+
+        def call(self, inputs):
+            return inputs @ self.kernel
+
+    with pytest.raises(UserError, match=r"'odd' is not known: Foreign"):
+        cost(network(Foreign(name="odd")))
+
+
+def test_the_command_prints_what_a_file_costs(tmp_path, capsys):
+    model = network(lambda x: tf.keras.layers.Conv2D(2, 1, name="conv")(x))
+    model.save(tmp_path / "model.keras")
+    assert main(["summary", str(tmp_path / "model.keras"), "--format", "csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line["flops"] for line in lines if line["name"] == "conv"] == ["512"]
+
+
+def test_the_command_names_what_there_is_instead_of_what_there_is_not(capsys):
+    assert main(["summary", "BCDNetC"]) == 2
+    error = capsys.readouterr().err
+    assert "BCDNetC" in error
+    assert "BCDNetB" in error
+
+
+def test_the_command_lists_every_network(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines if line.split()} >= set(list_models())
+    assert np.all([len(line) for line in lines])  # no row is broken in two by its width

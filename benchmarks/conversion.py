@@ -2,8 +2,8 @@
 
 Each network is converted in a process of its own, before and after the passes; the figures of
 each are kept in a file as they come, so that an interrupted run goes on where it stopped. The
-latencies of both files, with Larq Compute Engine's default and its indirect kernels, are taken
-in turns on one thread, so that what else the machine does falls on all alike.
+latencies of both files, with Larq Compute Engine's default and its indirect kernels, are the
+processor's time on one thread, taken in turns: what else the machine does counts little.
 
 python benchmarks/conversion.py --networks BCDNetA,ReActNetA --rounds 10
 """
@@ -38,10 +38,10 @@ def latencies(files: dict[str, bytes], shape, rounds: int) -> dict[str, float]:
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(_WARM_UP + rounds):
         for name, interpreter in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             interpreter.predict(x)
             if number >= _WARM_UP:
-                taken[name].append(1e3 * (time.perf_counter() - start))
+                taken[name].append(1e3 * (time.process_time() - start))
     return {name: statistics.median(values) for name, values in taken.items()}
 
 

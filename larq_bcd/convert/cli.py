@@ -110,6 +110,13 @@ def parser() -> argparse.ArgumentParser:
         "%(default)s; what the others round is reported",
     )
     add(
+        "--ops",
+        choices=("lce", "builtin"),
+        default="lce",
+        help="builtin writes a file without custom operators, for where none can be loaded: "
+        "larger and slower",
+    )
+    add(
         "--input-type",
         choices=INPUT_TYPES,
         default="float32",
@@ -276,6 +283,7 @@ def _file_options(
     return FileOptions(
         passes=selected_passes(arguments.passes),
         head=arguments.head,
+        ops=arguments.ops,
         input_type=arguments.input_type,
         normalise=normalise,
         labels=None if arguments.labels is None else read_labels(arguments.labels),
@@ -290,7 +298,9 @@ def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes:
 
 
 def _convert(arguments: argparse.Namespace) -> ConversionResult:
-    progress = _VisibleProgress(steps=6 + (arguments.head != "float32"))
+    progress = _VisibleProgress(
+        steps=6 + (arguments.head != "float32") + (arguments.ops != "lce")
+    )
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
         model = loaded.model

@@ -147,10 +147,16 @@ def _archive_config(path: Path):
 
 
 def _hdf5_config(path: Path):
-    with h5py.File(path, "r") as file:
-        config = file.attrs.get("model_config")
-        # The marks of the older and of the newer format of save_weights.
-        holds_weights = "layer_names" in file.attrs or {"layers", "vars"} <= set(file)
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+            # The marks of the older and of the newer format of save_weights.
+            holds_weights = "layer_names" in file.attrs or {"layers", "vars"} <= set(file)
+    # What h5py makes of the errors of a damaged file.
+    except (RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise ConversionError(
+            f"{path} is damaged ({_cause(error)}): save the model again."
+        ) from error
     if config is not None:
         return _json(path, config)
     if holds_weights:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from larq_compute_engine.mlir.python.tflite_schema import Padding
 
 from larq_bcd.convert import inputs as check_inputs
+from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
 from larq_bcd.convert.compare import compare
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
@@ -114,6 +115,7 @@ class FileOptions:
     Attributes:
         passes: names of the passes over the flatbuffer, of `rewrite.PASSES`.
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
+        ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
         normalise: the normalisation of the pixels; by default what `normalisation_for` says.
         labels: names of the classes, for the metadata.
@@ -122,6 +124,7 @@ class FileOptions:
 
     passes: Sequence[str] = tuple(PASSES)
     head: str = "float32"
+    ops: str = "lce"
     input_type: str = "float32"
     normalise: Normalisation | None = None
     labels: tuple[str, ...] | None = None
@@ -187,7 +190,10 @@ def convert(
             )
         plain = flatbuffer.content
         optimisation = OptimisationReport.of_plain(flatbuffer)
-        flatbuffer, optimisation.passes = optimise(flatbuffer, options.passes)
+        passes = options.passes
+        if options.ops == "builtin":
+            passes = [name for name in passes if name not in PASSES_OF_WORDS]
+        flatbuffer, optimisation.passes = optimise(flatbuffer, passes)
         optimisation.conclude(flatbuffer)
         flatbuffer = set_input_type(flatbuffer, encoding)
         matches = match_layers(graph, flatbuffer)
@@ -217,6 +223,11 @@ def convert(
             rounded, _ = quantise_head(flatbuffer, options.head)
             report.rounding = compare(flatbuffer, rounded, given, f"{options.head} head")
             flatbuffer = rounded
+    if options.ops == "builtin":
+        with progress.step("replace custom operators"):
+            replaced = with_builtin_operators(flatbuffer)
+            report.replacement = compare(flatbuffer, replaced, given, "built-in operators")
+            flatbuffer = replaced
     final = add_metadata(
         flatbuffer, graph.model.name, encoding, _origin(report, options), options.labels
     )
@@ -241,6 +252,7 @@ def _origin(report: ConversionReport, options: FileOptions) -> dict:
         "operators": report.optimisation.operators_after,
         "passes": [done.name for done in report.optimisation.passes],
         "head": options.head,
+        "ops": options.ops,
     }
     if options.recipe_sha256 is not None:
         origin["recipe_sha256"] = options.recipe_sha256

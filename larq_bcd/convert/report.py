@@ -108,6 +108,8 @@ class ConversionReport:
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
+        replacement: how the file without custom operators compares with the one with them;
+            None where they stay.
         rounding: what rounding the weights of the head has changed; None if they are float32.
         seconds: the time each step took.
     """
@@ -123,6 +125,7 @@ class ConversionReport:
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
     rounding: Comparison | None = None
+    replacement: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -199,6 +202,14 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
             line(f"check    {text}")
     if report.rounding is not None:
         line(f"rounding {_describe_comparison(report.rounding)}")
+    if report.replacement is not None:
+        found = report.replacement
+        line(f"builtin  {_describe_comparison(found)}")
+        line(
+            f"builtin  {size_in_words(found.bytes[0])} became {size_in_words(found.bytes[1])}; "
+            f"{found.milliseconds[0]:.1f} ms became {found.milliseconds[1]:.1f} ms on one "
+            "thread of this machine, with the engine's default kernels"
+        )
 
 
 def _describe_comparison(found: Comparison) -> str:

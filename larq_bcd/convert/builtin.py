@@ -1,0 +1,196 @@
+"""A file without custom operators, for where none can be loaded.
+
+A sign becomes +1.0 or -1.0 in float32; a binary convolution a CONV_2D of int8 weights of
+-1 and +1, which a DEQUANTIZE widens when the file is loaded. Its sums are integers below
+2^24, which float32 holds exactly. With the number of products K as its bias and the signs of
+the weights turned, it gives twice the number of products that are -1, `2n = K - sum`, of
+which Larq Compute Engine's kernels compute
+
+    y = 2n * (-multiplier) + (bias + K * multiplier)
+
+with the bracket rounded once. MUL and ADD do the same, bit for bit. Around an image that is
+padded with 0 after the sign, where the engine corrects its result afterwards, both are equal
+to rounding.
+
+Why float32 sums: the int8 CONV_2D of TensorFlow Lite rounds its result to int8, and the one
+with int8 weights and float32 activations rounds the activations to 127 steps of their own
+range, so that neither gives the sums themselves.
+"""
+
+import numpy as np
+from larq_compute_engine.mlir.python import tflite_schema as schema
+
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.flatbuffer import Flatbuffer, unpack_signs
+from larq_bcd.convert.rewrite.editor import ABSENT, Editor, Node
+
+# Passes that move packed words have nothing to move here.
+PASSES_OF_WORDS = ("movement", "padding")
+_ZERO, _PLUS, _MINUS = (np.array(value, np.float32) for value in (0, 1, -1))
+# Smallest and largest sum that an activation of the convolution itself lets through.
+_BOUNDS = {0: (None, None), 1: (0, None), 2: (-1, 1), 3: (0, 6)}
+_VALID = schema.Padding.VALID
+
+
+class _Unpacker:
+    """Replaces the custom operators of a flatbuffer, whose packed signs become float32."""
+
+    def __init__(self, flatbuffer: Flatbuffer):
+        self.editor = Editor(flatbuffer)
+        self.channels: dict[int, int] = {}  # of a tensor of packed signs
+        # Packed tensors are written before they are read.
+        for node in list(self.editor.nodes):
+            replace = getattr(self, f"_{node.type}", None)
+            if replace is not None:
+                self.editor.remove(node)
+                replace(node)
+            elif any(tensor in self.channels for tensor in node.inputs):
+                raise ConversionError(
+                    f"ops='builtin': a {node.type} moves packed signs; leave out the passes "
+                    f"{' and '.join(PASSES_OF_WORDS)}."
+                )
+
+    def _constant(self, values: np.ndarray, name: str) -> int:
+        return self.editor.add_constant(values, name)
+
+    def _new(self, like: int, suffix: str, dtype=np.float32) -> int:
+        name = f"{self.editor.name(like)}/{suffix}"
+        return self.editor.add_tensor(self.editor.shape(like), dtype, name)
+
+    def _unpack(self, tensor: int, channels: int) -> None:
+        """Lets a tensor of packed signs hold them as float32."""
+        self.channels[tensor] = channels
+        packed = self.editor.tensors[tensor]
+        packed.type = schema.TensorType.FLOAT32
+        packed.shape = [*self.editor.shape(tensor)[:-1], channels]
+
+    def _sign(self, values: int, threshold: np.ndarray, kind: str, output: int) -> None:
+        """+1 where a comparison of values with a threshold holds, else -1."""
+        editor = self.editor
+        holds = self._new(output, "comparison", np.bool_)
+        options = getattr(schema, f"{kind.title().replace('_', '')}OptionsT")()
+        limit = self._constant(threshold, "threshold")
+        editor.add_node(kind, [values, limit], [holds], options)
+        choices = [self._constant(_PLUS, "plus"), self._constant(_MINUS, "minus")]
+        editor.add_node("SELECT_V2", [holds, *choices], [output], schema.SelectV2OptionsT())
+
+    def _LceQuantize(self, node: Node) -> None:
+        values = node.inputs[0]
+        if self.editor.dtype(values) != np.float32:
+            raise ConversionError("ops='builtin': only signs of float32 can be replaced.")
+        self._unpack(node.output, self.editor.shape(values)[-1])
+        self._sign(values, _ZERO, "GREATER_EQUAL", node.output)
+
+    def _LceDequantize(self, node: Node) -> None:
+        self.editor.redirect(node.output, node.inputs[0])
+
+    def _LceBMaxPool2d(self, node: Node) -> None:
+        self._unpack(node.output, self.channels[node.inputs[0]])
+        options = schema.Pool2DOptionsT()
+        options.padding = node.options["padding"]
+        options.strideH, options.strideW = (
+            node.options["stride_height"],
+            node.options["stride_width"],
+        )
+        options.filterHeight = node.options["filter_height"]
+        options.filterWidth = node.options["filter_width"]
+        self.editor.add_node("MAX_POOL_2D", node.inputs, node.outputs, options, version=1)
+
+    def _weights(self, node: Node, channels: int) -> int:
+        packed = self.editor.values(node.inputs[1])
+        signs = -unpack_signs(packed, channels).astype(np.int8)
+        quantization = schema.QuantizationParametersT()
+        quantization.scale = np.ones(1, np.float32)
+        quantization.zeroPoint = np.zeros(1, np.int64)
+        name = self.editor.name(node.inputs[1])
+        stored = self.editor.add_constant(signs, name, quantization)
+        wide = self.editor.add_tensor(signs.shape, np.float32, f"{name}/float32")
+        options = schema.DequantizeOptionsT()
+        self.editor.add_node("DEQUANTIZE", [stored], [wide], options, version=2)
+        return wide
+
+    def _padded(self, node: Node, kernel: tuple[int, ...]) -> int:
+        """The input with the +1 around it that the convolution would pad."""
+        data, o = node.inputs[0], node.options
+        shape = self.editor.shape(data)
+        margins = [[0, 0]]
+        for axis, name in ((1, "height"), (2, "width")):
+            stride, dilation = o[f"stride_{name}"], o[f"dilation_{name}_factor"]
+            size, window = shape[axis], (kernel[axis] - 1) * dilation + 1
+            total = max(0, (-(-size // stride) - 1) * stride + window - size)
+            margins.append([total // 2, total - total // 2])
+        margins.append([0, 0])
+        sides = [n + sum(margin) for n, margin in zip(shape, margins, strict=True)]
+        padded = self.editor.add_tensor(sides, np.float32, f"{self.editor.name(data)}/padded")
+        around = self._constant(np.array(margins, np.int32), "margins")
+        one = self._constant(_PLUS.reshape(1), "one")
+        options = schema.PadV2OptionsT()
+        self.editor.add_node("PADV2", [data, around, one], [padded], options)
+        return padded
+
+    def _LceBconv2d(self, node: Node) -> None:
+        editor, o = self.editor, node.options
+        channels = o["channels_in"]
+        if channels != self.channels[node.inputs[0]]:
+            raise ConversionError("ops='builtin': convolutions of groups cannot be replaced.")
+        weights = self._weights(node, channels)
+        kernel = editor.shape(weights)
+        options = schema.Conv2DOptionsT()
+        options.padding = o["padding"]
+        options.strideH, options.strideW = o["stride_height"], o["stride_width"]
+        options.dilationHFactor = o["dilation_height_factor"]
+        options.dilationWFactor = o["dilation_width_factor"]
+        data = node.inputs[0]
+        if o["padding"] != _VALID and o["pad_values"] == 1:
+            data = self._padded(node, kernel)
+            options.padding = _VALID
+        if editor.dtype(node.output) == np.int32:
+            self._unpack(node.output, kernel[0])
+        products = int(np.prod(kernel[1:]))
+        full = self._constant(np.full(kernel[0], products, np.float32), "products")
+        doubled = self._new(node.output, "doubled")
+        editor.add_node("CONV_2D", [data, weights, full], [doubled], options)
+        threshold = node.inputs[4] if len(node.inputs) > 4 else ABSENT
+        if threshold != ABSENT:
+            # A bit is set, for -1, where more than `threshold` of the products are -1.
+            most = (2 * editor.values(threshold)).astype(np.float32)
+            self._sign(doubled, most, "LESS_EQUAL", node.output)
+            return
+        doubled = self._bounded(doubled, products, o["fused_activation_function"])
+        multiplier, bias = (editor.values(tensor) for tensor in node.inputs[2:4])
+        offset = bias.astype(np.float64) + products * multiplier.astype(np.float64)
+        scaled = self._new(node.output, "scaled")
+        gain = self._constant(-multiplier, "gain")
+        shift = self._constant(offset.astype(np.float32), "offset")
+        editor.add_node("MUL", [doubled, gain], [scaled], schema.MulOptionsT())
+        editor.add_node("ADD", [scaled, shift], [node.output], schema.AddOptionsT())
+
+    def _bounded(self, doubled: int, products: int, activation: int) -> int:
+        """The activation function of a binary convolution, which comes before its gain."""
+        least, most = _BOUNDS[activation]
+        for kind, bound in (("MINIMUM", least), ("MAXIMUM", most)):
+            if bound is None:
+                continue
+            limit = self._constant(np.array(products - bound, np.float32), "bound")
+            after = self._new(doubled, kind.lower())
+            options = schema.MaximumMinimumOptionsT()
+            self.editor.add_node(kind, [doubled, limit], [after], options)
+            doubled = after
+        return doubled
+
+
+def with_builtin_operators(flatbuffer: Flatbuffer) -> Flatbuffer:
+    """Replaces the operators of Larq Compute Engine by those of TensorFlow Lite.
+
+    The weights take a byte each instead of a bit.
+
+    Args:
+        flatbuffer: to which the passes of packed words have not been applied.
+
+    Raises:
+        ConversionError: for a file that cannot be replaced.
+    """
+    return _Unpacker(flatbuffer).editor.finish()
+
+
+__all__ = ["PASSES_OF_WORDS", "with_builtin_operators"]

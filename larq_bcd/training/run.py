@@ -1,7 +1,6 @@
 """A training: the stages of a recipe one after the other, and where it goes on."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -356,7 +355,6 @@ class Training:
                 "stages": [summary(stage) for stage in progress.stages],
             },
         )
-        shutil.rmtree(self.output / "scratch", ignore_errors=True)
 
 
 def _check_same_classes(training: Source, validation: Source) -> None:

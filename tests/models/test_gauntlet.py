@@ -42,7 +42,8 @@ def test_saved_networks_load_bit_identically_in_a_fresh_process(rng, tmp_path):
         np.save(tmp_path / f"{name}.images.npy", images)
         expected[name] = model(images).numpy()
     program = (
-        "import sys, numpy as np, larq_bcd, tensorflow as tf\n"
+        # TensorFlow first, as in these tests: larq_bcd would choose oneDNN's kernels for it.
+        "import sys, numpy as np, tensorflow as tf, larq_bcd\n"
         "for name in sys.argv[1:]:\n"
         "    model = tf.keras.models.load_model(name + '.keras')\n"
         "    np.save(name + '.logits.npy', model(np.load(name + '.images.npy')))\n"

@@ -55,8 +55,6 @@ def ours(size):
 def larq(size):
     from larq_bcdnet import bcdnet_a
 
-    import larq_bcd  # noqa: F401  (settles Keras)
-
     model = bcdnet_a(size)
     return lambda batch: tensorflow_step(model, batch, size)
 
@@ -105,9 +103,9 @@ def serve(name: str, batch: int, size: int, threads: int) -> None:
 
         torch.set_num_threads(threads)
     else:
+        # Settles Keras, and oneDNN, which TensorFlow reads once, when it is first imported.
+        import larq_bcd  # noqa: F401, I001
         import tensorflow as tf
-
-        import larq_bcd  # noqa: F401
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     of_batch = CONTENDERS[name](size)

@@ -72,17 +72,30 @@ def _resnet50(
         [255 * std for std in preprocessing.std], [255 * mean for mean in preprocessing.mean]
     )(image)
     pixels = tf.keras.applications.resnet50.preprocess_input(pixels)
+    resnet = _network(weights, shape, num_classes)
+    return tf.keras.Model(image, resnet(pixels), name="resnet50")
+
+
+def _network(weights: str | None, shape: tuple, num_classes: int) -> tf.keras.Model:
     try:
-        resnet = tf.keras.applications.ResNet50(
+        return tf.keras.applications.ResNet50(
             weights=weights,
             input_shape=shape,
             classes=num_classes,
             classifier_activation=None,
         )
-    except Exception as error:  # what a download raises depends on how it fails
+    except (ValueError, OSError) as error:  # the image size; a damaged or foreign file
+        raise UserError(
+            f"teacher: ResNet50 with weights={weights!r} does not take images of {shape} and "
+            f"{num_classes} classes ({str(error).splitlines()[0]}): change preprocessing or "
+            "teacher.weights."
+        ) from error
+    except Exception as error:
+        # Keras raises a bare Exception where a download fails, and nothing is downloaded else.
+        if weights != "imagenet":
+            raise
         raise UserError(
             f"teacher: the weights {weights!r} of ResNet50 could not be had "
             f"({str(error).splitlines()[0]}): download the file of tf.keras.applications on "
             "another machine, and pass its path as teacher.weights."
         ) from error
-    return tf.keras.Model(image, resnet(pixels), name="resnet50")

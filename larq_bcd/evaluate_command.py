@@ -22,6 +22,7 @@ from larq_bcd.training.evaluation import (
 )
 from larq_bcd.training.recipe_file import read_recipe
 from larq_bcd.training.sources import Source
+from larq_bcd.training.splits import NoSplitError
 
 EXAMPLES = """  larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
   larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
@@ -189,10 +190,8 @@ def _open(name: str, split: str | None, data_dir: str | None) -> Source:
         return open_source(name, split, data_dir)
     try:
         return open_source(name, "test", data_dir)
-    except UserError as error:
-        if "no split" not in str(error):
-            raise
-    return open_source(name, "validation", data_dir)
+    except NoSplitError:
+        return open_source(name, "validation", data_dir)
 
 
 def _described(classifier: Classifier, source: Source, result: Evaluation) -> dict:
@@ -225,7 +224,7 @@ def _show(classifier: Classifier, source: Source, result: Evaluation) -> None:
     title = "accuracy by class" + ("" if shown == ordered else ", the ten lowest")
     table = Table(title=title)
     for column in ("class", "images", "accuracy", "most taken for"):
-        table.add_column(column, justify="left" if "a" not in column[:1] else "right")
+        table.add_column(column, justify="right" if column == "accuracy" else "left")
     for index in shown:
         others = result.confusion[index].copy()
         others[index] = 0

@@ -84,7 +84,7 @@ def _classes(folder: Path, split: str) -> tuple[Path, list[str]]:
     split_folders = [name for name in inside if _folders(folder / name)]
     if not split_folders:  # the classes themselves
         if split != "train":
-            raise UserError(
+            raise splits.NoSplitError(
                 f"{str(folder)!r} has no split {split!r}: its folders {_few(inside)} are taken "
                 "for classes, all of the split 'train'. Use a part of it, such as "
                 "'train[90%:]', or put the classes into a folder for each split."
@@ -93,7 +93,7 @@ def _classes(folder: Path, split: str) -> tuple[Path, list[str]]:
     if split not in split_folders:
         near = difflib.get_close_matches(split, split_folders, n=1, cutoff=0.3)
         meant = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(
+        raise splits.NoSplitError(
             f"{str(folder)!r} has no split {split!r}: its folders with classes inside are "
             f"{_few(split_folders)}.{meant}"
         )

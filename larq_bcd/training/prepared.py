@@ -38,7 +38,9 @@ class PreparedSource(Source):
         if split_name not in available:
             near = difflib.get_close_matches(split_name, available, n=1, cutoff=0.3)
             meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{name!r} has no split {split_name!r}: it has {available}.{meant}")
+            raise splits.NoSplitError(
+                f"{name!r} has no split {split_name!r}: it has {available}.{meant}"
+            )
         try:
             info = builder.info.splits[split]
             files = [part for part in info.file_instructions if _examples(part)]

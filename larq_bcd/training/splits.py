@@ -4,6 +4,11 @@ import re
 
 from larq_bcd.errors import UserError
 
+
+class NoSplitError(UserError):
+    """A data set has no split of that name."""
+
+
 _PART = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 

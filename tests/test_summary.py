@@ -52,8 +52,9 @@ def test_a_block_of_the_ablation_has_the_paper_s_full_cost(bi_mlps, printed):
 
     def unit(x, name):
         if not bi_mlps:
-            branch = lambda x: blocks.binary_conv(x, 512, 3, 1, how, name)  # noqa: E731
-            return blocks.residual(x, branch, how, name)
+            return blocks.residual(
+                x, lambda x: blocks.binary_conv(x, 512, 3, 1, how, name), how, name
+            )
         for i in range(bi_mlps):
             x = blocks.bi_mlp(x, (1, "half"), how, f"{name}_{i}")
         return x

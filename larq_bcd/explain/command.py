@@ -13,6 +13,7 @@ import tensorflow as tf
 from larq_bcd.convert.inputs import Normalisation, normalisation_for, read_image
 from larq_bcd.convert.load import load_model
 from larq_bcd.errors import UserError
+from larq_bcd.explain import figure
 
 EXAMPLES = """  larq-bcd explain trained.keras photo.jpg -o seen.png
   larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
@@ -56,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     shape = next(iter(shapes.values()))
     plain = Normalisation((0.0,) * shape[-1], (1.0,) * shape[-1])
     pixels = {name: read_image(arguments.image, shapes[name], plain) for name in loaded}
-    figure = _figure()
     figure.save(
         figure.draw(loaded, images, next(iter(pixels.values())), arguments.layer),
         arguments.output,
@@ -76,14 +76,3 @@ def _image_shape(model: tf.keras.Model) -> tuple[int, ...]:
             f"MODEL {model.name!r} takes inputs of shape {shape}, no images of 1 or 3 channels."
         )
     return shape
-
-
-def _figure():
-    try:
-        from larq_bcd.explain import figure
-    except ModuleNotFoundError:
-        raise UserError(
-            "drawing needs matplotlib, which is not installed: run "
-            "`pip install 'larq-bcd[explain]'`."
-        ) from None
-    return figure

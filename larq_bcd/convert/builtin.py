@@ -8,14 +8,18 @@ which Larq Compute Engine's kernels compute
 
     y = 2n * (-multiplier) + (bias + K * multiplier)
 
-with the bracket rounded once. MUL and ADD do the same, bit for bit. Around an image that is
-padded with 0 after the sign, where the engine corrects its result afterwards, both are equal
-to rounding.
+with the bracket rounded once. MUL and ADD do the same, bit for bit. An image that is padded
+with 0 after the sign the engine pads with +1, and corrects the result afterwards by
+`-multiplier * s`, where s is the sum of the weights that stand outside of the image. It is the
+same for all windows that reach over the border alike, so a GATHER of one row for each way of
+doing so gives the corrections of all positions, which another ADD adds: again bit for bit.
 
 Why float32 sums: the int8 CONV_2D of TensorFlow Lite rounds its result to int8, and the one
 with int8 weights and float32 activations rounds the activations to 127 steps of their own
 range, so that neither gives the sums themselves.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
@@ -30,6 +34,39 @@ _ZERO, _PLUS, _MINUS = (np.array(value, np.float32) for value in (0, 1, -1))
 # Smallest and largest sum that an activation of the convolution itself lets through.
 _BOUNDS = {0: (None, None), 1: (0, None), 2: (-1, 1), 3: (0, 6)}
 _VALID = schema.Padding.VALID
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The rows, or the columns, of a convolution that pads so that the image keeps its size.
+
+    Attributes:
+        size: of the image.
+        kernel, stride, dilation: of the convolution.
+    """
+
+    size: int
+    kernel: int
+    stride: int
+    dilation: int
+
+    @property
+    def margins(self) -> tuple[int, int]:
+        """What is padded before and after the image."""
+        window = (self.kernel - 1) * self.dilation + 1
+        total = max(0, (self._outputs - 1) * self.stride + window - self.size)
+        return total // 2, total - total // 2
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Which taps of the kernel stand outside of the image: bool (outputs, kernel)."""
+        first = np.arange(self._outputs)[:, None] * self.stride - self.margins[0]
+        place = first + np.arange(self.kernel) * self.dilation
+        return (place < 0) | (place >= self.size)
+
+    @property
+    def _outputs(self) -> int:
+        return -(-self.size // self.stride)
 
 
 class _Unpacker:
@@ -109,17 +146,23 @@ class _Unpacker:
         self.editor.add_node("DEQUANTIZE", [stored], [wide], options, version=2)
         return wide
 
-    def _padded(self, node: Node, kernel: tuple[int, ...]) -> int:
+    def _axes(self, node: Node) -> list[_Axis]:
+        sizes, kernel = self.editor.shape(node.inputs[0]), self.editor.shape(node.inputs[1])
+        return [
+            _Axis(
+                sizes[axis],
+                kernel[axis],
+                node.options[f"stride_{name}"],
+                node.options[f"dilation_{name}_factor"],
+            )
+            for axis, name in ((1, "height"), (2, "width"))
+        ]
+
+    def _padded(self, node: Node) -> int:
         """The input with the +1 around it that the convolution would pad."""
-        data, o = node.inputs[0], node.options
+        data = node.inputs[0]
         shape = self.editor.shape(data)
-        margins = [[0, 0]]
-        for axis, name in ((1, "height"), (2, "width")):
-            stride, dilation = o[f"stride_{name}"], o[f"dilation_{name}_factor"]
-            size, window = shape[axis], (kernel[axis] - 1) * dilation + 1
-            total = max(0, (-(-size // stride) - 1) * stride + window - size)
-            margins.append([total // 2, total - total // 2])
-        margins.append([0, 0])
+        margins = [(0, 0), *(axis.margins for axis in self._axes(node)), (0, 0)]
         sides = [n + sum(margin) for n, margin in zip(shape, margins, strict=True)]
         padded = self.editor.add_tensor(sides, np.float32, f"{self.editor.name(data)}/padded")
         around = self._constant(np.array(margins, np.int32), "margins")
@@ -127,6 +170,28 @@ class _Unpacker:
         options = schema.PadV2OptionsT()
         self.editor.add_node("PADV2", [data, around, one], [padded], options)
         return padded
+
+    def _correct(self, node: Node, values: int, multiplier: np.ndarray) -> None:
+        """What the engine makes of the results of a border of +1 where it is to be 0."""
+        editor = self.editor
+        signs = unpack_signs(editor.values(node.inputs[1]), node.options["channels_in"])
+        sums = signs.sum(axis=-1)  # of each output channel, row and column: integers
+        (rows, row_of), (columns, column_of) = (
+            np.unique(axis.outside, axis=0, return_inverse=True) for axis in self._axes(node)
+        )
+        outside = rows[:, None, :, None] | columns[None, :, None, :]
+        table = np.einsum("oyx,rcyx->rco", sums, outside.astype(np.float32))
+        # Multiplied as the engine does. Where nothing is outside it adds nothing: -0.
+        touched = outside.any(axis=(2, 3))[..., None]
+        table = np.where(touched, -multiplier * table, np.float32(-0.0)).astype(np.float32)
+        ways = row_of.reshape(-1, 1) * len(columns) + column_of.reshape(1, -1)
+        kinds = self._constant(table.reshape(-1, len(multiplier)), "corrections")
+        place = self._constant(ways[None].astype(np.int32), "ways over the border")
+        correction = self._new(values, "correction")
+        options = schema.GatherOptionsT()
+        editor.add_node("GATHER", [kinds, place], [correction], options)
+        options = schema.AddOptionsT()
+        editor.add_node("ADD", [values, correction], [node.output], options)
 
     def _LceBconv2d(self, node: Node) -> None:
         editor, o = self.editor, node.options
@@ -141,8 +206,8 @@ class _Unpacker:
         options.dilationHFactor = o["dilation_height_factor"]
         options.dilationWFactor = o["dilation_width_factor"]
         data = node.inputs[0]
-        if o["padding"] != _VALID and o["pad_values"] == 1:
-            data = self._padded(node, kernel)
+        if o["padding"] != _VALID:
+            data = self._padded(node)
             options.padding = _VALID
         if editor.dtype(node.output) == np.int32:
             self._unpack(node.output, kernel[0])
@@ -163,7 +228,12 @@ class _Unpacker:
         gain = self._constant(-multiplier, "gain")
         shift = self._constant(offset.astype(np.float32), "offset")
         editor.add_node("MUL", [doubled, gain], [scaled], schema.MulOptionsT())
-        editor.add_node("ADD", [scaled, shift], [node.output], schema.AddOptionsT())
+        axes = self._axes(node) if o["padding"] != _VALID else []
+        pads_zeros = o["pad_values"] == 0 and any(axis.outside.any() for axis in axes)
+        shifted = self._new(node.output, "shifted") if pads_zeros else node.output
+        editor.add_node("ADD", [scaled, shift], [shifted], schema.AddOptionsT())
+        if pads_zeros:
+            self._correct(node, shifted, multiplier)
 
     def _bounded(self, doubled: int, products: int, activation: int) -> int:
         """The activation function of a binary convolution, which comes before its gain."""

@@ -1,16 +1,20 @@
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import binary_conv, randomise
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
-from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.convert.flatbuffer import Flatbuffer, pack_signs
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.rewrite import PASSES, optimise
+from larq_bcd.convert.rewrite.editor import Editor
 from larq_bcd.layers import QuantConv2D, QuantShiftMLP
 
 layers = tf.keras.layers
@@ -41,12 +45,28 @@ NETWORKS = {
 }
 
 
+def same_bits(actual, expected):
+    np.testing.assert_array_equal(actual.view(np.int32), expected.view(np.int32))
+
+
+def stock_interpreter(content):
+    """TensorFlow Lite's reference kernels."""
+    interpreter = tf.lite.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+    )
+    interpreter.allocate_tensors()
+
+    def predict(x):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return predict
+
+
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_of_builtin_operators_gives_the_same_bits_or_rounds_a_border(name):
-    if name == "symmetric":  # padded with 0, with a scale
-        equal = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
-    else:
-        equal = np.testing.assert_array_equal
+def test_the_file_of_builtin_operators_gives_the_same_bits(name):
     image = tf.keras.Input((9, 9, 64))
     model = randomise(tf.keras.Model(image, NETWORKS[name](image)))
     names = [one for one in PASSES if one not in PASSES_OF_WORDS]
@@ -54,22 +74,97 @@ def test_the_file_of_builtin_operators_gives_the_same_bits_or_rounds_a_border(na
     builtin = with_builtin_operators(packed)
     assert any(op.type.startswith("Lce") for op in packed.operators)
     assert not any(op.type.startswith("Lce") for op in builtin.operators)
-    stock = tf.lite.Interpreter(
-        model_content=builtin.content,
-        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-    )
-    stock.allocate_tensors()
+    stock = stock_interpreter(builtin.content)
     engine, replaced = Interpreter(packed.content), Interpreter(builtin.content)
     rng = np.random.default_rng(0)
     for _ in range(4):
         x = rng.normal(size=(1, 9, 9, 64)).astype("f")
         x[..., rng.integers(64, size=8)] = 0  # whose sign is +1
         expected = engine.predict(x)
-        equal(replaced.predict(x), expected)
-        stock.set_tensor(stock.get_input_details()[0]["index"], x)
-        stock.invoke()
-        outputs = stock.get_tensor(stock.get_output_details()[0]["index"])
-        equal(outputs, expected)
+        same_bits(replaced.predict(x), expected)
+        same_bits(stock(x), expected)
+
+
+@pytest.fixture(scope="module")
+def template():
+    """A sign and a binary convolution with a gain and a bias."""
+    image = tf.keras.Input((9, 9, 64))
+    output = layers.BatchNormalization()(binary_conv(40, 3)(image))
+    return Flatbuffer(convert_model(randomise(tf.keras.Model(image, output)))[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Of a convolution; `(rows, columns)` each."""
+
+    image: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    channels: tuple[int, int]  # in and out
+    padding: str  # "valid", "one" or "zero"
+
+    @property
+    def windows(self):
+        return [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
+
+    @property
+    def output(self):
+        valid = self.padding == "valid"
+        sizes = zip(self.image, self.windows, self.strides, strict=True)
+        return tuple(-(-(n - w + 1 if valid else n) // s) for n, w, s in sizes)
+
+    def file(self, template, rng):
+        """The template with this geometry and random constants."""
+        editor = Editor(template)
+        (node,) = (node for node in editor.nodes if node.type == "LceBconv2d")
+        image, packed = editor.inputs[0], node.inputs[0]
+        inwards, outwards = self.channels
+        for tensor, count in ((image, inwards), (packed, -(-inwards // 32))):
+            editor.tensors[tensor].shape = [1, *self.image, count]
+            editor.tensors[tensor].shapeSignature = None
+        result = editor.tensors[node.output]
+        result.shape, result.shapeSignature = [1, *self.output, outwards], None
+        filters = rng.normal(size=(outwards, *self.kernel, inwards))
+        constants = [pack_signs(filters), *rng.normal(size=(2, outwards)).astype("f")]
+        for position, values in enumerate(constants, start=1):
+            editor.set_input(node, position, editor.add_constant(values, "constant"))
+        node.options |= {
+            "channels_in": inwards,
+            "padding": int(self.padding == "valid"),
+            "pad_values": int(self.padding == "one"),
+        }
+        for name, stride, dilation in zip(
+            ("height", "width"), self.strides, self.dilations, strict=True
+        ):
+            node.options |= {f"stride_{name}": stride, f"dilation_{name}_factor": dilation}
+        return editor.finish()
+
+
+pairs = functools.partial(st.tuples, *2 * [st.integers(1, 3)])
+geometries = st.builds(
+    Geometry,
+    image=st.tuples(st.integers(3, 12), st.integers(3, 12)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    strides=pairs(),
+    dilations=pairs(),
+    channels=st.tuples(st.integers(1, 70), st.integers(1, 40)),
+    padding=st.sampled_from(["valid", "one", "zero", "zero"]),
+    # The engine's kernels err where a window is larger than the image; the check refuses it.
+).filter(lambda g: all(w <= n for w, n in zip(g.windows, g.image, strict=True)))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(geometry=geometries, seed=st.integers(0, 99))
+def test_any_convolution_and_border_gives_the_same_bits(template, geometry, seed):
+    rng = np.random.default_rng(seed)
+    packed = geometry.file(template, rng)
+    builtin = with_builtin_operators(packed)
+    x = rng.normal(size=(1, *geometry.image, geometry.channels[0])).astype("f")
+    expected = Interpreter(packed.content).predict(x)
+    assert expected.shape[1:3] == geometry.output
+    same_bits(Interpreter(builtin.content).predict(x), expected)
+    same_bits(stock_interpreter(builtin.content)(x), expected)
 
 
 def test_packed_words_that_are_moved_are_an_error():

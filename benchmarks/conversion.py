@@ -1,14 +1,17 @@
 """Measures what the passes over the flatbuffer gain, for every registered network.
 
-Each network is converted in a process of its own, before and after the passes; the figures of
-each are kept in a file as they come, so that an interrupted run goes on where it stopped. The
-latencies of both files, with Larq Compute Engine's default and its indirect kernels, are the
-processor's time on one thread, taken in turns: what else the machine does counts little.
+Each network is converted in a process of its own, before and after the passes. The files and
+figures of each are kept as they come, so that an interrupted run goes on where it stopped.
+The latencies of both files, with Larq Compute Engine's default and its indirect kernels, and
+with larq_bcd_runtime where it is installed, are the processor's time on one thread, taken in
+turns. They come last, one network at a time: `--no-latency` leaves them to a later run.
 
 python benchmarks/conversion.py --networks BCDNetA,ReActNetA --rounds 10
 """
 
 import argparse
+import contextlib
+import itertools
 import json
 import statistics
 import subprocess
@@ -20,24 +23,44 @@ from rich.console import Console
 from rich.progress import Progress
 
 BEGIN, END = "<!-- conversion: begin -->", "<!-- conversion: end -->"
-_KERNELS = {"default": False, "indirect": True}
-_WARM_UP = 2
+_KERNELS = ("default", "indirect", "runtime")
+_WARM_UP = 1
 
 
-def latencies(files: dict[str, bytes], shape, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each file with each kernel, on one thread."""
-    import numpy as np
+def _interpreters(content: bytes) -> dict:
+    """One interpreter of a file for each kind of kernels."""
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found = {
+        "default": Interpreter(content, num_threads=1),
+        "indirect": Interpreter(content, num_threads=1, use_indirect_bgemm=True),
+    }
+    with contextlib.suppress(ModuleNotFoundError):
+        import larq_bcd_runtime
+
+        found["runtime"] = larq_bcd_runtime.Interpreter(content, num_threads=1)
+    return found
+
+
+def latencies(files: dict[str, bytes], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each file with each kind of kernels, on one thread."""
+    import numpy as np
+
+    from larq_bcd.convert.flatbuffer import Flatbuffer
+
+    (image,) = Flatbuffer(next(iter(files.values()))).inputs
+    x = np.random.default_rng(0).normal(size=image.shape).astype(np.float32)
     runs = {
-        f"{name} {kernel}": Interpreter(content, num_threads=1, use_indirect_bgemm=indirect)
+        f"{name} {kernels}": interpreter
         for name, content in files.items()
-        for kernel, indirect in _KERNELS.items()
+        for kernels, interpreter in _interpreters(content).items()
     }
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(_WARM_UP + rounds):
         for name, interpreter in runs.items():
+            # The default kernels are several times slower than all else.
+            if name.endswith("default") and number > rounds // 2:
+                continue
             start = time.process_time()
             interpreter.predict(x)
             if number >= _WARM_UP:
@@ -45,8 +68,8 @@ def latencies(files: dict[str, bytes], shape, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def measure(name: str, rounds: int) -> dict:
-    """Converts a network and measures its files."""
+def convert_one(name: str, folder: Path) -> dict:
+    """Converts a network, keeps its files, and says what is known of them."""
     from larq_bcd.convert import convert, load_model
     from larq_bcd.convert.flatbuffer import Flatbuffer
     from larq_bcd.convert.head import quantise_head
@@ -57,6 +80,8 @@ def measure(name: str, rounds: int) -> dict:
     done = report.optimisation
     optimised = Flatbuffer(result.content)
     rounded, _ = quantise_head(optimised, "int8")
+    for kind, content in (("plain", result.plain), ("optimised", result.content)):
+        (folder / f"{name}.{kind}.tflite").write_bytes(content)
     return {
         "network": name,
         "binary_layers": sum(layer.ships_as == "binary" for layer in report.layers),
@@ -75,27 +100,34 @@ def measure(name: str, rounds: int) -> dict:
         "difference": check.max_difference_on_same_signs,
         "output_range": check.output_range,
         "seconds": report.seconds,
-        "milliseconds": latencies(
-            {"plain": result.plain, "optimised": result.content},
-            report.inputs[0].shape,
-            rounds,
-        ),
     }
+
+
+def time_one(name: str, folder: Path, rounds: int) -> dict:
+    """The latencies of the files that are kept of a network."""
+    files = {
+        kind: (folder / f"{name}.{kind}.tflite").read_bytes() for kind in ("plain", "optimised")
+    }
+    return {"milliseconds": latencies(files, rounds)}
 
 
 def table(found: list[dict]) -> str:
     """The figures as a table of a README."""
-    lines = [
-        "| network | operators | activations | file, MB | int8 head | latency, default | "
-        "indirect | signs that differ | same arg-max |",
-        "|---|---|---|---|---|---|---|---|---|",
+    timed = [
+        kernels
+        for kernels in _KERNELS
+        if all(f"plain {kernels}" in one.get("milliseconds", ()) for one in found)
     ]
+    headings = ["network", "operators", "activations", "file, MB", "int8 head"]
+    headings += [f"{kernels}, ms" for kernels in timed] + ["signs that differ", "same arg-max"]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for one in found:
-        ms = one["milliseconds"]
-        pairs = [
-            f"{ms[f'plain {kernel}']:.1f} → {ms[f'optimised {kernel}']:.1f} ms"
-            for kernel in _KERNELS
-        ]
+        pairs = []
+        for kernels in timed:
+            before, after = (
+                one["milliseconds"][f"{kind} {kernels}"] for kind in ("plain", "optimised")
+            )
+            pairs.append(f"{before:.1f} → {after:.1f}")
         before, after = one["activation_bytes"]
         flips = f"{one['flips']} of {one['signs_compared']:,}"
         cells = [
@@ -119,6 +151,20 @@ def write_readme(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
+def _kept(folder: Path, name: str, step: str) -> Path:
+    return folder / f"{name}.{step}.json"
+
+
+def run_one(step: str, name: str, arguments: argparse.Namespace) -> None:
+    """Does one step for one network and keeps what it gives."""
+    folder = arguments.folder
+    if step == "conversion":
+        figures = convert_one(name, folder)
+    else:
+        figures = time_one(name, folder, arguments.rounds)
+    _kept(folder, name, step).write_text(json.dumps(figures, indent=2) + "\n")
+
+
 def main() -> int:
     """Runs the benchmark."""
     from larq_bcd.models import list_models
@@ -128,30 +174,34 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="measured runs of each file")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-conversion"))
     parser.add_argument("--readme", type=Path, help="write the table there too")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--no-latency", action="store_true", help="convert only")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        figures = json.dumps(measure(arguments.one, arguments.rounds), indent=2)
-        (arguments.folder / f"{arguments.one}.json").write_text(figures + "\n")
+        run_one(*arguments.one, arguments)
         return 0
     names = arguments.networks.split(",") if arguments.networks else list_models()
+    steps = ["conversion"] if arguments.no_latency else ["conversion", "latency"]
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    failed = []
+    failed: list[str] = []
     console = Console()
     with Progress(console=console) as progress:
-        task = progress.add_task("networks", total=len(names))
-        for name in names:
-            progress.update(task, description=name)
-            if not (arguments.folder / f"{name}.json").exists():
-                command = [sys.executable, __file__, "--one", name]
+        task = progress.add_task("networks", total=len(names) * len(steps))
+        for step, name in itertools.product(steps, names):
+            progress.update(task, description=f"{name}, {step}")
+            if name not in failed and not _kept(arguments.folder, name, step).exists():
+                command = [sys.executable, __file__, "--one", step, name]
                 command += ["--rounds", str(arguments.rounds), "--folder", arguments.folder]
                 ended = subprocess.run(command, capture_output=True, text=True)
                 if ended.returncode:
                     failed.append(name)
                     console.print(f"{name} failed:\n{ended.stderr[-1500:]}", markup=False)
             progress.advance(task)
-    files = [arguments.folder / f"{name}.json" for name in names if name not in failed]
-    text = table([json.loads(file.read_text()) for file in files])
+    found = []
+    for name in (name for name in names if name not in failed):
+        kept = [json.loads(_kept(arguments.folder, name, s).read_text()) for s in steps]
+        found.append({key: value for one in kept for key, value in one.items()})
+    text = table(found)
     print(text)
     if arguments.readme is not None:
         write_readme(arguments.readme, text)

@@ -84,7 +84,9 @@ def _convert_saved(model: tf.keras.Model) -> bytes:
     module = tf.Module()
     module.owned = model.variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=infer)
+        # Nothing is trained from there on, and to save gradients takes a third of the time.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, folder, signatures=infer, options=options)
         return converter.convert_saved_model(folder)
 
 

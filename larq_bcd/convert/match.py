@@ -116,20 +116,32 @@ def _normalised(rows: np.ndarray) -> np.ndarray:
     return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)
 
 
-def _same_weights(layer: WeightedOp, weights: np.ndarray, operator: Operator) -> bool:
-    ours = _rows(layer.kernel, layer.op.type)
-    candidates = [_operator_rows(weights, operator)]
-    if weights.ndim == 2:
-        candidates.append(weights.T)
-    for theirs in candidates:
-        if theirs.shape != ours.shape:
+def _same_weights(ours: np.ndarray, theirs: list[np.ndarray]) -> bool:
+    """Whether rows, of `_normalised`, are among candidates but for rounding and signs."""
+    for candidate in theirs:
+        if candidate.shape != ours.shape:
             continue
-        a, b = _normalised(ours), _normalised(theirs)
         # The largest entry may be a tie of both signs.
-        distance = np.minimum(np.abs(a - b).max(axis=1), np.abs(a + b).max(axis=1))
+        distance = np.minimum(
+            np.abs(ours - candidate).max(axis=1), np.abs(ours + candidate).max(axis=1)
+        )
         if np.all(distance <= _ROUNDED):
             return True
     return False
+
+
+def _float_candidates(flatbuffer: Flatbuffer) -> dict[int, list[np.ndarray]]:
+    """The normalised rows of the weights of each float operator, in each layout they have."""
+    found: dict[int, list[np.ndarray]] = {}
+    for operator in flatbuffer.operators_of(*_FLOAT_OPERATORS):
+        constants = [flatbuffer.constant(tensor) for tensor in operator.inputs]
+        weights = [c for c in constants if c is not None and c.ndim > 1]
+        if weights:
+            layouts = [_operator_rows(weights[0], operator)]
+            if weights[0].ndim == 2:
+                layouts.append(weights[0].T)
+            found[operator.index] = [_normalised(rows) for rows in layouts]
+    return found
 
 
 def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
@@ -147,13 +159,7 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
         for operator in flatbuffer.operators_of(BINARY_OPERATOR)
         if (filters := flatbuffer.constant(operator.inputs[1])) is not None
     }
-    floats: dict[int, np.ndarray] = {}
-    for operator in flatbuffer.operators_of(*_FLOAT_OPERATORS):
-        constants = [flatbuffer.constant(tensor) for tensor in operator.inputs]
-        weights = [c for c in constants if c is not None and c.ndim > 1]
-        if weights:
-            floats[operator.index] = weights[0]
-
+    floats = _float_candidates(flatbuffer)
     used: set[int] = set()
 
     def choose(layer: WeightedOp, fitting: list[int]) -> Operator | None:
@@ -178,10 +184,9 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
         ):
             packed = pack_signs(np.moveaxis(layer.kernel, -1, 0))
             found = choose(layer, [i for i, w in binary.items() if np.array_equal(packed, w)])
-        found = found or choose(
-            layer,
-            [i for i, w in floats.items() if _same_weights(layer, w, flatbuffer.operators[i])],
-        )
+        if found is None:
+            rows = _normalised(_rows(layer.kernel, layer.op.type))
+            found = choose(layer, [i for i, w in floats.items() if _same_weights(rows, w)])
         matches.append(Match(layer, found))
     return matches
 

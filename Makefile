@@ -20,12 +20,13 @@ test: .venv/installed-dev
 test-pytorch: .venv/installed-pytorch
 	$(BIN)/python -m pytest tests/pytorch
 
-# Apart, because it needs packages of the system: the page of a conversion in a browser, and
-# the file's metadata in the compiler of flatbuffers.
+# Apart, because it needs packages of the system: the page of a conversion in a browser, the
+# file in Netron, and in the compiler and the verifier of flatbuffers.
 test-system: .venv/installed-dev
-	@command -v chromium >/dev/null && command -v flatc >/dev/null || \
+	@command -v chromium >/dev/null && command -v flatc >/dev/null && \
+		command -v g++ >/dev/null && test -f /usr/include/flatbuffers/flatbuffers.h || \
 		{ apt-get update -q && apt-get install -y -q --no-install-recommends \
-		chromium flatbuffers-compiler; }
+		chromium flatbuffers-compiler libflatbuffers-dev g++; }
 	$(BIN)/python -m pytest tests/system
 
 # The device side, against Larq Compute Engine's own interpreter, and on aarch64 under qemu.
@@ -50,8 +51,10 @@ bench-train: .venv/installed-pytorch
 bench-data: .venv/installed-dev
 	$(BIN)/python benchmarks/data.py
 
-# Every supported TensorFlow in an environment of its own, resolved by pip alone.
+# And the large grids, and every supported TensorFlow in an environment of its own, resolved by
+# pip alone.
 test-all: test test-pytorch test-system test-runtime test-aarch64
+	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system
 	$(BIN)/python tests/stacks.py
 
 lint: .venv/installed-dev

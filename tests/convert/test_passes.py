@@ -116,6 +116,21 @@ def mlp():
     )
 
 
+@pytest.mark.slow
+def test_every_combination_of_passes_computes_the_same(mlp):
+    outputs, checked = mlp.run(mlp.plain), {}
+    for chosen in itertools.product([False, True], repeat=len(PASSES)):
+        names = list(itertools.compress(PASSES, chosen))
+        flatbuffer, _ = optimise(mlp.plain, names)
+        # Many are equal: a pass may have nothing left to do.
+        if flatbuffer.content not in checked:
+            checked[flatbuffer.content] = mlp.faults(flatbuffer)
+        assert checked[flatbuffer.content] == [], names
+        if set(names) <= set(EXACT):
+            np.testing.assert_array_equal(mlp.run(flatbuffer), outputs, str(names))
+    assert len(checked) > 100
+
+
 def types(flatbuffer):
     return [operator.type for operator in flatbuffer.operators]
 

@@ -1,4 +1,10 @@
-"""The classifier's weights in fewer bits: what is lost is said, not hidden."""
+"""The classifier's weights in fewer bits: what is lost is said, not hidden.
+
+The stem's weights stay float32. Rounded to int8 they would make BCDNet-A smaller by 2 kB of
+10.1 MB and BiRealNet18, with its 7x7 stem, by 27 kB of 4.2 MB; but what the stem computes is
+signed next. 0.11 % and 0.01 % of the first signs flip, 0.15 % and 0.43 % of the last, and the
+check could no longer tell that from a fault. The head's rounding flips none.
+"""
 
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.profile import OperatorTime
 from larq_bcd.convert.report import ConversionReport, describe_check, size_in_words
 
@@ -47,24 +48,36 @@ def _sizes(report: ConversionReport) -> str:
     done = report.optimisation
     rows = [("converter", done.operators_before, done.bytes_before)]
     rows += [(one.name, one.operators, one.file_bytes) for one in done.passes]
-    if report.rounding is not None:
-        rows.append((report.rounding.change, done.operators_after, report.file_bytes))
+    sizes = [(name, size_in_words(size), size) for name, _, size in rows]
+    for change in (report.rounding, report.replacement):
+        if change is not None:
+            sizes.append((change.change, size_in_words(change.bytes[1]), change.bytes[1]))
     before, after = done.activation_bytes_before, done.activation_bytes_after
     traffic = [
         ("before", size_in_words(before), before),
         ("after", size_in_words(after), after),
     ]
     return (
-        _bars(
-            ["after the pass", "file"],
-            [(name, size_in_words(size), size) for name, _, size in rows],
-        )
+        _bars(["after the pass", "file"], sizes)
         + _bars(
             ["after the pass", "operators"],
             [(name, str(count), count) for name, count, _ in rows],
         )
         + "<p>Activations that operators other than binary convolutions read and write:</p>"
         + _bars(["passes", "bytes"], traffic)
+    )
+
+
+def _replacement(found: Comparison) -> str:
+    """How fast the file without custom operators is, beside the one with them."""
+    names = "Larq Compute Engine's operators", "built-in operators"
+    rows = [
+        (name, f"{time:.1f} ms", time)
+        for name, time in zip(names, found.milliseconds, strict=True)
+    ]
+    return (
+        "<p>Both files on one thread, with the engine's default kernels; their outputs differ "
+        f"by at most {found.max_difference:.3g}:</p>" + _bars(["file", "time"], rows)
     )
 
 
@@ -140,6 +153,8 @@ def html_report(report: ConversionReport, times: Sequence[OperatorTime]) -> str:
         "<h2>Passes</h2>" + _sizes(report),
         "".join(f"<p class=note>left: {escape(text)}</p>" for text in report.optimisation.left),
     ]
+    if report.replacement is not None:
+        parts.append(_replacement(report.replacement))
     if times:
         parts.append(
             "<h2>Operators</h2><p>Each by itself, on one thread of the machine that "

@@ -78,9 +78,13 @@ class ConversionResult:
         Raises:
             CheckError: with the faults, the first layer first.
         """
-        faults = (
-            ["it was not checked"] if self.report.check is None else self.report.check.faults
-        )
+        check, replacement = self.report.check, self.report.replacement
+        faults = ["it was not checked"] if check is None else list(check.faults)
+        if replacement is not None and replacement.max_difference != 0:
+            faults.append(
+                "with built-in operators the outputs differ by up to "
+                f"{replacement.max_difference:.3g}, where they have to be the same bits"
+            )
         if faults:
             more = f"\n  and {len(faults) - 5} more" if len(faults) > 5 else ""
             raise CheckError(

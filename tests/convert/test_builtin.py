@@ -11,7 +11,9 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
+from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.flatbuffer import Flatbuffer, pack_signs
+from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.rewrite import PASSES, optimise
 from larq_bcd.convert.rewrite.editor import Editor
@@ -179,7 +181,17 @@ def test_the_report_compares_both_files(small):
     result = convert(small, options=FileOptions(ops="builtin", input_type="uint8", head="int8"))
     result.require_equal()
     found = result.report.replacement
+    page = html_report(result.report, [])
+    assert "built-in operators" in page
+    assert f"{found.milliseconds[1]:.1f} ms" in page
     assert found.max_difference == 0
     assert found.same_arg_max == 8
     assert 0 < found.bytes[0] < found.bytes[1] < len(result.content)
     assert not any(op.type.startswith("Lce") for op in Flatbuffer(result.content).operators)
+
+
+def test_a_file_that_does_not_give_the_same_bits_is_refused(small):
+    result = convert(small, options=FileOptions(ops="builtin"))
+    result.report.replacement.max_difference = 1e-7
+    with pytest.raises(CheckError, match="the same bits"):
+        result.require_equal()

@@ -220,6 +220,61 @@ def left(converted, name):
     return report.left
 
 
+def test_do_not_share_what_differs_in_an_option_or_a_constant():
+    def alike(x):
+        pooled = [layers.AveragePooling2D(2, stride, "same")(x) for stride in (1, 2)]
+        sums = [LearnableBias()(layers.PReLU(shared_axes=[1, 2])(x)) for _ in range(2)]
+        return tf.concat([pooled[0], *sums], -1) + tf.reduce_mean(pooled[1])
+
+    assert left(built(alike), "common") == []
+
+
+def test_do_not_share_an_output_of_the_file():
+    # One of two equal operators would be gone, and with it a name of the signature.
+    def twice(x):
+        return [tf.identity(tf.abs(x) + 1.0, name=name) for name in ("a", "b")]
+
+    converted = built(twice)
+    optimised = converted.optimised("common")
+    assert len(optimised.outputs) == len(converted.plain.outputs)
+    assert [t.name for t in optimised.outputs] == [t.name for t in converted.plain.outputs]
+
+
+def test_do_not_turn_a_difference_whose_subtrahend_something_else_reads():
+    def shared(x):
+        y = layers.Conv2D(64, 1)(x)
+        return (x - y) * y
+
+    assert left(built(shared), "differences") == []
+
+
+def test_do_not_turn_a_difference_of_what_is_not_linear():
+    assert left(built(lambda x: tf.abs(x) - tf.square(x)), "differences") == []
+
+
+def test_do_not_drop_what_is_zero_or_one_in_some_channels_only():
+    zeros, ones = np.zeros(64, np.float32), np.ones(64, np.float32)
+    zeros[5], ones[7] = 1e-7, 1 + 2**-23
+    assert left(built(lambda x: tf.abs(tf.abs(x) + zeros)), "zeros") == []
+    assert left(built(lambda x: tf.abs(tf.abs(x) * ones)), "zeros") == []
+
+
+def test_do_not_drop_a_subtraction_from_zero():
+    assert left(built(lambda x: tf.abs(tf.zeros(64) - tf.abs(x))), "zeros") == []
+
+
+def test_do_not_drop_a_reshape_that_something_else_reads_or_that_moves_values():
+    def joined(x):
+        mean = tf.reshape(tf.reduce_mean(x, [1, 2]), (1, 1, 1, 64))
+        return tf.concat([mean, mean * 2], 1)
+
+    def moved(x):
+        return tf.abs(x) + tf.reshape(tf.reduce_mean(x, [2, 3]), (1, 8, 1, 1))
+
+    assert left(built(joined), "reshapes") == []
+    assert left(built(moved), "reshapes") == []
+
+
 def test_do_not_pack_shifts_of_groups_that_are_no_multiples_of_32():
     converted = built(lambda x: QuantShiftMLP(64)(x), shape=(9, 9, 64))
     (first, second) = left(converted, "movement")

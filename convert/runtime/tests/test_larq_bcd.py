@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from larq_bcd.convert import convert
 from larq_bcd.models import get_model, model_info
 from larq_bcd.training.classifiers import FileClassifier

@@ -1,10 +1,10 @@
 """Runs damaged models for a while; a crash, a hang or a sanitizer's report is a finding.
 
 Valid graphs are taken, of all of LCE's operators and of the whole networks that
-`tests/fuzz/networks.py` has written; then some of their fields are changed: shapes, types,
-indices, options, quantization, contents and lengths of buffers. Whatever comes out must run or be
-refused. Start it with `make fuzz-litert`, which builds the library with the sanitizers. Every case
-has a number, and `--case N` runs that one again.
+`tests/fuzz/zoo.py` has written; then some of their fields are changed: shapes, types, indices,
+options, quantization, contents and lengths of buffers. Whatever comes out must run or be
+refused. Start it with `make fuzz-litert`, which builds the library with the sanitizers. Every
+case has a number, and `--case N` runs that one again.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SIZES = [-1, 0, 1, 2, 3, 5, 7, 8, 31, 32, 33, 64, 65, 1000, 2**16, 2**31 - 1, -(
 TYPES = [0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 9, 9, 13]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def networks() -> list:
     """Returns the graphs of whole networks, their inputs and outputs."""
     paths = sorted(NETWORKS.glob("*.tflite"))
@@ -125,6 +125,7 @@ def damage_options(rng, file) -> None:
 def damage_operator(rng, file) -> None:
     operator = file.operators[rng.integers(len(file.operators))]
     kind = rng.integers(5)
+    operator.inputs = np.asarray(operator.inputs, np.int32)
     if kind == 0 and len(operator.inputs):
         operator.inputs = operator.inputs.copy()
         operator.inputs[rng.integers(len(operator.inputs))] = rng.integers(
@@ -134,7 +135,7 @@ def damage_operator(rng, file) -> None:
         operator.outputs = np.array([rng.integers(len(file.tensors))], np.int32)
     elif kind == 2:
         operator.inputs = operator.inputs[: rng.integers(len(operator.inputs) + 1)]
-    elif getattr(operator, "customOptions", None) is not None:
+    elif getattr(operator, "customOptions", None) is not None and len(operator.customOptions):
         operator.customOptions = operator.customOptions.copy()
         for _ in range(rng.integers(1, 4)):
             at = rng.integers(len(operator.customOptions))

@@ -230,6 +230,15 @@ def _differ(a: Optional[int], b: Optional[int]) -> bool:
     return a is not None and b is not None and a != b
 
 
+def _keeps_shape(operator: Operator) -> None:
+    """XNNPACK computes some constants before LiteRT corrects the shape of what is written."""
+    before, after = operator.inputs[0], operator.outputs[0]
+    if before is None or before.known is None or after.known is None:
+        return
+    if len(before.known) != len(after.known) or any(map(_differ, before.known, after.known)):
+        raise Damaged(f"makes the shape {after.known} of {before.known}")
+
+
 def _broadcasts(operator: Operator) -> None:
     shapes = [tensor.known for tensor in operator.inputs if tensor]
     if any(shape is None for shape in shapes):
@@ -446,7 +455,7 @@ def _unpacks(operator: Operator) -> None:
 _MANY = 1 << 20
 _SUM = (_same_types, _has_scales, _broadcasts, _activation(0))
 _COMPARISON = (_compares, _broadcasts)
-_PLAIN = (_same_types, _has_scales)
+_PLAIN = (_same_types, _has_scales, _keeps_shape)
 _POOL = (
     _same_types,
     _rank(0, 4),
@@ -459,7 +468,7 @@ _INDEX = (INT32, INT64)
 _REDUCTION = (_of(1, INT32), _first_keeps_its_type, _axes, _has_scales)
 _CONVOLUTION = (_weighted, _has_scales, _rank(0, 4), _rank(1, 4), _padding, _positive(1, 2))
 
-# By the schema's numbers.
+# By the schema's numbers. LiteRT crashes in a depthwise convolution without a bias.
 RULES = {
     0: Rule("ADD", (2, 2), (*_SUM, _keeps_scale_of_sum), options=11),
     1: Rule("AVERAGE_POOL_2D", (1, 1), (*_POOL, _has_scales), options=5),
@@ -474,12 +483,16 @@ RULES = {
     ),
     4: Rule(
         "DEPTHWISE_CONV_2D",
-        (2, 3),
+        (3, 3),
         (*_CONVOLUTION, _positive(5, 6, default=1), _activation(4), _convolves_depthwise),
         options=2,
     ),
     5: Rule("DEPTH_TO_SPACE", (1, 1), (_same_types, _rank(0, 4), _positive(0)), options=94),
-    6: Rule("DEQUANTIZE", (1, 1), (_of(0, FLOAT16, UINT8, INT16, INT8, INT4), _has_scales)),
+    6: Rule(
+        "DEQUANTIZE",
+        (1, 1),
+        (_of(0, FLOAT16, UINT8, INT16, INT8, INT4), _has_scales, _keeps_shape),
+    ),
     8: Rule("FLOOR", (1, 1), _PLAIN),
     9: Rule(
         "FULLY_CONNECTED",
@@ -494,7 +507,7 @@ RULES = {
     20: Rule("RELU_N1_TO_1", (1, 1), _PLAIN),
     21: Rule("RELU6", (1, 1), _PLAIN),
     22: Rule("RESHAPE", (1, 2), (_first_keeps_its_type, _of(1, INT32))),
-    25: Rule("SOFTMAX", (1, 1), (_has_scales,)),
+    25: Rule("SOFTMAX", (1, 1), (_has_scales, _keeps_shape)),
     26: Rule("SPACE_TO_DEPTH", (1, 1), (_same_types, _rank(0, 4), _positive(0)), options=19),
     28: Rule("TANH", (1, 1), _PLAIN),
     34: Rule("PAD", (2, 2), (_first_keeps_its_type, _of(1, *_INDEX), _pads)),
@@ -516,7 +529,7 @@ RULES = {
     49: Rule(
         "SPLIT", (2, 2), (_counts("outputs"), _of(0, INT32), _splits), outputs=None, options=35
     ),
-    53: Rule("CAST", (1, 1)),
+    53: Rule("CAST", (1, 1), (_keeps_shape,)),
     54: Rule("PRELU", (2, 2), (*_PLAIN, _broadcasts)),
     55: Rule("MAXIMUM", (2, 2), (_same_types, _broadcasts)),
     57: Rule("MINIMUM", (2, 2), (_same_types, _broadcasts)),
@@ -546,11 +559,11 @@ RULES = {
     97: Rule("RESIZE_NEAREST_NEIGHBOR", (2, 2), (_first_keeps_its_type, _of(1, INT32))),
     98: Rule("LEAKY_RELU", (1, 1), _PLAIN),
     99: Rule("SQUARED_DIFFERENCE", (2, 2), (_same_types, _has_scales, _broadcasts)),
-    101: Rule("ABS", (1, 1), (_same_types,)),
+    101: Rule("ABS", (1, 1), (_same_types, _keeps_shape)),
     102: Rule("SPLIT_V", (3, 3), (_counts("outputs"), _of(2, INT32)), outputs=None, options=79),
     106: Rule("ADD_N", (2, _MANY), (_same_types,)),
     111: Rule("ELU", (1, 1), _PLAIN),
-    114: Rule("QUANTIZE", (1, 1), (_has_scales,)),
+    114: Rule("QUANTIZE", (1, 1), (_has_scales, _keeps_shape)),
     116: Rule("ROUND", (1, 1), _PLAIN),
     117: Rule("HARD_SWISH", (1, 1), _PLAIN),
     123: Rule("SELECT_V2", (3, 3), (_selects, _broadcasts)),

@@ -22,7 +22,7 @@ from rich.table import Table
 _SMALL = 2
 
 
-def tensorflow_step(model, batch, size):
+def tensorflow_step(model, batch, size, optimizer):
     import numpy as np
     import tensorflow as tf
 
@@ -30,8 +30,6 @@ def tensorflow_step(model, batch, size):
     images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype(np.float32))
     labels = tf.constant(rng.integers(0, 1000, batch))
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    optimizer = tf.keras.optimizers.AdamW(1e-3, weight_decay=0.01)
-    optimizer.build(model.trainable_variables)
 
     @tf.function
     def step():
@@ -44,22 +42,36 @@ def tensorflow_step(model, batch, size):
     return lambda: step().numpy()
 
 
-def ours(size):
-    import larq_bcd
+def ours(size, precision="float32"):
+    import tensorflow as tf
 
+    import larq_bcd
+    from larq_bcd.training.optimizers import build_optimizer
+    from larq_bcd.training.recipe import Optimizer
+    from larq_bcd.training.schedules import WarmUpThenDecay
+
+    tf.keras.mixed_precision.set_global_policy(precision)
     models = larq_bcd.models
     model = models.with_training_heads(models.BCDNetA(input_shape=(size, size, 3)))
-    return lambda batch: tensorflow_step(model, batch, size)
+    optimizer = build_optimizer(
+        Optimizer(name="adamw", weight_decay=0.01),
+        WarmUpThenDecay(1e-3, 1000),
+        model.trainable_variables,
+    )
+    return lambda batch: tensorflow_step(model, batch, size, optimizer)
 
 
 def larq(size):
+    import tensorflow as tf
     from larq_bcdnet import bcdnet_a
 
     model = bcdnet_a(size)
-    return lambda batch: tensorflow_step(model, batch, size)
+    optimizer = tf.keras.optimizers.AdamW(1e-3, weight_decay=0.01)
+    optimizer.build(model.trainable_variables)
+    return lambda batch: tensorflow_step(model, batch, size, optimizer)
 
 
-def pytorch(size):
+def pytorch(size, bfloat16=False):
     import torch
     from pytorch_bcdnet import BCDNetA
 
@@ -72,8 +84,10 @@ def pytorch(size):
 
         def step():
             optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                heads = model(images)
             loss = sum(
-                torch.nn.functional.cross_entropy(head, labels) for head in model(images)
+                torch.nn.functional.cross_entropy(head.float(), labels) for head in heads
             )
             loss.backward()
             optimizer.step()
@@ -84,7 +98,14 @@ def pytorch(size):
     return of_batch
 
 
-CONTENDERS = {"larq_bcd": ours, "larq": larq, "larq, oneDNN": larq, "PyTorch": pytorch}
+CONTENDERS = {
+    "larq_bcd": ours,
+    "larq_bcd, bfloat16": lambda size: ours(size, "mixed_bfloat16"),
+    "larq": larq,
+    "larq, oneDNN": larq,
+    "PyTorch": pytorch,
+    "PyTorch, bfloat16": lambda size: pytorch(size, bfloat16=True),
+}
 # TensorFlow uses oneDNN by itself on CPUs with VNNI alone; larq_bcd on all, as PyTorch does.
 ENVIRONMENTS = {
     "larq": {"TF_ENABLE_ONEDNN_OPTS": "0"},
@@ -98,7 +119,7 @@ def _peak() -> int:
 
 def serve(name: str, batch: int, size: int, threads: int) -> None:
     """Runs a step for each line of stdin, and says in JSON how long it took."""
-    if name == "PyTorch":
+    if name.startswith("PyTorch"):
         import torch
 
         torch.set_num_threads(threads)

@@ -2,26 +2,57 @@
 
 import tensorflow as tf
 
+from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
 from larq_bcd.layers._hyper_function import HyperFunction
 
 __all__ = ["DynamicRPReLU", "RPReLU"]
 
 
-@tf.custom_gradient
-def _prelu(x: tf.Tensor, slope: tf.Tensor):
-    """PReLU of an NHWC tensor, whose backward pass keeps the input alone.
+def _prelu(x: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
+    # Spelled as in Keras' PReLU: one operator to the converter.
+    return tf.nn.relu(x) + -slope * tf.nn.relu(-x)
+
+
+def _shifted_prelu(x, before, slope, after):
+    return _prelu(x + before, slope) + after
+
+
+_fused_shifted_prelu = fused(_shifted_prelu)
+
+
+@fused
+def _prelu_gradients(x, before, slope, upstream):
+    """The gradient of the shifted input, and what adds up to the slope's."""
+    shifted = x + before
+    below = tf.cast(tf.minimum(shifted, 0) * upstream, tf.float32)
+    return tf.where(shifted > 0, upstream, slope * upstream), below
+
+
+def _summed(gradient: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """The gradient of what was broadcast: of one value per channel, or per image too."""
+    axes = (1, 2) if like.shape.rank == 4 else (0, 1, 2)
+    total = tf.reduce_sum(tf.cast(gradient, tf.float32), axes)
+    return tf.cast(tf.reshape(total, tf.shape(like)), like.dtype)
+
+
+def _rprelu(x, before, slope, after, training):
+    """RPReLU of an NHWC tensor, whose backward pass keeps the input alone.
 
     TensorFlow's own would keep the two rectified halves.
     """
+    forward = _fused_shifted_prelu if training is True else _shifted_prelu
 
-    def gradient(upstream):
-        below = tf.cast(tf.minimum(x, 0) * upstream, tf.float32)
-        of_slope = tf.reshape(tf.reduce_sum(below, axis=(0, 1, 2)), tf.shape(slope))
-        return tf.where(x > 0, upstream, slope * upstream), tf.cast(of_slope, slope.dtype)
+    @tf.custom_gradient
+    def activated(x, before, slope, after):
+        def gradient(upstream):
+            of_x, below = _prelu_gradients(x, before, slope, upstream)
+            return of_x, _summed(of_x, before), _summed(below, slope), _summed(upstream, after)
 
-    # Spelled as in Keras' PReLU: one operator to the converter.
-    return tf.nn.relu(x) + -slope * tf.nn.relu(-x), gradient
+        return forward(x, before, slope, after), gradient
+
+    # As tensors, for a variable would lose the casts of mixed precision.
+    return activated(x, *(tf.cast(value, x.dtype) for value in (before, slope, after)))
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -67,13 +98,14 @@ class RPReLU(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the activations."""
-        return self._activated(inputs, self.bias_before, self.bias_after)
+        return self._activated(inputs, self.bias_before, self.bias_after, training)
 
-    def _activated(self, inputs, before, after):
+    def _activated(self, inputs, before, after, training):
         # The slope shaped as in Keras' PReLU.
-        return _prelu(inputs + before, tf.reshape(self.slope, (1, 1, -1))) + after
+        slope = tf.reshape(self.slope, (1, 1, -1))
+        return _rprelu(inputs, before, slope, after, training)
 
     def compute_output_shape(self, input_shape):
         """Returns the input shape."""
@@ -121,10 +153,11 @@ class DynamicRPReLU(RPReLU):
         self.hyper_function.build(self, input_shape, outputs=2 * channels)
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the activations."""
         before, after = tf.split(self.hyper_function(inputs), 2, axis=-1)
-        return self._activated(inputs, self.bias_before + before, self.bias_after + after)
+        before, after = self.bias_before + before, self.bias_after + after
+        return self._activated(inputs, before, after, training)
 
     def get_config(self):
         """Returns the arguments that rebuild this layer."""

@@ -9,6 +9,7 @@ import rich.table
 from larq_bcd.models import list_models, model_info
 
 EXAMPLES = "  larq-bcd models\n"
+_WIDTH = 140
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     table.add_column("name", no_wrap=True)
     for column in ("parameters", "BOPs", "FLOPs", "OPs", "top-1"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("paper")
+    table.add_column("paper", no_wrap=True)
     for name in list_models():
         info = model_info(name)
         table.add_row(
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{info.flops / 1e8:.2f}e8",
             f"{info.ops / 1e8:.2f}e8",
             f"{info.top1} %" if info.top1 else "",
-            f"{info.paper}{', reconstructed' if info.reconstruction else ''}",
+            f"{info.paper}{', in part reconstructed' if info.reconstruction else ''}",
         )
-    rich.console.Console().print(table)
+    # One line for each, whatever the width of the terminal or the file that it goes to.
+    rich.console.Console(width=_WIDTH).print(table)
     return 0

@@ -3,13 +3,55 @@
 import larq as lq
 import tensorflow as tf
 
-__all__ = ["ScaledSign", "WideSign"]
+from larq_bcd._fused import fused
+
+__all__ = ["ApproxSign", "ScaledSign", "WideSign"]
 
 
-@tf.custom_gradient
-def _scale_forward(signs: tf.Tensor, scale: tf.Tensor):
-    """`scale * signs`, with the gradient of `signs` alone."""
-    return scale * signs, lambda upstream: (upstream, None)
+_fused_sign = fused(lq.math.sign)
+
+
+@fused
+def _approx_sign_gradient(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    magnitude = tf.abs(x)
+    inside = (1 - magnitude) * 2 * upstream
+    return tf.where(magnitude <= 1, inside, tf.zeros_like(upstream))
+
+
+@tf.keras.utils.register_keras_serializable("larq_bcd")
+class ApproxSign(lq.quantizers.ApproxSign):
+    r"""larq's `approx_sign`, bit for bit, in fewer passes over memory when it is trained.
+
+    \\[ q(x) = \mathrm{sign}(x), \quad \mathrm{sign}(0) = 1, \qquad
+        dL/dx = dL/dq \cdot \max(0, 2 - 2 |x|) \\]
+
+    The layers of this package put it in the place of larq's.
+
+    Source: Bi-Real Net (arXiv 1808.00278); BCDNet (arXiv 2209.01404), equation 9.
+    """
+
+    def call(self, inputs, training=None):
+        """Returns the signs, of the shape and dtype of `inputs`."""
+
+        @tf.custom_gradient
+        def sign(x):
+            signs = _fused_sign(x) if training is True else lq.math.sign(x)
+            return signs, lambda upstream: _approx_sign_gradient(x, upstream)
+
+        # Past larq's own sign, to its metrics.
+        return super(lq.quantizers.ApproxSign, self).call(sign(inputs))
+
+
+def _times_sign(kernel: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return scale * lq.math.sign(kernel)
+
+
+_fused_times_sign = fused(_times_sign)
+
+
+@fused
+def _clipped(kernel: tf.Tensor, upstream: tf.Tensor, clip: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.abs(kernel) <= clip, upstream, tf.zeros_like(upstream))
 
 
 @lq.utils.register_alias("scaled_sign")
@@ -32,12 +74,26 @@ class ScaledSign(lq.quantizers.SteSign):
         metrics: larq's metrics to add, such as `"flip_ratio"`, which counts signs.
     """
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the binarized kernel, of the shape and dtype of `inputs`."""
         # In float32: a bfloat16 mean over thousands of weights would lose its last digits.
         magnitude = tf.abs(tf.cast(inputs, tf.float32))
         scale = tf.reduce_mean(magnitude, axis=list(range(inputs.shape.rank - 1)))
-        return _scale_forward(super().call(inputs), tf.cast(scale, inputs.dtype))
+        scale = tf.cast(scale, inputs.dtype)
+        times_sign = _fused_times_sign if training is True else _times_sign
+
+        @tf.custom_gradient
+        def scaled_sign(kernel):
+            def gradient(upstream):
+                if self.clip_value is None:
+                    return upstream
+                return _clipped(kernel, upstream, tf.cast(self.clip_value, kernel.dtype))
+
+            return times_sign(kernel, scale), gradient
+
+        if self._custom_metrics:
+            super().call(inputs)
+        return scaled_sign(inputs)
 
 
 @lq.utils.register_alias("wide_sign")

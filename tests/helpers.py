@@ -99,16 +99,31 @@ def reduced_network(name, rng, **arguments):
     return model, rng.normal(size=(2, *model.input_shape[1:])).astype(np.float32)
 
 
-def run_network_test(name, rng):
-    """Shapes, conversion, agreement with Keras and a training step of a network."""
+def run_network_test(name, rng, folder, fresh_process):
+    """Shapes, saving, conversion, agreement with Keras and a training step of a network."""
     info = model_info(name)
     model, images = reduced_network(name, rng)
-    assert model.output_shape == (None, info.reduced["num_classes"])
-    features = get_model(name, include_top=False, **info.reduced)
-    assert len(features.output_shape) == 4
-    assert features.count_params() < model.count_params()
+    _has_its_shapes(info, model)
+    logits = model(images).numpy()
+    model.save(folder / "model.keras")
+    np.save(folder / "images.npy", images)
+    fresh_process.start(folder)  # which loads it while this one converts
     _converts(info, model, images)
+    fresh_process.wait()
+    np.testing.assert_array_equal(np.load(folder / "logits.npy"), logits)
     _moves_every_weight(model, images)
+
+
+def _has_its_shapes(info, model):
+    assert model.output_shape == (None, info.reduced["num_classes"])
+    features = get_model(info.name, include_top=False, **info.reduced)
+    assert features.output_shape == model.get_layer("pool").input_shape
+    assert len(features.output_shape) == 4
+    heads = [model.get_layer(head) for head in info.heads]
+    assert features.count_params() < model.count_params()
+    assert all(head.output_shape == model.output_shape for head in heads)
+    others = {layer.name for layer in model.layers if isinstance(layer, tf.keras.layers.Dense)}
+    assert others == set(info.heads)
 
 
 def _converts(info, model, images):

@@ -4,7 +4,7 @@ import reference
 import tensorflow as tf
 from helpers import randomize, run_layer_test
 
-from larq_bcd.activations import RPReLU
+from larq_bcd.activations import DynamicRPReLU, RPReLU
 
 
 def test_gauntlet(rng, tmp_path):
@@ -46,6 +46,25 @@ def test_gradients_equal_the_equation(rng):
     np.testing.assert_allclose(before, expected.sum((0, 1, 2)), **kwargs)
     np.testing.assert_allclose(slope, (upstream * shifted * below).sum((0, 1, 2)), **kwargs)
     np.testing.assert_allclose(after, upstream.sum((0, 1, 2)), **kwargs)
+
+
+@pytest.mark.parametrize("kind", [RPReLU, DynamicRPReLU])
+def test_compiled_training_equals_eager(kind, rng):
+    layer = kind()
+    images = tf.constant(rng.normal(size=(2, 4, 5, 8)).astype(np.float32))
+    layer(images)
+    randomize(layer, rng)
+    upstream = tf.constant(rng.normal(size=images.shape).astype(np.float32))
+
+    def both(training):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=training)
+        sources = [images, *layer.trainable_variables]
+        return outputs, *tape.gradient(outputs, sources, upstream)
+
+    for compiled, eager in zip(tf.function(both)(True), both(False), strict=True):
+        np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-5)
 
 
 def test_nchw_is_refused():

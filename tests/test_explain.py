@@ -1,3 +1,4 @@
+import matplotlib.text
 import numpy as np
 import PIL.Image
 import pytest
@@ -7,7 +8,10 @@ from helpers import randomize
 from larq_bcd import explain
 from larq_bcd.cli import main
 from larq_bcd.errors import UserError
+from larq_bcd.explain import figure
 from larq_bcd.layers import DynamicThreshold, DynamicThresholdQuantConv2D, QuantConv2D
+
+_POSITIONAL = ("model", "image")
 
 
 def network(*layers, size=9, classes=3):
@@ -40,10 +44,12 @@ def test_grad_cam_equals_its_equations(rng):
     model = network(tf.keras.layers.Conv2D(4, 1, activation="relu", name="conv"))
     [image] = images(rng, 1)
     kernel = model.get_layer("fc").kernel
-    kernel.assign(tf.abs(kernel))
+    kernel.assign([[1, 1, 1], [1, 1, -1], [1, 1, 1], [1, 1, -1]])
     features = model.get_layer("conv")(image[None])[0].numpy()
     # Behind global average pooling and a linear layer, the gradients are the weights / 81.
-    evidence = np.maximum(features @ kernel.numpy()[:, 2], 0)
+    signed = features @ kernel.numpy()[:, 2]
+    assert signed.min() < 0 < signed.max()
+    evidence = np.maximum(signed, 0)
     result = explain.grad_cam(model, image, label=2)
     np.testing.assert_allclose(result, evidence / evidence.max(), rtol=1e-4, atol=1e-5)
 
@@ -84,36 +90,85 @@ def test_another_layer_is_answered_with_those_there_are():
         explain.feature_layer(network(QuantConv2D(4, 1, name="conv")), "stem")
 
 
-def test_the_command_draws_two_networks(rng, tmp_path, capsys):
-    for name, layer in {"static": QuantConv2D(4, 3), "dynamic": DynamicThreshold()}.items():
-        network(layer).save(tmp_path / f"{name}.keras")
-    PIL.Image.effect_noise((20, 12), 60).convert("RGB").save(tmp_path / "photo.png")
-    files = [str(tmp_path / name) for name in ("static.keras", "photo.png", "seen.png")]
-    command = ["explain", *files[:2], "-o", files[2]]
-    assert main([*command, "--compare", str(tmp_path / "dynamic.keras")]) == 0
-    with PIL.Image.open(files[2]) as both:
+def photo(folder):
+    PIL.Image.effect_noise((20, 12), 60).convert("RGB").save(folder / "photo.png")
+
+
+def test_the_command_draws_two_networks_of_different_sizes(rng, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path)
+    for name, model in {
+        "static": network(QuantConv2D(4, 3), size=11),
+        "dynamic": network(DynamicThreshold()),
+    }.items():
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.keras")
+    command = ["explain", "static/model.keras", "photo.png", "-o", "seen.png"]
+    assert main([*command, "--compare", "dynamic/model.keras"]) == 0
+    with PIL.Image.open("seen.png") as both:
         both_size = both.size
     assert main(command) == 0
-    with PIL.Image.open(files[2]) as alone:
+    with PIL.Image.open("seen.png") as alone:
         assert alone.width == both_size[0]
         assert alone.height < both_size[1]
-    assert "wrote" in capsys.readouterr().out
+    assert capsys.readouterr().out == "wrote seen.png\n" * 2
+
+
+def texts(drawn):
+    return [text.get_text() for text in drawn.findobj(matplotlib.text.Text)]
+
+
+def test_the_picture_names_networks_classes_and_what_it_shows(rng):
+    static, dynamic = network(QuantConv2D(4, 3)), network(DynamicThreshold())
+    for model in (static, dynamic):
+        randomize(model, rng)
+    [image] = images(rng, 1)
+    seen = {
+        name: figure.Seen(model, image, np.clip(image, 0, 1))
+        for name, model in {"static": static, "dynamic": dynamic}.items()
+    }
+    found = texts(figure.draw(seen, labels=["rose", "iris", "daisy"]))
+    for name, one in seen.items():
+        chances = tf.nn.softmax(one.model(image[None])[0]).numpy()
+        label = ["rose", "iris", "daisy"][chances.argmax()]
+        assert f"{name}\n{label}, {chances.max():.0%}" in found
+    assert "the same for every image" in found
+    assert {"effective receptive field", "Grad-CAM", "chosen for this image"} <= set(found)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"output": "none/seen.png"}, "there is no folder"),
+        ({"output": "none/seen.png"}, "does not exist: create it first"),
+        ({"output": "seen.jpg"}, "seen.jpg: the picture is a PNG"),
+        ({"output": "folder.png"}, "folder.png is a folder"),
+        ({"labels": "labels.txt"}, "labels.txt has 2 names, but MODEL 'model' has 3 classes"),
+        ({"model": "dense.keras"}, r"takes inputs of shape (4,), no images"),
+        ({"model": "features.keras"}, "is no classifier: its outputs have the shapes"),
+        ({"model": "flat.keras"}, "has no layer with an image as its output"),
+        ({"compare": "model.keras"}, "both networks are called"),
         ({"image": "none.png"}, "none.png cannot be read"),
         ({"model": "BCDNetC"}, "BCDNetC does not exist"),
     ],
 )
-def test_the_command_refuses_in_one_line(tmp_path, capsys, change, message):
-    network(QuantConv2D(4, 1)).save(tmp_path / "model.keras")
+def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, change, message):
+    monkeypatch.chdir(tmp_path)
+    dense, image = tf.keras.Input(4), tf.keras.Input((9, 9, 3))
+    flat = tf.keras.layers.Dense(3)(tf.keras.layers.Flatten()(image))
+    for name, model in {
+        "model": network(QuantConv2D(4, 1)),
+        "dense": tf.keras.Model(dense, tf.keras.layers.Dense(3)(dense)),
+        "features": tf.keras.Model(image, QuantConv2D(4, 1)(image)),
+        "flat": tf.keras.Model(image, flat),
+    }.items():
+        model._name = name
+        model.save(f"{name}.keras")
+    photo(tmp_path)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "labels.txt").write_text("rose\niris\n")
     given = {"model": "model.keras", "image": "photo.png", "output": "seen.png", **change}
-    paths = {key: str(tmp_path / name) for key, name in given.items()}
-    paths["model"] = given["model"] if "model" in change else paths["model"]
-    assert main(["explain", paths["model"], paths["image"], "-o", paths["output"]]) == 2
+    options = [f"--{key}={value}" for key, value in given.items() if key not in _POSITIONAL]
+    assert main(["explain", given["model"], given["image"], *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larq_bcd.quantizers import ScaledSign
+from larq_bcd.quantizers import ApproxSign, ScaledSign
 
 
 @given(
@@ -71,3 +71,33 @@ def test_flip_ratio_counts_flipped_signs():
     kernel[0] *= -1
     quantizer(tf.constant(kernel))
     assert quantizer.flip_ratio.result().numpy() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("quantizer", [ApproxSign(), ScaledSign(), ScaledSign(clip_value=None)])
+def test_compiled_training_is_bit_equal(quantizer, rng):
+    values = tf.constant(rng.normal(size=(3, 3, 8, 16)).astype(np.float32))
+    upstream = tf.constant(rng.normal(size=values.shape).astype(np.float32))
+
+    def both(training):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            signs = quantizer(values, training=training)
+        return signs, tape.gradient(signs, values, upstream)
+
+    for compiled, eager in zip(tf.function(both)(True), both(False), strict=True):
+        np.testing.assert_array_equal(compiled, eager)
+
+
+def test_approx_sign_is_larq_s_bit_for_bit(rng):
+    values = rng.normal(size=(64, 64)).astype(np.float32)
+    values[0, :4] = [0.0, -0.0, 1.0, -1.0]
+    values = tf.constant(values)
+    upstream = tf.constant(rng.normal(size=values.shape).astype(np.float32))
+    found = []
+    for quantizer in (ApproxSign(), lq.quantizers.ApproxSign()):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            signs = quantizer(values)
+        found.append((signs, tape.gradient(signs, values, upstream)))
+    for ours, larq_s in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, larq_s)

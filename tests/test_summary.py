@@ -3,10 +3,10 @@ import io
 import json
 
 import larq as lq
-import numpy as np
 import pytest
 import tensorflow as tf
 
+from larq_bcd import activations, layers
 from larq_bcd.cli import main
 from larq_bcd.errors import UserError
 from larq_bcd.layers import QuantConv2D, RSign
@@ -89,6 +89,49 @@ def test_products_are_counted(build, bops, flops, binary):
     assert (counted.bops, counted.flops, counted.binary_parameters) == (bops, flops, binary)
 
 
+@pytest.mark.parametrize(
+    ("layer", "flops"),
+    [
+        (lambda x: tf.keras.layers.Conv2D(2, 3, activation="relu")(x), 2 * 72),
+        (lambda x: tf.keras.layers.Conv2D(2, 3, use_bias=False)(x), 0),
+        (lambda x: tf.keras.layers.BatchNormalization()(x), 256),
+        (lambda x: tf.keras.layers.ReLU()(x), 256),
+        (lambda x: tf.keras.layers.PReLU(shared_axes=[1, 2])(x), 256),
+        (lambda x: tf.keras.layers.Add()([x, x, x]), 2 * 256),
+        (lambda x: tf.keras.layers.AveragePooling2D(4)(x), 16 * 16),
+        (lambda x: layers.MaxPooling2D(3, 2, "symmetric")(x), 9 * 64),
+        (lambda x: tf.keras.layers.GlobalAveragePooling2D()(x), 256),
+        (lambda x: tf.keras.layers.Concatenate()([x, x]), 0),
+        (lambda x: layers.SpatialShift(1)(x), 0),
+        (lambda x: layers.LearnableBias()(x), 256),
+        (lambda x: RSign()(x), 256),
+        (lambda x: activations.RPReLU()(x), 256),
+        (lambda x: activations.DynamicRPReLU()(x), 2 * 256),
+        (lambda x: layers.DynamicThreshold()(x), 2 * 256),
+        (lambda x: layers.DySign()(x), 2 * 256),
+        (lambda x: layers.DynamicThresholdQuantConv2D(2, 3, use_bias=False)(x), 2 * 256 + 72),
+        (lambda x: layers.QuantShiftMLP(4)(x), 2 * 256),
+        (lambda x: layers.InformationRecoupling()([x, x]), 4 * 256),
+        (lambda x: layers.QuantAttention(2)([x, x, x]), 3 * 2 * 64**2),
+        (lambda x: layers.QuantAttention(2, None)([x, x, x]), 2 * 2 * 64**2),
+        (lambda x: layers.PositionEmbedding()(x), 256),
+        (lambda x: layers.SequencePooling()(x), 64),
+        (lambda x: layers.GroupAverage(2)(x), 256),
+    ],
+)
+def test_work_on_single_elements_is_counted(layer, flops):
+    assert cost(network(layer)).elementwise == flops
+
+
+def test_of_two_averaged_heads_the_second_costs_no_operations():
+    def build(x):
+        x = tf.keras.layers.GlobalAveragePooling2D()(x)
+        return tf.keras.layers.Average()([tf.keras.layers.Dense(3)(x) for _ in range(2)])
+
+    counted = cost(network(build))
+    assert (counted.flops, counted.elementwise, counted.parameters) == (12, 256 + 3, 30)
+
+
 def test_a_layer_called_twice_works_twice_and_is_held_once():
     layer = tf.keras.layers.Conv2D(4, 1, use_bias=False)
     counted = cost(network(lambda x: layer(layer(x))))
@@ -117,6 +160,22 @@ def test_layers_that_a_conversion_leaves_in_float_are_marked_and_counted():
     for text in map(FORMATS["table"], [summary]):
         assert "block1_attention*" in text
         assert "multiplies activations with each other" in text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dense_layer_of_plain_larq_is_marked_and_shipped_in_float():
+    def build(x):
+        x = lq.layers.QuantConv2D(8, 1, use_bias=False, **BINARY)(x)
+        return lq.layers.QuantDense(5, **BINARY)(tf.keras.layers.Flatten()(x))
+
+    summary = summarize(network(build))
+    marked = [layer.type for layer in summary.layers if layer.reason_for_float]
+    assert marked == ["QuantDense"]
+    products, parameters = 64 * 8 * 5, 64 * 8 * 5 + 5
+    assert summary.shipped_ops == 64 * 32 / 64 + products
+    assert summary.total.memory == (32 + products) // 8 + 4 * 5
+    assert summary.shipped_memory == 32 // 8 + 4 * parameters
+    assert f"the memory {summary.shipped_memory:,}" in FORMATS["table"](summary)
 
 
 def test_every_format_has_every_layer_and_the_same_figures():
@@ -166,5 +225,28 @@ def test_the_command_names_what_there_is_instead_of_what_there_is_not(capsys):
 def test_the_command_lists_every_network(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {line.split()[0] for line in lines if line.split()} >= set(list_models())
-    assert np.all([len(line) for line in lines])  # no row is broken in two by its width
+    rows = {line.split()[0]: line for line in lines if line.split()}
+    for name in list_models():
+        info = model_info(name)
+        assert str(info.paper) in rows[name]  # none is broken in two by its width
+        assert f" {info.ops / 1e8:.2f}e8 " in rows[name]
+        assert ("reconstructed" in rows[name]) == bool(info.reconstruction)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bcdnet_b", "did you mean 'BCDNetB'"),
+        ("text.txt", "text.txt is not a Keras model"),
+        ("model.tflite", "look at the file with larq-bcd show"),
+        ("no/model.keras", "no/model.keras does not exist: give a .keras or .h5 file"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, name, message):
+    monkeypatch.chdir(tmp_path)
+    for file in ("text.txt", "model.tflite"):
+        (tmp_path / file).write_bytes(b"no model")
+    assert main(["summary", name]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

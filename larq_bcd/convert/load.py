@@ -16,6 +16,7 @@ from tf_keras.protobuf import saved_metadata_pb2
 from larq_bcd import models
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.models.registry import meant_names
 
 # Packages whose classes a configuration may name; all other modules are code of the file's.
 _KNOWN_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "larq", "larq_bcd"})
@@ -60,9 +61,11 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
         model = _as_if_trained(models.get_model(name))
         return LoadedModel(require_convertible(model), name, is_trained=False)
     if not path.exists():
+        meant = meant_names(name)
         raise ConversionError(
-            f"{source} does not exist: give a .keras or .h5 file, a SavedModel folder, or one "
-            f"of {', '.join(models.list_models())}."
+            f"{source} does not exist: {f'did you mean {meant}? Otherwise ' if meant else ''}"
+            "give a .keras or .h5 file, a SavedModel folder, or one of "
+            f"{', '.join(models.list_models())}."
         )
     try:
         configs = _configs(path)
@@ -116,6 +119,11 @@ def _configs(path: Path) -> list:
         return [_archive_config(path)]
     if start == _HDF5:
         return [_hdf5_config(path)]
+    if path.suffix == ".tflite":
+        raise ConversionError(
+            f"{path} is what a conversion makes: give the Keras model that it was made of, or "
+            "look at the file with larq-bcd show."
+        )
     raise ConversionError(
         f"{path} is not a Keras model: give a .keras or .h5 file or a SavedModel folder."
     )

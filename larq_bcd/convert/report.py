@@ -244,6 +244,7 @@ def describe_check(check: CheckReport) -> list[str]:
         f"{check.inputs} inputs ({check.source}): outputs differ by at most "
         f"{check.max_difference:.3g}, on average {check.mean_difference:.3g}, of up to "
         f"{check.output_range:.3g}; same arg-max on {check.same_arg_max} of {check.inputs}",
+        f"executed by {check.runs_on}",
     ]
     if check.compared:
         flipped = [layer for layer in check.layers if layer.flips]

@@ -1,7 +1,7 @@
-import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers.dynamic_threshold import DynamicThreshold
+from larq_bcd.quantizers import ApproxSign
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -17,7 +17,7 @@ class DySign(DynamicThreshold):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.quantizer = lq.quantizers.ApproxSign(dtype=self.dtype_policy.name)
+        self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs):
         """Returns the signs."""

@@ -7,6 +7,7 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.quantizers import ApproxSign
 
 
 @contextlib.contextmanager
@@ -25,11 +26,16 @@ def _unclipped_latent_weights() -> Iterator[None]:
 
 
 def with_policy(quantizer, policy: str):
-    """The quantizer in the layer's precision: a layer itself, it casts to its own policy."""
+    """The quantizer in the layer's precision: a layer itself, it casts to its own policy.
+
+    larq's `ApproxSign` becomes the one of this package, which is the same function.
+    """
     own_policy = getattr(quantizer, "dtype_policy", None)
-    if own_policy is None or own_policy.name == policy:
+    kind = type(quantizer)
+    kind = ApproxSign if kind is lq.quantizers.ApproxSign else kind
+    if own_policy is None or (own_policy.name == policy and kind is type(quantizer)):
         return quantizer
-    again = type(quantizer).from_config({**quantizer.get_config(), "dtype": policy})
+    again = kind.from_config({**quantizer.get_config(), "dtype": policy})
     again._custom_metrics = quantizer._custom_metrics
     return again
 

@@ -1,7 +1,7 @@
-import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers.learnable_bias import LearnableBias
+from larq_bcd.quantizers import ApproxSign
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -18,7 +18,7 @@ class RSign(LearnableBias):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.quantizer = lq.quantizers.ApproxSign(dtype=self.dtype_policy.name)
+        self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs):
         """Returns the signs."""

@@ -109,13 +109,18 @@ def model_info(name: str) -> ModelInfo:
     """
     if name in _MODELS:
         return _MODELS[name]
-    plain = {_plain(known): known for known in list_models()}
-    near = difflib.get_close_matches(_plain(str(name)), plain, n=3, cutoff=0.6)
-    meant = " or ".join(repr(plain[match]) for match in near)
+    meant = meant_names(str(name))
     raise UserError(
         f"{name!r} is not the name of a network: "
-        + (f"did you mean {meant}?" if near else f"choose one of {', '.join(list_models())}.")
+        + (f"did you mean {meant}?" if meant else f"choose one of {', '.join(list_models())}.")
     )
+
+
+def meant_names(name: str) -> str:
+    """The names of networks next to one that there is not, as `'A' or 'B'`; empty if none."""
+    plain = {_plain(known): known for known in list_models()}
+    near = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.6)
+    return " or ".join(repr(plain[match]) for match in near)
 
 
 def _plain(name: str) -> str:

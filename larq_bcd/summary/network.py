@@ -1,6 +1,6 @@
 """What a network costs: the sum over its layers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
 
@@ -85,8 +85,22 @@ class Summary:
     @property
     def shipped_ops(self) -> float:
         """OPs where the layers that a conversion leaves in float are counted as such."""
-        in_float = sum(layer.cost.bops for layer in self.layers if layer.reason_for_float)
-        return self.total.ops + in_float - in_float / 64
+        return sum(
+            layer.cost.bops + layer.cost.flops if layer.reason_for_float else layer.cost.ops
+            for layer in self.layers
+        )
+
+    @property
+    def shipped_memory(self) -> int:
+        """Bytes of the variables where those of such layers take 32 bits each."""
+        return replace(
+            self.total,
+            binary_parameters=sum(
+                layer.cost.binary_parameters
+                for layer in self.layers
+                if not layer.reason_for_float
+            ),
+        ).memory
 
 
 def cost(model: tf.keras.Model) -> Cost:

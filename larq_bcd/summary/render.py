@@ -72,20 +72,22 @@ def as_table(summary: Summary) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
+def _ops(count: float) -> str:
+    return f"{count:,.0f} ({count / 1e8:.2f}e8)"
+
+
 def _notes(summary: Summary) -> list[str]:
     total = summary.total
     notes = [
-        f"OPs = BOPs / 64 + FLOPs = {total.bops / 1e9:.2f}e9 / 64 + {total.flops / 1e8:.2f}e8 "
-        f"= {total.ops / 1e8:.2f}e8",
-        f"full OPs = OPs + {total.elementwise / 1e8:.2f}e8 on single elements "
-        f"= {total.full_ops / 1e8:.2f}e8",
+        f"OPs = BOPs / 64 + FLOPs = {total.bops:,} / 64 + {total.flops:,} = {_ops(total.ops)}",
+        f"full OPs = OPs + {total.elementwise:,} on single elements = {_ops(total.full_ops)}",
     ]
     left = {layer.name: layer.reason_for_float for layer in summary.layers}
     left = {name: reason for name, reason in left.items() if reason}
     if left:
         notes.append(
-            f"* left in float by a strict conversion; OPs are then "
-            f"{summary.shipped_ops / 1e8:.2f}e8"
+            "* left in float by a strict conversion; OPs are then "
+            f"{_ops(summary.shipped_ops)}, and the memory {summary.shipped_memory:,}"
         )
     return notes + [f"  {name}: {reason}" for name, reason in left.items()]
 
@@ -102,7 +104,11 @@ def as_json(summary: Summary) -> str:
         }
         for layer in summary.layers
     ]
-    total = {**_figures(summary.total), "shipped_ops": summary.shipped_ops}
+    total = {
+        **_figures(summary.total),
+        "shipped_ops": summary.shipped_ops,
+        "shipped_memory": summary.shipped_memory,
+    }
     return json.dumps({"name": summary.name, "total": total, "layers": layers}, indent=2)
 
 

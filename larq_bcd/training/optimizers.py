@@ -9,6 +9,32 @@ from larq_bcd.training.schedules import WarmUpThenDecay
 _EPSILON = 1e-8
 
 
+class _AdamW(tf.keras.optimizers.Adam):
+    """Adam by TensorFlow's one operation, where Keras has a dozen for each variable.
+
+    Keras' `weight_decay` is apart from the gradient, as AdamW's is. Epsilon is added to the
+    unbiased root, as in the paper (arXiv 1412.6980) and in PyTorch.
+    """
+
+    def update_step(self, gradient, variable):
+        """Updates a variable."""
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        powers = [tf.pow(tf.cast(x, variable.dtype), step) for x in (self.beta_1, self.beta_2)]
+        place = self._index_dict[self._var_key(variable)]
+        return tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[place].handle,
+            v=self._velocities[place].handle,
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon * tf.sqrt(1 - powers[1]),
+            grad=gradient,
+        )
+
+
 class _DecayInGradient(tf.keras.optimizers.Optimizer):
     """Adds `decay * weight` to the gradient, as PyTorch's Adam and SGD do.
 
@@ -24,7 +50,7 @@ class _DecayInGradient(tf.keras.optimizers.Optimizer):
         super().update_step(gradient, variable)
 
 
-class _Adam(_DecayInGradient, tf.keras.optimizers.Adam):
+class _Adam(_DecayInGradient, _AdamW):
     pass
 
 
@@ -43,9 +69,9 @@ def build_optimizer(
         variables: what it will update.
     """
     if settings.name == "adamw":
-        optimizer = tf.keras.optimizers.AdamW(
-            schedule, weight_decay=settings.weight_decay, epsilon=_EPSILON
-        )
+        # None and not 0, which would still cost a pass over the weights.
+        decay = settings.weight_decay or None
+        optimizer = _AdamW(schedule, weight_decay=decay, epsilon=_EPSILON)
     elif settings.name == "adam":
         optimizer = _Adam(schedule, epsilon=_EPSILON)
         optimizer.decay = settings.weight_decay

@@ -1,4 +1,8 @@
+import sys
+import types
+
 import larq as lq
+import larq_compute_engine as lce
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -193,3 +197,60 @@ def test_a_kernel_that_errs_in_the_interpreter_is_a_fault_and_is_noted():
     assert result.report.notes[0].startswith("zeros: a kernel of 3x3 pads an image of 2x2")
     with pytest.raises(CheckError):
         result.require_equal()
+
+
+def _runtime(predict=None, refusal=None):
+    """Stands in for larq_bcd_runtime, and remembers what it was given."""
+    runtime = types.ModuleType("larq_bcd_runtime")
+    runtime.given = []
+
+    class ModelError(RuntimeError):
+        pass
+
+    class Interpreter:
+        def __init__(self, content, num_threads):
+            if refusal:
+                raise ModelError(refusal)
+            self._engine = lce.testing.Interpreter(content)
+
+        def predict(self, x):
+            runtime.given.append(x)
+            return predict(self._engine.predict(x)) if predict else self._engine.predict(x)
+
+    runtime.ModelError, runtime.Interpreter = ModelError, Interpreter
+    return runtime
+
+
+def test_all_inputs_but_the_first_run_on_the_runtime_that_is_installed(sound, monkeypatch):
+    *_, x = sound
+    runtime = _runtime()
+    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", runtime)
+    report = _check(*sound)
+    assert report.runs_on == "larq_bcd_runtime, the first on Larq Compute Engine"
+    assert report.faults == []
+    assert report.compared == len(x) * 2 * 5 * 5 * 32
+    assert len(runtime.given) == 2 * (len(x) - 1)
+    np.testing.assert_array_equal(np.concatenate(runtime.given[::2]), x[1:])
+
+
+def test_a_runtime_that_computes_something_else_is_a_fault(sound, monkeypatch):
+    def wrong(outputs):
+        if isinstance(outputs, list):
+            return outputs
+        return outputs + 0.1
+
+    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", _runtime(wrong))
+    assert _check(*sound).faults[0].startswith("the outputs differ")
+
+
+def test_a_runtime_that_refuses_a_file_is_named(sound, monkeypatch):
+    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", _runtime(refusal="no PRELU"))
+    report = _check(*sound)
+    wanted = "Larq Compute Engine, since larq_bcd_runtime cannot run the file: no PRELU"
+    assert report.runs_on == wanted
+    assert report.faults == []
+
+
+def test_without_the_runtime_all_run_on_the_engine(sound, monkeypatch):
+    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", None)
+    assert _check(*sound).runs_on == "Larq Compute Engine"

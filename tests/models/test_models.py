@@ -4,14 +4,19 @@ import reference
 import tensorflow as tf
 from helpers import exact_kernel, randomize
 
+from larq_bcd.layers import DynamicThreshold, QuantShiftMLP
 from larq_bcd.models import (
     BCDNetA,
     BCDNetA18,
     BCDNetB,
+    BNextT,
     ReActNetA,
     blocks,
+    cct,
     copy_weights,
+    get_model,
     model_info,
+    resnet,
     with_training_heads,
 )
 
@@ -305,6 +310,108 @@ def test_the_ablations_replace_convolutions_of_the_named_stages():
 def test_a_stage_that_there_is_not_is_named():
     with pytest.raises(ValueError, match=r"mlp_stages=\(0, 5\) is not supported"):
         BCDNetA18(mlp_stages=(0, 5))
+
+
+def part(model, name):
+    """The weights of a layer in float64, by their own names."""
+    weights = model.get_layer(name).weights
+    return {w.name.split("/")[-1][:-2]: w.numpy().astype(np.float64) for w in weights}
+
+
+def norm_of(model, name, x):
+    gamma, beta, mean, variance = part(model, name).values()
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+
+def random_model(inputs, outputs, rng):
+    """A network of exact binary kernels and random other weights, and one image for it."""
+    model = tf.keras.Model(inputs, outputs)
+    randomize(model, rng)
+    for variable in model.weights:
+        if variable.shape.rank == 4:
+            variable.assign(exact_kernel(rng, variable.shape))
+    return model, images(rng, inputs.shape[1:], count=1)
+
+
+def test_unit_of_a_resnet_equals_its_equations(rng):
+    """PReLU(BN(conv(sign(x + b0))) + BN(conv1x1(pool(x))) + b1) + b2, in NumPy."""
+    inputs = tf.keras.Input((6, 6, 4))
+    place = resnet.Place("unit", stage=2, filters=8, stride=2, changes=True)
+    outputs = resnet.binary_unit(inputs, place, blocks.Binarization())
+    model, image = random_model(inputs, outputs, rng)
+    x = image.astype(np.float64)
+    signs = reference.sign(x + part(model, "unit_threshold")["bias"])
+    kernel = reference.scaled_sign(part(model, "unit_conv")["kernel"])
+    branch = norm_of(model, "unit_bn", reference.conv2d(signs, kernel, 2, (1, 1)))
+    pooled = x.reshape(1, 3, 2, 3, 2, 4).mean((2, 4))
+    shortcut = reference.conv2d(pooled, part(model, "unit_shortcut_conv")["kernel"])
+    shortcut = norm_of(model, "unit_shortcut_bn", shortcut)
+    before, slope, after = part(model, "unit_rprelu").values()
+    expected = reference.rprelu(branch + shortcut, before, slope, after)
+    np.testing.assert_allclose(model(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_block_equals_its_equations(rng):
+    """Queries, keys, values and projection are residual units; one head, in NumPy."""
+    inputs = tf.keras.Input((2, 3, 4))
+    model, image = random_model(
+        inputs, cct.attention_block(inputs, 1, blocks.Binarization(), "block"), rng
+    )
+    model.get_layer("block_attention").scale.assign(0.25)
+
+    def threshold(x, name):
+        return reference.sign(x + part(model, f"block_{name}_threshold")["bias"])
+
+    def unit(source, shortcut, name):
+        kernel = reference.scaled_sign(part(model, f"block_{name}_conv")["kernel"])
+        branch = reference.conv2d(threshold(source, name), kernel)
+        weights = part(model, f"block_{name}_rprelu").values()
+        return reference.rprelu(norm_of(model, f"block_{name}_bn", branch) + shortcut, *weights)
+
+    x = image.astype(np.float64)
+    query, key, value = (
+        threshold(unit(x, x, name), f"{name}_sign").reshape(6, 4)
+        for name in ("query", "key", "value")
+    )
+    scores = np.exp(query @ key.T / 2)
+    probabilities = scores / scores.sum(1, keepdims=True)
+    binary = 0.25 * np.clip(np.round(probabilities / 0.25), 0, 1)
+    assert 0 < binary.mean() < 0.25
+    expected = unit((binary @ value).reshape(x.shape), x, "projection")
+    np.testing.assert_allclose(model(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_every_second_spatial_unit_of_bnext_is_multiplied_and_weighted_by_its_input():
+    network = BNextT(**model_info("BNextT").reduced)
+
+    def sources(name):
+        [node] = network.get_layer(name).inbound_nodes
+        return [parent.layer.name for parent in node.parent_nodes]
+
+    multiplied = [layer.name for layer in network.layers if layer.name.endswith("_multiply")]
+    assert multiplied == ["block2_3x3_multiply", "block4_3x3_multiply", "block6_3x3_multiply"]
+    assert sources("block2_3x3_multiply") == [
+        "block2_3x3_recoupling",
+        "block2_3x3_shortcut_prelu",
+    ]
+    assert sources("block2_3x3_recoupling") == ["block2_3x3_prelu", "block1_1x1_concatenate"]
+
+
+@pytest.mark.parametrize(
+    "name", ["BCDNetA18", "BNextT", "BiRealNet18", "BinaryCCT7", "BinaryMixerS", "ReActNetA"]
+)
+def test_dysign_takes_the_place_of_the_thresholds_of_any_network(name):
+    """What stands before every binary product chooses its thresholds, whatever it was."""
+    network = get_model(name, **model_info(name).reduced, threshold="dysign")
+    binary = [
+        layer
+        for layer in network.layers
+        if getattr(layer, "input_quantizer", None) or isinstance(layer, QuantShiftMLP)
+    ]
+    assert len(binary) > 4
+    for layer in binary:
+        parents = tf.nest.flatten([node.layer for node in layer.inbound_nodes[0].parent_nodes])
+        assert all(isinstance(parent, DynamicThreshold) for parent in parents), layer.name
 
 
 def test_token_mixing_equals_the_matrix_product_over_the_positions(rng):

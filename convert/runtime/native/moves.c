@@ -96,6 +96,9 @@ static bool crops_images(const Movement* m, const Shape* in) {
   return true;
 }
 
+// A table of more would be a quarter of a gigabyte, which a small file must not cost.
+enum { kMaxUnits = 1 << 26 };
+
 static bool prepare(Plan* plan, Step* step, Error* error) {
   Move* state = step->state;
   release(state);
@@ -129,7 +132,7 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   Value* out = &plan->values[step->output];
   out->samples = samples;
   const size_t count = units_of(out) / (size_t)samples;
-  if (count > INT32_MAX) return refuse(error, "its output is too large");
+  if (count > kMaxUnits) return refuse(error, "its output is too large");
   state->table = malloc(count * sizeof(*state->table));
   if (state->table == NULL) return refuse(error, "out of memory");
   fill_table(&m, &in[first], joined, samples, count, state->table);

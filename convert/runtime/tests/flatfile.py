@@ -29,6 +29,15 @@ class FlatFile:
     operators: list = field(default_factory=list)
     codes: list = field(default_factory=list)
 
+    @classmethod
+    def read(cls, content: bytes) -> "tuple[FlatFile, list[int], list[int]]":
+        """Returns the graph of a file, its inputs and its outputs."""
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+        graph = model.subgraphs[0]
+        buffers = [b"" if b.data is None else bytes(b.data) for b in model.buffers]
+        file = cls(graph.tensors, buffers, graph.operators, model.operatorCodes)
+        return file, list(graph.inputs), list(graph.outputs)
+
     def tensor(self, shape, dtype=np.float32, data=None, scale=None, zero_point=0) -> int:
         """Adds a tensor, a constant if it has data, and returns its index."""
         tensor = schema.TensorT()

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import signal
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -174,19 +176,94 @@ def test_do_not_take_damaged_metadata(model, tmp_path, cut):
         Interpreter(bytes(content))
 
 
+@pytest.fixture
+def bad_files(tmp_path):
+    """A file for everything that may be wrong with one."""
+    image = io.BytesIO()
+    Image.linear_gradient("L").save(image, "PNG")
+    for name, content in {
+        "text.tflite": b"no model",
+        "empty.tflite": b"",
+        "text.png": b"no image",
+        "cut.png": image.getvalue()[:-200],
+        "two.txt": b"red\ngreen\n",
+        "binary.txt": b"\xff\xfe\x00",
+        "good.png": image.getvalue(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["missing.tflite", "--benchmark"], "missing.tflite"),
-        (["{model}", "missing.png"], "missing.png"),
-        (["{model}", "--benchmark", "--threads", "0"], "num_threads is '0'"),
+        ("missing.tflite --benchmark", "missing.tflite: No such file"),
+        (". --benchmark", "Is a directory"),
+        ("text.tflite good.png", "text.tflite: the file is damaged, or no .tflite file"),
+        ("empty.tflite good.png", "empty.tflite: the file is damaged, or no .tflite file"),
+        ("{model} missing.png", "missing.png: No such file"),
+        ("{model} .", "Is a directory"),
+        ("{model} text.png", "text.png is no image that Pillow can read."),
+        ("{model} cut.png", "cut.png is a damaged image"),
+        ("{model} good.png --labels two.txt", "2 labels for 3 classes: give one line for each"),
+        ("{model} good.png --labels missing.txt", "missing.txt: No such file"),
+        ("{model} good.png --labels binary.txt", "binary.txt is no text in UTF-8"),
     ],
 )
-def test_an_error_is_one_line(model, arguments, reason, capsys):
-    assert cli.main([argument.format(model=model) for argument in arguments]) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
+def test_an_error_is_one_line(model, bad_files, arguments, reason, capsys, monkeypatch):
+    monkeypatch.chdir(bad_files)
+    assert cli.main(arguments.format(model=model).split()) == 1
+    (error,) = [e for e in capsys.readouterr().err.splitlines() if "XNNPACK" not in e]
     assert error.startswith("bcd-run: ")
     assert reason in error
+
+
+def test_an_image_that_cannot_be_read_does_not_keep_others(
+    model, bad_files, capsys, monkeypatch
+):
+    monkeypatch.chdir(bad_files)
+    assert cli.main([model, "text.png", "good.png", "--top", "1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "good.png"
+    assert "text.png" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--benchmark --threads 0", "--threads is 0"),
+        ("--benchmark --threads 65", "--threads is 65"),
+        ("--benchmark --runs 0", "--runs is 0"),
+        ("a.png --top 0", "--top is 0"),
+        ("a.png --range 1 1", "--range is 1.0 1.0"),
+        ("a.png --range nan 1", "--range is nan 1.0"),
+    ],
+)
+def test_do_not_accept_an_argument(model, arguments, reason, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([model, *arguments.split()])
+    assert reason in capsys.readouterr().err
+
+
+def test_a_photograph_is_turned_upright(model, tmp_path):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[:2] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # taken upside down
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    (detail,) = Interpreter(model).input_details
+    read = images.read_image(tmp_path / "turned.png", detail)
+    np.testing.assert_array_equal(read, pixels[::-1])
+
+
+def test_a_file_may_be_tried_in_a_process_of_its_own(model, tmp_path, capsys, monkeypatch):
+    path = str(tmp_path / "grey.png")
+    Image.new("RGB", (6, 4), (9, 9, 9)).save(path)
+    assert cli.main([model, path, "--trial"]) == 0
+    killed = subprocess.CompletedProcess([], -signal.SIGSEGV)
+    monkeypatch.setattr(subprocess, "run", lambda *command, **how: killed)
+    assert cli.main([model, path, "--trial"]) == 1
+    assert "LiteRT crashes on the file (SIGSEGV)" in capsys.readouterr().err
 
 
 def test_do_not_guess_between_images_and_a_benchmark(model):

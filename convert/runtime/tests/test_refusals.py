@@ -7,7 +7,7 @@ import pytest
 from equations import SAME, VALID, Convolution, convolve, random_data
 from files import convolution_file, same_bits
 from flatbuffers import flexbuffers
-from flatfile import FlatFile, flexbuffer
+from flatfile import FlatFile, flexbuffer, schema
 
 import larq_bcd_runtime
 from larq_bcd_runtime import Interpreter, ModelError
@@ -291,3 +291,86 @@ def test_unused_bits_of_a_filter_do_no_harm():
     )  # fmt: skip
     out = Interpreter(file).predict(np.zeros((1, 8, 8, 1), np.int32))
     np.testing.assert_array_equal(out, np.full((1, 8, 8, 5), -27 + 1, np.float32))
+
+
+# ---- LiteRT's own operators ----
+
+
+def split_file(parts: int, channels: int = 6, axis: int = 3) -> bytes:
+    """Splits the channels of an image in two, and says that it were so many parts."""
+    file = FlatFile()
+    entry, dimension = file.tensor((1, 2, 2, channels)), file.constant(np.int32(axis))
+    halves = [file.tensor((1, 2, 2, channels // 2)) for _ in range(2)]
+    options = schema.SplitOptionsT()
+    options.numSplits = parts
+    kind = schema.BuiltinOptions.SplitOptions
+    file.builtin("SPLIT", [dimension, entry], halves, kind, options if parts else None)
+    return file.build([entry], halves)
+
+
+def pool_file(**changes) -> bytes:
+    file = FlatFile()
+    entry, result = file.tensor((1, 4, 4, 3)), file.tensor((1, 2, 2, 3))
+    options = schema.Pool2DOptionsT()
+    values = {"padding": 1, "strideW": 2, "strideH": 2, "filterWidth": 2, "filterHeight": 2}
+    for name, value in {**values, **changes}.items():
+        setattr(options, name, value)
+    kind = schema.BuiltinOptions.Pool2DOptions
+    file.builtin("AVERAGE_POOL_2D", [entry], [result], kind, options)
+    return file.build([entry], [result])
+
+
+def builtin_file(name, *tensors) -> bytes:
+    """An operator without options from all tensors but the last to that."""
+    file = FlatFile()
+    indices = [
+        file.tensor(*tensor) if isinstance(tensor, tuple) else file.constant(tensor)
+        for tensor in tensors
+    ]
+    file.builtin(name, indices[:-1], indices[-1:])
+    given = [i for i, tensor in zip(indices[:-1], tensors) if isinstance(tensor, tuple)]
+    return file.build(given, indices[-1:])
+
+
+IMAGE, INT8_IMAGE = ((1, 4, 4, 3),), ((1, 4, 4, 3), np.int8, None, 0.5)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [split_file(2), pool_file(), builtin_file("ADD", IMAGE, np.ones(3, np.float32), IMAGE),
+     builtin_file("ADD", INT8_IMAGE, INT8_IMAGE, INT8_IMAGE),
+     builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 2], np.int32), ((1, 4, 3, 4),))],
+)  # fmt: skip
+def test_a_sound_operator_of_litert_is_accepted(file):
+    interpreter = Interpreter(file)
+    interpreter.predict([np.zeros(d.shape, d.dtype) for d in interpreter.input_details])
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        (split_file(3), "SPLIT, is to have 3 outputs, and has 2"),
+        (split_file(0), "SPLIT, is to have 0 outputs"),
+        (split_file(2, channels=7), "SPLIT, splits 7 into 2 parts"),
+        (split_file(2, axis=4), "SPLIT, works on dimension 4 of 4"),
+        (pool_file(strideW=0), "AVERAGE_POOL_2D, has a stride, a dilation or a size of 0"),
+        (pool_file(filterWidth=HUGE), "AVERAGE_POOL_2D, has a stride, a dilation or a size"),
+        (pool_file(filterWidth=5), "AVERAGE_POOL_2D, has a window of 5 on 4 pixels"),
+        (pool_file(padding=7), "AVERAGE_POOL_2D, has the padding 7"),
+        (builtin_file("ADD", IMAGE, IMAGE, INT8_IMAGE), "ADD, mixes types"),
+        (builtin_file("ADD", IMAGE, np.ones(4, np.float32), IMAGE), "ADD, has inputs of the"),
+        (builtin_file("ADD", IMAGE, IMAGE), "ADD, has 1 inputs"),
+        (
+            builtin_file("ADD", INT8_IMAGE, INT8_IMAGE, ((1, 4, 4, 3), np.int8)),
+            r"ADD, has a quantized tensor with the scales \(\)",
+        ),
+        (
+            builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 3], np.int32), IMAGE),
+            "TRANSPOSE, orders 4 dimensions",
+        ),
+        (builtin_file("FLOOR", IMAGE, ((1, 4, 4, 2),)), "FLOOR, makes the shape"),
+    ],
+)
+def test_do_not_hand_a_damaged_operator_to_litert(file, reason):
+    with pytest.raises(ModelError, match=reason):
+        Interpreter(file)

@@ -2,8 +2,8 @@
 
 import argparse
 import itertools
+import math
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Optional
 
@@ -30,7 +30,11 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         "--range", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="what black and white become (default: what the file says, else -1 1)",
     )  # fmt: skip
-    parser.add_argument("--threads", type=int, default=1, help="(default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="1 to 64 (default 1)")
+    parser.add_argument(
+        "--trial", action="store_true",
+        help="run the file in a process of its own first: for files that nobody vouches for",
+    )  # fmt: skip
     parser.add_argument("--runs", type=int, default=50, help="timed runs (default 50)")
     parser.add_argument("--format", choices=["text", "csv", "json"], default="text",
                         help="of the benchmark's result")  # fmt: skip
@@ -41,27 +45,53 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} is {value}, and has to be at least 1")
-    if options.range is not None and options.range[0] == options.range[1]:
-        parser.error("--range needs two different values")
+    if not 1 <= options.threads <= 64:
+        parser.error(f"--threads is {options.threads}, and has to be from 1 to 64")
+    if options.range is not None:
+        low, high = options.range
+        if low == high or not math.isfinite(low) or not math.isfinite(high):
+            parser.error(f"--range is {low} {high}, and has to be two different numbers")
     return options
 
 
-def classify(interpreter: Interpreter, options: argparse.Namespace) -> None:
-    """Prints the best classes of every image, or of the camera's frames."""
+def _read_labels(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text in UTF-8: give one label a line.") from None
+
+
+def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:
+    """Prints the best classes of every image, or of the camera's frames.
+
+    Returns:
+        How many images could not be read; each is named on stderr.
+    """
     classifier = Classifier(
         interpreter,
         from_range(*options.range) if options.range else None,
-        options.labels.read_text().splitlines() if options.labels else None,
+        _read_labels(options.labels) if options.labels else None,
     )
-    pictures: Iterable[tuple[str, np.ndarray]]
-    if options.camera:
-        pictures = _camera_pictures(classifier, options.frames)
-    else:
-        pictures = ((path, read_image(path, classifier.input)) for path in options.images)
-    for name, pixels in pictures:
+
+    def show(name: str, pixels: np.ndarray) -> None:
         print(name)
         for label, share in classifier.classify(pixels, options.top):
             print(f"  {share:6.1%}  {label}", flush=True)
+
+    if options.camera:
+        for name, pixels in _camera_pictures(classifier, options.frames):
+            show(name, pixels)
+        return 0
+    failures = 0
+    for path in options.images:
+        try:
+            pixels = read_image(path, classifier.input)
+        except (ValueError, OSError) as error:
+            failures += 1
+            _complain(error)
+        else:
+            show(path, pixels)
+    return failures
 
 
 def _camera_pictures(classifier: Classifier, count: Optional[int]):
@@ -76,19 +106,34 @@ def _camera_pictures(classifier: Classifier, count: Optional[int]):
         )
 
 
+def _complain(error: Exception) -> None:
+    if isinstance(error, OSError) and error.filename is not None:
+        error = OSError(f"{error.filename}: {error.strerror}")
+    print("bcd-run:", " ".join(str(error).split()), file=sys.stderr)
+
+
+def _open(options: argparse.Namespace) -> Interpreter:
+    try:
+        return Interpreter(
+            options.model, options.threads, profile=options.benchmark, trial=options.trial
+        )
+    except ModelError as error:
+        raise ModelError(f"{options.model}: {error}") from None
+
+
 def main(arguments: Optional[list[str]] = None) -> int:
     """Runs the command; an error is one line on stderr and exit code 1."""
     options = parse(arguments)
     try:
-        interpreter = Interpreter(options.model, options.threads, profile=options.benchmark)
+        interpreter = _open(options)
         if options.benchmark:
             name = Path(options.model).name
             result = benchmark.measure(interpreter, name, options.threads, options.runs)
             benchmark.show(result, options.format)
         else:
-            classify(interpreter, options)
+            return 1 if classify(interpreter, options) else 0
     except (ModelError, ValueError, OSError) as error:
-        print("bcd-run:", " ".join(str(error).split()), file=sys.stderr)
+        _complain(error)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -63,7 +63,11 @@ def load(
         "fuse": "on" if fuse else "off",
         "profile": "on" if profile else "off",
     }
-    return runtime().load_delegate(str(library_path()), options)
+    try:
+        return runtime().load_delegate(str(library_path()), options)
+    except ValueError as error:
+        # LiteRT puts the library's path before what the library says.
+        raise ValueError(str(error).split("larq-bcd-runtime: ")[-1].strip()) from None
 
 
 def describe(delegate: Any) -> list[dict[str, Any]]:

@@ -22,19 +22,31 @@ def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
     """Returns the pixels of an image file, resized and centre cropped for an input.
 
     Args:
-        path: any image that Pillow reads.
+        path: any image that Pillow reads; turned upright, as its EXIF data say.
         detail: the input; NHWC with 1 or 3 channels.
 
     Returns:
         uint8, shape (height, width, channels).
+
+    Raises:
+        ModelError: the input takes no images, or Pillow is not installed.
+        ValueError: the file is no image, or a damaged one.
+        OSError: it cannot be read.
     """
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ModuleNotFoundError:
         raise ModelError("images need Pillow: run `pip install pillow`.") from None
     _check_is_image(detail)
-    with Image.open(path) as image:
-        return fit(image, detail)
+    # Opened apart, so that what goes wrong with the file is told from what is wrong in it.
+    with open(path, "rb") as file:
+        try:
+            with Image.open(file) as image:
+                return fit(ImageOps.exif_transpose(image), detail)
+        except UnidentifiedImageError:
+            raise ValueError(f"{path} is no image that Pillow can read.") from None
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path} is a damaged image: {error}.") from None
 
 
 def _check_is_image(detail: TensorDetail) -> None:
@@ -119,7 +131,9 @@ class Classifier:
         classes = int(np.prod(self._output.shape[1:]))
         names = labels or interpreter.file.labels or [str(i) for i in range(classes)]
         if len(names) != classes:
-            raise ModelError(f"there are {len(names)} labels for {classes} classes.")
+            raise ModelError(
+                f"there are {len(names)} labels for {classes} classes: give one line for each."
+            )
         self._labels = names
 
     def classify(self, pixels: np.ndarray, top: int = 5) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ import numpy as np
 from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
 from larq_bcd_runtime.model_file import read_model
+from larq_bcd_runtime.trial import crash
 
 
 class ModelError(RuntimeError):
@@ -66,11 +67,14 @@ class Interpreter:
         kernels: see `larq_bcd_runtime.load`.
         fuse: see `larq_bcd_runtime.load`.
         profile: see `larq_bcd_runtime.load`.
+        trial: run the file in a process of its own first, for files that nobody vouches for:
+            if LiteRT crashes there, for a damage that the checks do not know, that is a
+            `ModelError` here. Takes as long as starting Python and loading the file once more.
 
     Raises:
         ModelError: the file is no model, or holds an operator that cannot be served.
         ValueError: an argument is out of range.
-        FileNotFoundError: there is no such file.
+        OSError: the file cannot be read.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Interpreter:
         kernels: str = "auto",
         fuse: bool = True,
         profile: bool = False,
+        trial: bool = False,
     ) -> None:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         # The runtime reads the file in place for as long as it lives.
@@ -90,6 +95,9 @@ class Interpreter:
             raise ModelError(f"the file is damaged, or no .tflite file: {damage}.") from None
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
         self._delegate = load(num_threads, kernels, fuse, profile)
+        death = crash(content, num_threads) if trial else None
+        if death is not None:
+            raise ModelError(f"LiteRT crashes on the file ({death}): it is damaged.")
         try:
             self._runtime = runtime().Interpreter(
                 model_content=content,
@@ -135,7 +143,10 @@ class Interpreter:
             size = self._resize(min(batch_size, samples - start))
             parts.append(self._run([array[start : start + size] for array in arrays]))
             start += size
-        outputs = [np.concatenate(part) for part in zip(*parts)]
+        # An output that counts no samples, if there was one slice only, stays what it is.
+        outputs = (
+            parts[0] if len(parts) == 1 else [np.concatenate(part) for part in zip(*parts)]
+        )
         return outputs[0] if len(outputs) == 1 else outputs
 
     def describe(self) -> list[dict[str, Any]]:

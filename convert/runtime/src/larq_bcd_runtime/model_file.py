@@ -1,8 +1,8 @@
 """What a .tflite file says, checked before LiteRT, which trusts it, sees it.
 
 LiteRT verifies neither that its offsets stay inside the file nor that its operators read what
-others have written; some of its kernels crash then. What remains unchecked are the rules that
-each of its operators has of its own; those of LCE's operators are checked by the delegate.
+others have written; some of its kernels crash then. `operator_rules` has the rules that each of
+its operators has of its own; those of LCE's operators are checked by the delegate.
 """
 
 import io
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from larq_bcd_runtime.flatbuffer import Damaged, Table
+from larq_bcd_runtime.operator_rules import Tensor, check_operator
 
 # The schema's numbers of operators.
 _CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
@@ -52,13 +53,6 @@ class ModelFile:
     keeps_samples: bool
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    shape: tuple[int, ...]
-    data: memoryview
-    is_variable: bool
-
-
 def read_model(content: bytes) -> ModelFile:
     """Checks a .tflite file and returns what it says.
 
@@ -89,7 +83,7 @@ def _buffer(table: Table, content: bytes) -> memoryview:
     return table.bytes(0)
 
 
-def _tensor(index: int, table: Table, buffers: list[memoryview]) -> _Tensor:
+def _tensor(index: int, table: Table, buffers: list[memoryview]) -> Tensor:
     shape, kind, buffer = table.numbers(0), table.number(1, "<b"), table.number(2, "<I")
     if any(size < 0 for size in shape):
         raise Damaged(f"tensor {index} has the shape {shape}")
@@ -102,7 +96,25 @@ def _tensor(index: int, table: Table, buffers: list[memoryview]) -> _Tensor:
     is_plain = kind in _BITS and table.table(6) is None
     if len(data) and is_plain and len(data) < elements * _BITS[kind] // 8:
         raise Damaged(f"tensor {index} of shape {shape} has {len(data)} bytes")
-    return _Tensor(shape, data, bool(table.number(5, "<?")))
+    quantization = table.table(4)
+    return Tensor(
+        shape,
+        shape if len(data) else _known(shape, table),
+        kind,
+        data,
+        bool(table.number(5, "<?")),
+        () if quantization is None else quantization.numbers(2, "f"),
+        () if quantization is None else quantization.numbers(3, "q"),
+    )
+
+
+def _known(shape: tuple[int, ...], table: Table) -> Optional[tuple[Optional[int], ...]]:
+    """Returns the dimensions that the file does not leave to LiteRT."""
+    signature = table.numbers(7)
+    if not shape or (signature and len(signature) != len(shape)):
+        return None
+    open_ones = [size < 0 for size in signature] or [False] * len(shape)
+    return tuple(None if left else size for left, size in zip(open_ones, shape))
 
 
 def _check_graph(graph: Table, codes: list[int], buffers: list[memoryview]) -> bool:
@@ -127,7 +139,7 @@ def _check_graph(graph: Table, codes: list[int], buffers: list[memoryview]) -> b
 
 
 def _check_operator(
-    number: int, operator: Table, codes: list[int], tensors: list[_Tensor], written: list[bool]
+    number: int, operator: Table, codes: list[int], tensors: list[Tensor], written: list[bool]
 ) -> bool:
     code_index = operator.number(0, "<I")
     if code_index >= len(codes):
@@ -149,10 +161,12 @@ def _check_operator(
             raise Damaged(f"operator {number} writes tensor {index}, which has a value already")
         written[index] = True
     operator.bytes(5)  # the custom options lie inside the file
-    return _keeps_samples(code, operator, [tensors[i] for i in inputs if i >= 0])
+    read = [tensors[index] if index >= 0 else None for index in inputs]
+    check_operator(number, code, operator, read, [tensors[index] for index in outputs])
+    return _keeps_samples(code, operator, [tensor for tensor in read if tensor])
 
 
-def _keeps_samples(code: int, operator: Table, inputs: list[_Tensor]) -> bool:
+def _keeps_samples(code: int, operator: Table, inputs: list[Tensor]) -> bool:
     """Whether an operator takes the number of samples from its input.
 
     A slice whose size counts the samples cuts off all further ones without a word.

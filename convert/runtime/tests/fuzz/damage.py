@@ -1,12 +1,15 @@
 """Runs damaged models for a while; a crash, a hang or a sanitizer's report is a finding.
 
-Valid graphs of all operators are built, then some of their fields are changed: shapes, types,
-indices, options, contents and lengths of buffers. Whatever comes out must run or be refused.
-Start it with `make fuzz-litert`, which builds the library with the sanitizers. Every case has a
-number, and `--case N` runs that one again.
+Valid graphs are taken, of all of LCE's operators and of the whole networks that
+`tests/fuzz/zoo.py` has written; then some of their fields are changed: shapes, types, indices,
+options, quantization, contents and lengths of buffers. Whatever comes out must run or be
+refused. Start it with `make fuzz-litert`, which builds the library with the sanitizers. Every
+case has a number, and `--case N` runs that one again.
 """
 
 import argparse
+import copy
+import functools
 import subprocess
 import sys
 import time
@@ -17,18 +20,37 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from equations import SAME
+from flatfile import FlatFile
 from test_fusion import Graph, react_block
 
 from larq_bcd_runtime import Interpreter, ModelError
 
 CASES_PER_WORKER = 500
 SECONDS_PER_WORKER = 120
+NETWORKS = Path(__file__).parents[2] / "build" / "networks"
 SIZES = [-1, 0, 1, 2, 3, 5, 7, 8, 31, 32, 33, 64, 65, 1000, 2**16, 2**31 - 1, -(2**31)]
-TYPES = [0, 2, 3, 4, 6, 9]  # the schema's FLOAT32, INT32, UINT8, INT64, BOOL and INT8
+# The schema's FLOAT32, FLOAT16, INT32, UINT8, INT64, STRING, BOOL, INT16, RESOURCE and INT8.
+TYPES = [0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 9, 9, 13]
+
+
+@functools.cache
+def networks() -> list:
+    """Returns the graphs of whole networks, their inputs and outputs."""
+    paths = sorted(NETWORKS.glob("*.tflite"))
+    if not paths:
+        raise SystemExit(f"{NETWORKS} has no networks: start this with `make fuzz-litert`.")
+    return [FlatFile.read(path.read_bytes()) for path in paths]
 
 
 def some_graph(rng: np.random.Generator):
     """Returns a valid graph, its inputs and its outputs."""
+    if rng.random() < 0.7:
+        return copy.deepcopy(networks()[rng.integers(len(networks()))])
+    return small_graph(rng)
+
+
+def small_graph(rng: np.random.Generator):
+    """Returns a valid graph of few operators, its inputs and its outputs."""
     channels = int(rng.choice([3, 32, 64]))
     graph = Graph(int(rng.integers(1000)), int(rng.integers(1, 6)), int(rng.integers(1, 6)))
     x = graph.floats(channels)
@@ -48,7 +70,7 @@ def some_graph(rng: np.random.Generator):
 
 def damage_tensor(rng, file) -> None:
     tensor = file.tensors[rng.integers(len(file.tensors))]
-    kind = rng.integers(4)
+    kind = rng.integers(6)
     if kind == 0 and len(tensor.shape):
         tensor.shape = tensor.shape.copy()
         tensor.shape[rng.integers(len(tensor.shape))] = rng.choice(SIZES)
@@ -56,13 +78,54 @@ def damage_tensor(rng, file) -> None:
         tensor.type = int(rng.choice(TYPES))
     elif kind == 2:
         tensor.shape = tensor.shape[: rng.integers(len(tensor.shape) + 1)]
+    elif kind == 3:
+        tensor.shape = np.append(tensor.shape, rng.choice(SIZES)).astype(np.int32)
+    elif kind == 4:
+        damage_quantization(rng, tensor)
     else:
         tensor.buffer = int(rng.integers(len(file.buffers)))
+
+
+def damage_quantization(rng, tensor) -> None:
+    """Changes scales and zero points, their numbers and their dimension."""
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None:
+        tensor.quantization = None
+    elif rng.random() < 0.3:
+        quantization.scale = np.asarray(quantization.scale)[:0]
+    elif rng.random() < 0.5:
+        quantization.scale = np.asarray(quantization.scale, np.float32) * rng.choice(
+            [0, -1, np.nan, np.inf, 1e-30]
+        ).astype(np.float32)
+    else:
+        quantization.quantizedDimension = int(rng.choice(SIZES))
+        quantization.zeroPoint = np.asarray(quantization.zeroPoint)[:1]
+
+
+def damage_options(rng, file) -> None:
+    """Changes a field of a built-in operator's options, or takes all away."""
+    known = [operator for operator in file.operators if operator.builtinOptions is not None]
+    if not known:
+        return
+    operator = known[rng.integers(len(known))]
+    fields = sorted(vars(operator.builtinOptions))
+    if rng.random() < 0.2 or not fields:
+        operator.builtinOptions, operator.builtinOptionsType = None, 0
+        return
+    name = fields[rng.integers(len(fields))]
+    value = getattr(operator.builtinOptions, name)
+    if isinstance(value, bool):
+        setattr(operator.builtinOptions, name, not value)
+    elif isinstance(value, int):
+        small = value in range(-1, 128) and rng.random() < 0.5
+        choice = rng.integers(-1, 6) if small else rng.choice(SIZES)
+        setattr(operator.builtinOptions, name, int(choice))
 
 
 def damage_operator(rng, file) -> None:
     operator = file.operators[rng.integers(len(file.operators))]
     kind = rng.integers(5)
+    operator.inputs = np.asarray(operator.inputs, np.int32)
     if kind == 0 and len(operator.inputs):
         operator.inputs = operator.inputs.copy()
         operator.inputs[rng.integers(len(operator.inputs))] = rng.integers(
@@ -72,7 +135,7 @@ def damage_operator(rng, file) -> None:
         operator.outputs = np.array([rng.integers(len(file.tensors))], np.int32)
     elif kind == 2:
         operator.inputs = operator.inputs[: rng.integers(len(operator.inputs) + 1)]
-    elif getattr(operator, "customOptions", None) is not None:
+    elif getattr(operator, "customOptions", None) is not None and len(operator.customOptions):
         operator.customOptions = operator.customOptions.copy()
         for _ in range(rng.integers(1, 4)):
             at = rng.integers(len(operator.customOptions))
@@ -107,7 +170,10 @@ def resize_constant(rng, file) -> None:
         file.buffers.append(rng.bytes(size))
 
 
-DAMAGES = [damage_tensor, damage_operator, damage_operator, damage_buffer, resize_constant]
+DAMAGES = [
+    damage_tensor, damage_tensor, damage_operator, damage_operator, damage_options,
+    damage_options, damage_buffer, resize_constant,
+]  # fmt: skip
 
 
 def run_case(number: int) -> bool:

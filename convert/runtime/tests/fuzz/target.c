@@ -360,7 +360,8 @@ static void double_batch(Runtime* runtime) {
   for (int i = 0; i < runtime->params.input_tensors->size; ++i) {
     TfLiteTensor* tensor = &runtime->tensors[runtime->params.input_tensors->data[i]];
     if (tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) continue;
-    if (tensor->dims->data[0] < 1000) tensor->dims->data[0] *= 2;
+    const int samples = tensor->dims->data[0];
+    if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
   }
 }
 

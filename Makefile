@@ -38,7 +38,8 @@ test-aarch64: .venv/installed-runtime
 
 # Operators, sizes, latencies and agreement of every network before and after the passes,
 # into the README's table. An interrupted run goes on; start anew with `rm -r build`.
-bench: .venv/installed-dev
+bench: .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
 	$(BIN)/python benchmarks/conversion.py --readme README.md
 
 bench-runtime: .venv/installed-runtime

@@ -186,9 +186,7 @@ def _refusals_explained() -> Iterator[None]:
             return
     reason = next((line for line in lines if line.strip()), str(failure))
     reason = reason.strip().removeprefix("ERROR: ")
-    raise CheckError(
-        f"{ENGINE}'s interpreter cannot run the file: {reason}"
-    ) from failure
+    raise CheckError(f"{ENGINE}'s interpreter cannot run the file: {reason}") from failure
 
 
 def interpreter(content: bytes) -> Interpreter:

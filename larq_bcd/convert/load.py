@@ -22,6 +22,7 @@ from larq_bcd.models.registry import meant_names
 _KNOWN_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "larq", "larq_bcd"})
 _CODE = frozenset({"Lambda", "__lambda__"})
 _CONFIG, _METADATA, _GRAPH = "config.json", "keras_metadata.pb", "saved_model.pb"
+_LARGEST = 1e4  # outputs that a trained network may have
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 
@@ -100,7 +101,32 @@ def _as_if_trained(model: tf.keras.Model) -> tf.keras.Model:
         else:
             size = 0.1 if variable.shape.rank == 1 else 0.01
             variable.assign_add(rng.normal(0, size, variable.shape).astype(np.float32))
+    _calibrate(model, rng)
     return model
+
+
+def _calibrate(model: tf.keras.Model, rng: np.random.Generator) -> None:
+    """Gives batch norms the statistics of noise if the values of a network grow without them.
+
+    Those of a new network are 0 and 1, as no data have. Where blocks multiply activations by
+    others, values of 1e8 come out, which float32 holds to a few units: no check could tell
+    rounding from a fault.
+    """
+    image = rng.normal(size=(1, *model.inputs[0].shape[1:])).astype(np.float32)
+    outputs = tf.nest.flatten(model(image, training=False))
+    if max(float(tf.reduce_max(tf.abs(output))) for output in outputs) < _LARGEST:
+        return
+    norms = [
+        layer
+        for layer in model.submodules
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(image, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _cause(error: BaseException) -> str:

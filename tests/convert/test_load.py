@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from conversion_models import binary_conv
 
-from larq_bcd.convert import ConversionError, load_model
+from larq_bcd.convert import ConversionError, load, load_model
 from larq_bcd.models import list_models
 
 layers = tf.keras.layers
@@ -190,3 +190,21 @@ def test_a_quantizer_survives_loading(tmp_path):
     model.save(tmp_path / "model.keras")
     conv = load_model(tmp_path / "model.keras").model.get_layer("conv")
     assert isinstance(conv.input_quantizer, lq.quantizers.SteSign)
+
+
+def test_values_of_a_new_network_that_grow_without_end_are_normalised():
+    image = x = tf.keras.Input((4, 4, 3))
+    for _ in range(3):
+        x = tf.keras.layers.BatchNormalization()(x * 100)
+    grown = tf.keras.Model(image, x)
+    still = tf.keras.Model(image, tf.keras.layers.BatchNormalization()(image))
+    for model, changes in ((grown, True), (still, False)):
+        load._calibrate(model, np.random.default_rng(0))
+        changed = [not np.all(layer.moving_variance == 1) for layer in norms(model)]
+        assert changed == len(changed) * [changes]
+        assert np.abs(model(np.ones((1, 4, 4, 3)))).max() < 10
+        assert all(layer.momentum == 0.99 for layer in norms(model))
+
+
+def norms(model):
+    return [one for one in model.layers if hasattr(one, "moving_variance")]

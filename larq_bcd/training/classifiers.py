@@ -121,15 +121,19 @@ def _tensors(path: Path, content: bytes) -> tuple[list[dict], list[dict]]:
 
 def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
     try:
-        from larq_bcd_runtime import Interpreter
+        import larq_bcd_runtime
     except ImportError:
-        import larq_compute_engine as lce
-
-        engine = lce.testing.Interpreter(content, num_threads=threads, use_indirect_bgemm=True)
-        return "Larq Compute Engine", engine.predict
+        return "Larq Compute Engine", _engine(content, threads)
     # Images side by side lose nothing to threads that wait for each other within an operator.
     count = min(threads, _MOST_INTERPRETERS)
-    interpreters = [Interpreter(content, num_threads=threads // count) for _ in range(count)]
+    try:
+        interpreters = [
+            larq_bcd_runtime.Interpreter(content, num_threads=threads // count)
+            for _ in range(count)
+        ]
+    except larq_bcd_runtime.ModelError as refusal:
+        reason = f"larq_bcd_runtime cannot run the file: {refusal}"
+        return f"Larq Compute Engine ({reason})", _engine(content, threads)
     pool = ThreadPoolExecutor(count)
 
     def predict(images: np.ndarray) -> np.ndarray:
@@ -137,6 +141,14 @@ def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
         return np.concatenate(list(pool.map(_predict, interpreters, parts)))
 
     return "larq_bcd_runtime", predict
+
+
+def _engine(content: bytes, threads: int) -> Callable:
+    import larq_compute_engine as lce
+
+    return lce.testing.Interpreter(
+        content, num_threads=threads, use_indirect_bgemm=True
+    ).predict
 
 
 def _predict(interpreter, images: np.ndarray) -> np.ndarray:

@@ -18,9 +18,9 @@ parameters and the signs changed by one unit of float32 at random, and the toler
 channel is a multiple of what its values change by: it amounts to some 3e-5 of the operands. A
 real fault, such as a flipped bit of a kernel or a threshold that is 1 % off, lies far above.
 
-The first input runs on Larq Compute Engine's interpreter, so that it is known to serve the file.
-The others run on larq_bcd_runtime where that is installed: many times faster, and what a device
-will use.
+The first input runs on Larq Compute Engine's interpreter, so that it is known to serve the
+file. The others run on larq_bcd_runtime where that is installed: many times faster, and what a
+device will use.
 """
 
 import contextlib

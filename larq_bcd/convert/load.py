@@ -180,14 +180,23 @@ def _archive_config(path: Path):
         ) from error
 
 
+def _too_large(path: Path) -> ConversionError:
+    return ConversionError(
+        f"{path} takes more memory than there is: free some; if the file is small, it is "
+        "damaged: save the model again."
+    )
+
+
 def _hdf5_config(path: Path):
     try:
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
             # The marks of the older and of the newer format of save_weights.
             holds_weights = "layer_names" in file.attrs or {"layers", "vars"} <= set(file)
+    except MemoryError as error:
+        raise _too_large(path) from error
     # What h5py makes of the errors of a damaged file.
-    except (RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise ConversionError(
             f"{path} is damaged ({_cause(error)}): save the model again."
         ) from error
@@ -277,6 +286,8 @@ def _deserialise(path: Path, trust_code: bool):
     with captured_stderr():
         try:
             return tf.keras.models.load_model(str(path), compile=False, **options)
+        except MemoryError as error:
+            raise _too_large(path) from error
         # Keras, h5py and TensorFlow raise TypeError, ValueError, KeyError, OSError, errors of
         # their own... for a file that does not fit. All of them mean that, and nothing else
         # happens in this call.

@@ -1,4 +1,4 @@
-"""larq_bcd_runtime, where it is installed: the same numbers but for rounding, many times faster."""
+"""larq_bcd_runtime, where it is installed: the same but for rounding, many times faster."""
 
 import os
 from collections.abc import Callable

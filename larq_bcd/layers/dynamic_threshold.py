@@ -17,7 +17,9 @@ class DynamicThreshold(tf.keras.layers.Layer):
 
     A reconstruction: of *Boosting Binary Neural Networks via Dynamic Thresholds Learning*
     (arXiv 2211.02292) and DyBNN (arXiv 2110.05185) no equations and no code were at hand;
-    only that a "hyper function" of channel statistics yields the thresholds is theirs.
+    only that a "hyper function" of channel statistics yields the thresholds is theirs. The
+    term is that of Dynamic ReLU (arXiv 2003.10027), whose hyper function is the pooling and
+    the two linear layers with a ReLU between that stand here, with bounded outputs there.
 
     Args:
         reduction: input channels per hidden value.

@@ -351,6 +351,13 @@ def _damaged(path: Path, kind: str) -> UserError:
     )
 
 
+def _too_large(path: Path) -> UserError:
+    return UserError(
+        f"{path} takes more memory than there is: free some; if the file is small, it is "
+        "damaged: get it again from where it came."
+    )
+
+
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         from safetensors.numpy import load_file
@@ -361,6 +368,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from None
     try:
         return load_file(path)
+    except MemoryError as error:
+        raise _too_large(path) from error
     except Exception as error:  # what a damaged file raises is not documented
         raise _damaged(path, "file of safetensors") from error
 
@@ -392,6 +401,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
                 "as .safetensors."
             ) from None
         raise _damaged(path, "PyTorch checkpoint") from None
+    except MemoryError as error:
+        raise _too_large(path) from error
     except Exception as error:  # a damaged pickle raises whatever its opcodes meet
         raise _damaged(path, "PyTorch checkpoint") from error
     for container in _CONTAINERS:

@@ -4,12 +4,15 @@ import abc
 import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from larq_bcd.errors import UserError
+
+_MOST_INTERPRETERS = 16  # each holds the network's weights
 
 
 class Classifier(abc.ABC):
@@ -66,7 +69,7 @@ class FileClassifier(Classifier):
 
     Args:
         path: the file.
-        threads: threads of an operator.
+        threads: processors to use, by default all, 64 at the most.
 
     Raises:
         UserError: if it cannot be read, or has not one image and one output.
@@ -118,13 +121,38 @@ def _tensors(path: Path, content: bytes) -> tuple[list[dict], list[dict]]:
 
 def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
     try:
-        from larq_bcd_runtime import Interpreter
+        import larq_bcd_runtime
     except ImportError:
-        import larq_compute_engine as lce
+        return "Larq Compute Engine", _engine(content, threads)
+    # Images side by side lose nothing to threads that wait for each other within an operator.
+    count = min(threads, _MOST_INTERPRETERS)
+    try:
+        interpreters = [
+            larq_bcd_runtime.Interpreter(content, num_threads=threads // count)
+            for _ in range(count)
+        ]
+    except larq_bcd_runtime.ModelError as refusal:
+        reason = f"larq_bcd_runtime cannot run the file: {refusal}"
+        return f"Larq Compute Engine ({reason})", _engine(content, threads)
+    pool = ThreadPoolExecutor(count)
 
-        engine = lce.testing.Interpreter(content, num_threads=threads, use_indirect_bgemm=True)
-        return "Larq Compute Engine", engine.predict
-    return "larq_bcd_runtime", Interpreter(content, num_threads=threads).predict
+    def predict(images: np.ndarray) -> np.ndarray:
+        parts = [part for part in np.array_split(images, count) if len(part)]
+        return np.concatenate(list(pool.map(_predict, interpreters, parts)))
+
+    return "larq_bcd_runtime", predict
+
+
+def _engine(content: bytes, threads: int) -> Callable:
+    import larq_compute_engine as lce
+
+    return lce.testing.Interpreter(
+        content, num_threads=threads, use_indirect_bgemm=True
+    ).predict
+
+
+def _predict(interpreter, images: np.ndarray) -> np.ndarray:
+    return interpreter.predict(images)
 
 
 def _image_shape(name, shape: tuple) -> tuple[int, int, int]:

@@ -39,6 +39,11 @@ def build_network(
 def _built(recipe: Recipe, name: str, precision: str, **arguments) -> tf.keras.Model:
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)
+    # Dropout and its like keep the state of their random numbers in variables then, and not
+    # in operations, from which no checkpoint has it.
+    random = tf.keras.backend.experimental
+    was_enabled = random.is_tf_random_generator_enabled()
+    random.enable_tf_random_generator()
     shape = (*recipe.preprocessing.image_size, recipe.preprocessing.channels)
     try:
         return get_model(name, input_shape=shape, **{**recipe.arguments, **arguments})
@@ -46,6 +51,22 @@ def _built(recipe: Recipe, name: str, precision: str, **arguments) -> tf.keras.M
         raise UserError(f"the network {name} cannot be built: {error}") from error
     finally:
         tf.keras.mixed_precision.set_global_policy(before)
+        if not was_enabled:
+            random.disable_tf_random_generator()
+
+
+def random_generators(network: tf.keras.Model) -> list[tf.random.Generator]:
+    """Returns what the random layers of a network draw from, dropout for example.
+
+    Keras itself leaves their states out of checkpoints.
+    """
+    kind = tf.keras.__internal__.layers.BaseRandomLayer
+    generators = [
+        layer._random_generator._generator
+        for layer in network.submodules
+        if isinstance(layer, kind)
+    ]
+    return [generator for generator in generators if generator is not None]
 
 
 def load_start(recipe: Recipe, place: int, start: Start, network: tf.keras.Model) -> None:

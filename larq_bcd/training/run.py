@@ -190,9 +190,14 @@ class Training:
             schedule = WarmUpThenDecay(iterations=lengths.steps, **stage.schedule.model_dump())
             optimizer = build_optimizer(stage.optimizer, schedule, model.trainable_variables)
             model.compile(optimizer)
-            variables = tf.train.Checkpoint(
-                network=model.network, optimizer=optimizer, metrics=metric_variables(model)
-            )
+            kept = {
+                "network": model.network,
+                "optimizer": optimizer,
+                "metrics": metric_variables(model),
+            }
+            if random := networks.random_generators(model.network):
+                kept["random"] = random
+            variables = tf.train.Checkpoint(**kept)
             if restored is not None:
                 variables.read(restored).assert_consumed()
         folder = self._folder(place)

@@ -200,3 +200,33 @@ def test_channels_that_do_not_divide_by_the_reduction_are_refused():
 def test_nchw_is_refused():
     with pytest.raises(ValueError, match=r"data_format='channels_first'.*Permute"):
         DynamicThresholdQuantConv2D(4, 3, data_format="channels_first")
+
+
+def test_offsets_before_a_batch_norm_have_a_gradient_of_rounding_alone(rng):
+    """The batch norm takes any constant away, so that AdamW enlarges nothing but rounding."""
+    tf.keras.mixed_precision.set_global_policy("float64")
+    try:
+        layer = DynamicThresholdQuantConv2D(
+            6,
+            3,
+            use_bias=False,
+            input_quantizer="approx_sign",
+            kernel_quantizer="scaled_sign",
+        )
+        norm = tf.keras.layers.BatchNormalization()
+        images = rng.normal(size=(4, 7, 7, 8))
+        norm(layer(images))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    randomize(layer, rng)
+    upstream = rng.normal(size=(4, 5, 5, 6))
+    with tf.GradientTape() as tape:
+        outputs = norm(layer(images), training=True)
+    variables = layer.trainable_variables
+    gradients = tape.gradient(outputs, variables, tf.constant(upstream))
+    sizes = {
+        variable.name.split("/")[-1]: np.abs(gradient).max()
+        for variable, gradient in zip(variables, gradients, strict=True)
+    }
+    assert sizes.pop("beta_bias:0") < 1e-13
+    assert min(sizes.values()) > 1e-4, sizes

@@ -20,6 +20,8 @@ def built(layer, rng, shape=(3, 4, 5, 16)):
     images = rng.normal(size=shape).astype(np.float32)
     layer(images)
     randomize(layer, rng)
+    # One of the hidden values is cut off, and one is not.
+    layer.hyper_function.hidden_bias.assign([-9.0, 9.0])
     return images
 
 

@@ -41,6 +41,7 @@ def test_a_network_is_built_by_name():
     [
         ("bcdnet_b", r"'bcdnet_b' is not the name of a network: did you mean 'BCDNetB'"),
         ("ReactNet-A", r"did you mean 'ReActNetA'"),
+        ("BCDNteB", r"did you mean 'BCDNetB'"),
         ("VGG", r"choose one of .*BCDNetA, .*ReActNetA"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Runs `larq-bcd` with two networks that trace in a second, and dies when told.
+"""Runs `larq-bcd` with networks that trace in a second, and dies when told.
 
 python tiny_run.py train RECIPE ...; the environment variable KILL_AT_STEP names a step of all
 stages together at whose end the process sends itself SIGKILL, or the signal of KILL_BY;
@@ -45,6 +45,12 @@ def TinyA(x, binarization):
 def TinyB(x, binarization):
     """BCDNet-B's parts, once each."""
     return tiny(x, binarization)
+
+
+@network("tiny_dropout", binarization=Binarization(threshold="contextual"), **FACTS)
+def TinyDropout(x, binarization):
+    """TinyB with random numbers of its own."""
+    return tf.keras.layers.Dropout(0.3, name="dropout")(tiny(x, binarization))
 
 
 def die_at(step: int) -> None:

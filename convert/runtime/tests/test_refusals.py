@@ -369,6 +369,12 @@ def test_a_sound_operator_of_litert_is_accepted(file):
             "TRANSPOSE, orders 4 dimensions",
         ),
         (builtin_file("FLOOR", IMAGE, ((1, 4, 4, 2),)), "FLOOR, makes the shape"),
+        (builtin_file("ADD_N", IMAGE, ((1, 4, 4, 5),), IMAGE), "ADD_N, has inputs of the"),
+        (builtin_file("RESHAPE", IMAGE, np.full(31, 7, np.int32), IMAGE), "RESHAPE, makes the"),
+        (
+            builtin_file("RESHAPE", IMAGE, np.full(2, -1, np.int32), IMAGE),
+            "leaves 2 dimensions",
+        ),
     ],
 )
 def test_do_not_hand_a_damaged_operator_to_litert(file, reason):

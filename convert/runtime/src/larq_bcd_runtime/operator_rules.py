@@ -17,6 +17,7 @@ FLOAT32, FLOAT16, INT32, UINT8, INT64, BOOL, INT16, INT8, INT4 = 0, 1, 2, 3, 4, 
 _QUANTIZED = {UINT8, INT16, INT8, INT4}
 # Larger strides, windows and sizes of blocks overflow LiteRT's arithmetic.
 _LARGEST_OPTION = 1 << 16
+_MOST_DIMENSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,14 @@ def _keeps_shape(operator: Operator) -> None:
         raise Damaged(f"makes the shape {after.known} of {before.known}")
 
 
+def _same_shapes(operator: Operator) -> None:
+    """XNNPACK and LiteRT read as much of each input as the first has."""
+    shapes = [tensor.known for tensor in operator.inputs if tensor and tensor.known is not None]
+    for shape in shapes:
+        if len(shape) != len(shapes[0]) or any(map(_differ, shape, shapes[0])):
+            raise Damaged(f"has inputs of the shapes {', '.join(map(str, shapes))}")
+
+
 def _broadcasts(operator: Operator) -> None:
     shapes = [tensor.known for tensor in operator.inputs if tensor]
     if any(shape is None for shape in shapes):
@@ -396,6 +405,18 @@ def _pads(operator: Operator) -> None:
         raise Damaged(f"pads {len(data.known)} dimensions by {values[:8]}")
 
 
+def _reshapes(operator: Operator) -> None:
+    wanted = operator.inputs[1] if len(operator.inputs) > 1 else None
+    values = None if wanted is None else wanted.integers()
+    if values is None:
+        return
+    # -1 once, for what is left.
+    if len(values) > _MOST_DIMENSIONS or any(value < -1 for value in values):
+        raise Damaged(f"makes the shape {values[:10]}")
+    if values.count(-1) > 1:
+        raise Damaged(f"leaves {values.count(-1)} dimensions open")
+
+
 def _slices(operator: Operator) -> None:
     data, begin, size = operator.first(3)
     starts, sizes = begin.integers(), size.integers()
@@ -412,8 +433,8 @@ def _slices_with_strides(operator: Operator) -> None:
     data, *rest = operator.inputs
     values = [tensor.integers() if tensor else None for tensor in rest]
     lengths = {len(value) for value in values if value is not None}
-    if len(lengths) > 1:
-        raise Damaged("has begins, ends and strides of different lengths")
+    if len(lengths) > 1 or max(lengths, default=0) > _MOST_DIMENSIONS:
+        raise Damaged("has begins, ends and strides of different or impossible lengths")
     if values[2] is not None and 0 in values[2]:
         raise Damaged("has a stride of 0")
     if not lengths or data is None or data.known is None:
@@ -506,7 +527,7 @@ RULES = {
     19: Rule("RELU", (1, 1), _PLAIN),
     20: Rule("RELU_N1_TO_1", (1, 1), _PLAIN),
     21: Rule("RELU6", (1, 1), _PLAIN),
-    22: Rule("RESHAPE", (1, 2), (_first_keeps_its_type, _of(1, INT32))),
+    22: Rule("RESHAPE", (1, 2), (_first_keeps_its_type, _of(1, INT32), _reshapes)),
     25: Rule("SOFTMAX", (1, 1), (_has_scales, _keeps_shape)),
     26: Rule("SPACE_TO_DEPTH", (1, 1), (_same_types, _rank(0, 4), _positive(0)), options=19),
     28: Rule("TANH", (1, 1), _PLAIN),
@@ -561,7 +582,7 @@ RULES = {
     99: Rule("SQUARED_DIFFERENCE", (2, 2), (_same_types, _has_scales, _broadcasts)),
     101: Rule("ABS", (1, 1), (_same_types, _keeps_shape)),
     102: Rule("SPLIT_V", (3, 3), (_counts("outputs"), _of(2, INT32)), outputs=None, options=79),
-    106: Rule("ADD_N", (2, _MANY), (_same_types,)),
+    106: Rule("ADD_N", (2, _MANY), (_same_types, _same_shapes)),
     111: Rule("ELU", (1, 1), _PLAIN),
     114: Rule("QUANTIZE", (1, 1), (_has_scales, _keeps_shape)),
     116: Rule("ROUND", (1, 1), _PLAIN),

@@ -167,9 +167,14 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        full = os.strerror(errno.ENOSPC)
+        # h5py has errors of its own for a disk that fills up on the way.
+        if isinstance(error, OSError) or (
+            isinstance(error, RuntimeError) and full in str(error)
+        ):
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise CheckpointError(
-                f"{path} could not be written ({error.strerror or error}): make room, and "
-                "start the same command again."
+                f"{path} could not be written ({full if full in str(error) else reason}): make "
+                "room, and start the same command again."
             ) from error
         raise

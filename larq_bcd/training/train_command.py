@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=STRATEGIES,
         default="auto",
         help="devices to train on; multi_worker is one process on each machine, with its "
-        "place in TF_CONFIG, and an --output that all of them see",
+        "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
     )
 
 

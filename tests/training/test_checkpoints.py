@@ -3,6 +3,8 @@ import resource
 import shutil
 import signal
 
+import h5py
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -98,3 +100,22 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def written_to_a_full_disk(path):
+    path.symlink_to("/dev/full")
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.ones(1 << 16)
+
+
+def filled_on_the_way(path):
+    """What h5py raised on a disk that was full when the file was closed."""
+    raise RuntimeError("flush failed (errno = 28, error message = 'No space left on device')")
+
+
+@pytest.mark.parametrize("write", [written_to_a_full_disk, filled_on_the_way])
+def test_a_disk_that_fills_up_under_h5py_is_an_error_that_says_so(write, tmp_path):
+    message = r"\(No space left on device\): make room"
+    with pytest.raises(CheckpointError, match=message), replacing(tmp_path / "a.h5") as path:
+        write(path)
+    assert list(tmp_path.iterdir()) == []

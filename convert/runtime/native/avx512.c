@@ -258,11 +258,30 @@ static inline void pair_words(uint32_t* words, size_t count) {
 }
 
 static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
-  for (int i = 0; i < count; i += kLanes) {
-    const int left = count - i;
-    const __mmask16 valid = (__mmask16)(left >= kLanes ? 0xffff : (1 << left) - 1);
-    _mm512_mask_storeu_epi32(to + i, valid, _mm512_maskz_loadu_epi32(valid, from + i));
+  for (; count >= kLanes; count -= kLanes, to += kLanes, from += kLanes) {
+    _mm512_storeu_si512(to, _mm512_loadu_si512(from));
   }
+  if (count == 0) return;
+  const __mmask16 valid = (__mmask16)((1 << count) - 1);
+  _mm512_mask_storeu_epi32(to, valid, _mm512_maskz_loadu_epi32(valid, from));
+}
+
+// A small patch is put together in a register.
+static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
+                              int64_t stride) {
+  if (words * lines > kLanes) {
+    for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
+    return;
+  }
+  uint32_t line = (1u << words) - 1;
+  __m512i patch = _mm512_maskz_loadu_epi32((__mmask16)line, from);
+  for (int i = 1; i < lines; ++i) {
+    line <<= words;
+    from += stride - words;  // only the lanes of this line are read
+    patch = _mm512_mask_loadu_epi32(patch, (__mmask16)line, from);
+  }
+  const __mmask16 all = (__mmask16)((1u << (words * lines)) - 1);
+  _mm512_mask_storeu_epi32(to, all, patch);
 }
 
 static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresholds) {

@@ -80,11 +80,18 @@ typedef struct {
 static void place_pool(const PlannedOp* op, const Panel* panel, uint32_t* places) {
   const Window* w = op->pool;
   const size_t width = (size_t)w->out_width, height = (size_t)w->out_height;
+  size_t x = panel->first % width, y = panel->first / width % height;
+  size_t n = panel->first / width / height;
   for (int p = 0; p < panel->pixels; ++p) {
-    const size_t pixel = panel->first + (size_t)p;
-    const size_t x = pixel % width, y = pixel / width % height, n = pixel / width / height;
     const size_t row = n * (size_t)w->in_height + 2 * y;
     places[p] = (uint32_t)((row * (size_t)w->in_width + 2 * x) * op->op.right);
+    if (++x == width) {
+      x = 0;
+      if (++y == height) {
+        y = 0;
+        ++n;
+      }
+    }
   }
 }
 

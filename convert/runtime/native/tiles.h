@@ -11,6 +11,8 @@
 //
 // The including file defines, for its instruction set,
 //   copy_words(to, from, count)           a few words, of which there are mostly less than 32
+//   copy_lines(to, from, words, lines, stride)  lines of a few words that lie `stride` words
+//                                         apart, one after the other
 //   pair_words(words, count)              words[i + 1] ^= words[i] for every even i, if
 //                                         Kernels.pairs_words
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
@@ -28,13 +30,6 @@
 
 static inline void clear_words(uint32_t* to, int count) {
   for (int i = 0; i < count; ++i) to[i] = 0;
-}
-
-// Lines that lie `stride` words apart, one after the other.
-static inline __attribute__((always_inline)) void copy_lines(uint32_t* to, const uint32_t* from,
-                                                             int words, int lines,
-                                                             int64_t stride) {
-  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
 }
 
 static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,

@@ -1,22 +1,27 @@
 """Measures this runtime against LCE's interpreter and against float and int8 networks.
 
 All contestants of a comparison run interleaved in one process: a machine that is slow for a
-while is slow for all. The table gives the median, and its ratio to this runtime's.
+while is slow for all. The tables give medians, and their ratios to this runtime's.
+
+The files are converted once, into build/bench, by `--prepare` or when they are first needed.
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import networks
 import numpy as np
-import tensorflow as tf
 from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
 
 from larq_bcd_runtime import Interpreter
 from larq_bcd_runtime.delegate import runtime
 
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+OURS, TWO_THREADS = "larq-bcd-runtime", "with two threads"
+OPTIMISED = "the file as `lce_convert` writes it"
 CONVOLUTIONS = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3)]
 
 
@@ -64,54 +69,95 @@ def measure(runners: dict[str, Callable], seconds: float) -> dict[str, tuple[flo
     return {name: (statistics.median(values), min(values)) for name, values in times.items()}
 
 
-def report(title: str, times: dict[str, tuple[float, float]]) -> None:
-    """Prints a table; the first contestant is the unit."""
-    print(f"\n{title}\n")
-    print("| runtime | median, ms | least, ms | ratio of the least |\n|---|---|---|---|")
-    unit = next(iter(times.values()))[1]
-    for name, (median, least) in times.items():
-        print(f"| {name} | {median:.3f} | {least:.3f} | {least / unit:.2f} |")
+def table(results: dict[str, dict[str, tuple[float, float]]], rows: list[str]) -> str:
+    """Returns rows of runtimes beside columns of networks; the first contestant is the unit."""
+    titles = list(results)
+    lines = ["| runtime | " + " | ".join(f"{title}, ms | ratio" for title in titles) + " |"]
+    lines.append("|---" * (2 * len(titles) + 1) + "|")
+    for row in rows:
+        cells = []
+        for times in results.values():
+            median, unit = times[row][0], next(iter(times.values()))[0]
+            cells.append(f"{median:.2f} | {median / unit:.2f}")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_readme(path: Path, text: str) -> None:
+    """Replaces what stands between the marks of a README."""
+    before, rest = path.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def measure_convolutions(seconds: float) -> str:
+    """Measures single convolutions."""
+    rng = np.random.default_rng(0)
+    results = {}
+    for shape in CONVOLUTIONS:
+        size, channels_in, channels_out, window = shape
+        file = networks.convert(networks.binary_convolution(*shape))
+        inputs = rng.normal(size=(1, size, size, channels_in)).astype(np.float32)
+        runners = {
+            OURS: our_runner(file, inputs),
+            "with AVX2 alone": our_runner(file, inputs, kernels="avx2"),
+            "LCE, indirect": lce_runner(file, inputs, indirect=True),
+            "LCE, default": lce_runner(file, inputs, indirect=False),
+        }
+        title = f"{window}x{window}, {channels_in} to {channels_out} at {size}"
+        results[title] = measure(runners, seconds)
+    return table(results, list(runners))
+
+
+def measure_networks(seconds: float) -> tuple[str, str]:
+    """Measures whole networks; returns all rows, and the most important ones."""
+    image = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype(np.float32)
+    others = {}
+    for name in ("MobileNet", "MobileNetV2"):
+        version = "V2" if name.endswith("V2") else "V1"
+        for kind in ("int8", "float"):
+            file = networks.stored(name, kind)
+            others[f"MobileNet{version} {kind}, LiteRT"] = litert_runner(file, image)
+    results = {}
+    for name in ("BCDNetA", "BCDNetB"):
+        file = networks.stored(name, "lce")
+        runners = {
+            OURS: our_runner(file, image),
+            TWO_THREADS: our_runner(file, image, threads=2),
+            "without fusing": our_runner(file, image, fuse=False),
+            "with AVX2 alone": our_runner(file, image, kernels="avx2"),
+            OPTIMISED: our_runner(networks.stored(name, "optimised"), image),
+            "LCE, indirect": lce_runner(file, image, indirect=True),
+            "LCE, default": lce_runner(file, image, indirect=False),
+            **others,
+        }
+        results[f"{name[:-1]}-{name[-1]}"] = measure(runners, seconds)
+    important = [row for row in runners if row in (OURS, TWO_THREADS, OPTIMISED)]
+    important += [row for row in runners if row.startswith("LCE") or row in others]
+    return table(results, list(runners)), table(results, important)
 
 
 def main() -> None:
     """Runs what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4, help="for each table")
+    parser.add_argument("--seconds", type=float, default=15, help="for each network")
     parser.add_argument("--only", choices=["convolutions", "network"])
+    parser.add_argument("--prepare", action="store_true", help="only convert the files")
+    parser.add_argument("--readme", type=Path, help="write all rows there")
+    parser.add_argument("--short", type=Path, help="and the most important ones there")
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
+    if arguments.prepare:
+        networks.store_all()
+        return
     if arguments.only != "network":
-        for shape in CONVOLUTIONS:
-            size, channels_in, channels_out, window = shape
-            file = networks.convert(networks.binary_convolution(*shape))
-            inputs = rng.normal(size=(1, size, size, channels_in)).astype(np.float32)
-            runners = {
-                "larq-bcd-runtime": our_runner(file, inputs),
-                "larq-bcd-runtime, AVX2": our_runner(file, inputs, kernels="avx2"),
-                "LCE, indirect": lce_runner(file, inputs, indirect=True),
-                "LCE, default": lce_runner(file, inputs, indirect=False),
-            }
-            title = f"{window}x{window}, {channels_in} -> {channels_out} at {size}x{size}"
-            report(title, measure(runners, arguments.seconds))
+        print(measure_convolutions(arguments.seconds / 4), flush=True)
     if arguments.only != "convolutions":
-        image = rng.normal(size=(1, 224, 224, 3)).astype(np.float32)
-        others = {}
-        for name in ("MobileNet", "MobileNetV2"):
-            model = getattr(tf.keras.applications, name)(weights=None)
-            int8, floats = networks.convert_int8(model), networks.convert_float(model)
-            others[f"{name} int8, LiteRT"] = litert_runner(int8, image)
-            others[f"{name} float, LiteRT"] = litert_runner(floats, image)
-        for name in ("BCDNetA", "BCDNetB"):
-            file = networks.convert(networks.bcdnet(name))
-            runners = {
-                "larq-bcd-runtime": our_runner(file, image),
-                "larq-bcd-runtime, 2 threads": our_runner(file, image, threads=2),
-                "larq-bcd-runtime, fuse off": our_runner(file, image, fuse=False),
-                "LCE, indirect": lce_runner(file, image, indirect=True),
-                "LCE, default": lce_runner(file, image, indirect=False),
-                **others,
-            }
-            report(f"{name}, 224x224", measure(runners, arguments.seconds))
+        rows, important = measure_networks(arguments.seconds)
+        print(rows)
+        if arguments.readme:
+            write_readme(arguments.readme, rows)
+        if arguments.short:
+            write_readme(arguments.short, important)
 
 
 if __name__ == "__main__":

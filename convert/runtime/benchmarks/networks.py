@@ -65,5 +65,44 @@ def convert_int8(model: tf.keras.Model) -> bytes:
     return converter.convert()
 
 
+STORE = Path(__file__).resolve().parent.parent / "build/bench"
+KINDS = {
+    "MobileNet": ("int8", "float"),
+    "MobileNetV2": ("int8", "float"),
+    "BCDNetA": ("lce", "optimised"),
+    "BCDNetB": ("lce", "optimised"),
+}
+
+
+def _write(name: str, kind: str) -> bytes:
+    from larq_bcd.convert import convert as optimise
+
+    if name.startswith("MobileNet"):
+        model = getattr(tf.keras.applications, name)(weights=None)
+        return convert_int8(model) if kind == "int8" else convert_float(model)
+    if kind == "lce":
+        return convert(bcdnet(name))
+    return optimise(bcdnet(name)).content
+
+
+def stored(name: str, kind: str) -> bytes:
+    """Returns a file of `KINDS`, converted when it is first asked for."""
+    path = STORE / f"{name} {kind}.tflite"
+    if not path.exists():
+        STORE.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(_write(name, kind))
+        part.rename(path)
+    return path.read_bytes()
+
+
+def store_all() -> None:
+    """Converts all that are not there yet."""
+    for name, kinds in KINDS.items():
+        for kind in kinds:
+            stored(name, kind)
+            print(f"{name} {kind}", flush=True)
+
+
 if __name__ == "__main__":
     Path(sys.argv[2]).write_bytes(convert(bcdnet(sys.argv[1])))

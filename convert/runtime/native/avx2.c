@@ -216,6 +216,16 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
+static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
+                              int64_t stride) {
+  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
+}
+
+static inline void pair_words(uint32_t* words, size_t count) {
+  (void)words;  // .pairs_words is false
+  (void)count;
+}
+
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.
@@ -322,6 +332,8 @@ static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lane
   return negative_lanes_mask(low, is_exact) | negative_lanes_mask(high, is_exact) << kLanes;
 }
 
+enum { kRowBlocks = 4 };
+#define BCD_PREFETCHES
 #include "rows.h"
 
 TARGET_END

@@ -12,7 +12,7 @@ enum { kInput = 0, kFilter = 1, kMultiplier = 2, kBias = 3, kThreshold = 4, kInp
 
 // What the patches of a panel may take of the first-level cache; the weights need the rest.
 enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 60 };
-enum { kReferencePixelsPerPiece = 16 };
+enum { kReferencePixelsPerPiece = 16, kLineBytes = 64 };
 
 typedef struct {
   Convolution convolution;
@@ -245,7 +245,9 @@ static bool sum_taps(Bconv2d* state, Error* error) {
 
 static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
-  state->packed = malloc(kernels->packed_words(c) * sizeof(uint32_t));
+  // Whole lines of the cache, where the kernels' loads end.
+  const size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
+  state->packed = aligned_alloc(kLineBytes, (bytes + kLineBytes - 1) / kLineBytes * kLineBytes);
   if (state->packed == NULL) return refuse(error, "out of memory");
   kernels->pack(c, state->packed);
   c->packed = state->packed;
@@ -315,6 +317,7 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
       !slide_window(&c->window, (Padding)state->padding, error)) {
     return false;
   }
+  c->pairs_words = plan->kernels->pairs_words;
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;

@@ -72,6 +72,7 @@ typedef struct {
   int map_run;              // words that stay together in the map
   size_t image_words;       // from one sample to the next where they lie
   const uint32_t* packed;   // the filter in the kernels' own order
+  bool pairs_words;         // Kernels.pairs_words
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
   size_t scratch_bytes;     // of one thread
@@ -80,9 +81,9 @@ typedef struct {
 // Channels of one block: a kernel computes so many side by side.
 enum { kLanes = 16 };
 // The largest tile a kernel computes at once, and what panels are multiples of, so that tiles
-// of three and of four pixels fill them.
+// of three, four and six pixels fill them.
 enum {
-  kMaxTilePixels = 4,
+  kMaxTilePixels = 6,
   kPanelStep = 12,
   kTileBlocks = 4,
   kTileChannels = kLanes * kTileBlocks
@@ -100,11 +101,12 @@ static inline int convolution_depth(const Convolution* c) {
   return c->window.window_height * c->window.window_width * c->group_words;
 }
 
-// A 1x1 window without padding reads its row of words where it lies in the image.
+// A 1x1 window without padding reads its row of words where it lies in the image, unless the
+// words have to be changed.
 static inline bool needs_patches(const Convolution* c) {
   const Window* w = &c->window;
   return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
-         c->map != NULL;
+         c->map != NULL || c->pairs_words;
 }
 
 // What an activation cuts a value to. A value that is not a number stays what it is.
@@ -138,6 +140,7 @@ typedef struct {
   // packed words.
   char* data;
   size_t stride;    // values, or words, to the next pixel
+  bool is_in_tile;  // the data are of the pixels of the tile at hand, not of the panel
   int convolution;  // kSetCounts, kAddCounts: which of the strip's
   // kSetRepeated, kAddRepeated: so many channels over and over, from `offset` on; a multiple of
   // kLanes, both.
@@ -172,6 +175,10 @@ typedef struct {
   void (*convolve)(const Convolution* convolution, const uint32_t* in, void* out, size_t first,
                    size_t last, void* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
+
+  // Patches hold the second word of every pair as its difference from the first. The pairs
+  // begin with the second word of an odd depth.
+  bool pairs_words;
 
   // The filter in the order in which the kernels read it.
   size_t (*packed_words)(const Convolution* convolution);

@@ -165,6 +165,7 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
 
 #undef BCD_TILE
 
+enum { kPackedChannels = kTileChannels };
 #include "pack.h"
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
@@ -192,6 +193,16 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
     lanes[q] = vcgtq_s32(vld1q_s32(counts + q * 4), vld1q_s32(thresholds + q * 4));
   }
   return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
+}
+
+static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
+                              int64_t stride) {
+  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
+}
+
+static inline void pair_words(uint32_t* words, size_t count) {
+  (void)words;  // .pairs_words is false
+  (void)count;
 }
 
 #include "tiles.h"
@@ -320,6 +331,7 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
 }
 
 #define BCD_AFTER_BLOCK __asm__ volatile("" ::: "memory");
+enum { kRowBlocks = 6 };
 #include "rows.h"
 
 static bool runs_everywhere(void) { return true; }

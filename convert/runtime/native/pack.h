@@ -1,6 +1,7 @@
 // The order of the weights for kernels that take whole words: for each group, for each
-// kTileChannels of its output channels, for each word of the patch, that word of all these
-// channels side by side. A last, narrower tile is padded to whole blocks.
+// kPackedChannels of its output channels, which the including file defines, for each word of
+// the patch, that word of all these channels side by side. A last, narrower part is padded to
+// whole blocks.
 #ifndef BCD_PACK_H_
 #define BCD_PACK_H_
 
@@ -24,8 +25,8 @@ static void pack(const Convolution* c, uint32_t* packed) {
   const int padded = padded_channels(c);
   memset(packed, 0, packed_words(c) * sizeof(*packed));
   for (int group = 0; group < c->groups; ++group) {
-    for (int from = 0; from < padded; from += kTileChannels) {
-      const int width = padded - from < kTileChannels ? padded - from : kTileChannels;
+    for (int from = 0; from < padded; from += kPackedChannels) {
+      const int left = padded - from, width = left < kPackedChannels ? left : kPackedChannels;
       for (int o = 0; o < width && from + o < c->group_channels_out; ++o) {
         const size_t channel = (size_t)(group * c->group_channels_out + from + o);
         for (size_t k = 0; k < depth; ++k) {

@@ -147,6 +147,13 @@ static int convolution_index(Translation* t, const Step* step) {
   return segment->convolutions++;
 }
 
+static void place_slot(PlannedOp* op, int slot) {
+  op->kind = kSlot;
+  op->slot = slot;
+  op->op.stride = kTileChannels;
+  op->op.is_in_tile = true;
+}
+
 static void place_memory(Translation* t, PlannedOp* op, int value, int base) {
   op->kind = kMemory;
   op->value = value;
@@ -169,9 +176,7 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
   const Value* value = value_at(t, index);
   const Value* out = value_at(t, step->output);
   if (t->slots[index] >= 0) {
-    PlannedOp* op = emit(t, set);
-    op->kind = kSlot;
-    op->slot = t->slots[index];
+    place_slot(emit(t, set), t->slots[index]);
     return;
   }
   const bool is_repeated =
@@ -279,9 +284,8 @@ static void keep_result(Translation* t, int position) {
     PlannedOp* op = emit(t, kStore);
     place_memory(t, op, value, owner->base);
   } else if (!is_handed_over(t, position, value) && uses_after(t, position, value).count > 0) {
-    PlannedOp* op = emit(t, kStore);
-    op->kind = kSlot;
-    op->slot = t->slots[value] = t->program->slots++;
+    t->slots[value] = t->program->slots++;
+    place_slot(emit(t, kStore), t->slots[value]);
   }
 }
 

@@ -2,8 +2,9 @@
 //
 // The program has one register, a row, and reads and writes memory otherwise. Steps are
 // translated in order. A result stays in the register for the step after; what others need
-// goes to memory, or, if nobody outside the stage reads it, to a slot: a row of the thread's
-// own. A convolution's result is not stored to be added: the addition reads the counts.
+// goes to memory, or, if nobody outside the stage reads it, to a slot: a row for each pixel of
+// the tile at hand, of the thread's own. A convolution's result is not stored to be added: the
+// addition reads the counts.
 #ifndef BCD_PROGRAM_H_
 #define BCD_PROGRAM_H_
 

@@ -1,5 +1,6 @@
-// Executes the programs of fused stages, compiled into every optimised set of kernels. A row of
-// up to kTileChannels channels stays in registers from the first instruction to the last.
+// Executes the programs of fused stages, compiled into every optimised set of kernels. Rows of
+// up to kTileChannels channels, of as many pixels as there are registers for, stay there from
+// the first instruction to the last.
 //
 // The including file defines for its instruction set, besides what tiles.h needs, kLanes floats
 // as
@@ -8,6 +9,7 @@
 //   prelu_lanes(x, slopes)             x < 0 ? x * slopes : x
 //   negative_lanes_mask(x, is_exact)   bit l is x[l] < 0; is_exact: denormal numbers, too
 //   pack_signs(low, high, is_exact)    a word of two kLanes
+//   kRowBlocks                         so many Lanes stay in registers
 //
 // Every instruction rounds as the operator alone would (-ffp-contract=off).
 #ifndef BCD_ROWS_H_
@@ -19,6 +21,7 @@
 typedef struct {
   _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
   bool is_float[kMaxTilePixels];
+  bool has_floats;  // in any pixel
   const float *multiplier, *bias;
 } Counted;
 
@@ -53,6 +56,11 @@ static inline __attribute__((always_inline)) Lanes pooled_lanes(const RowOp* op,
   return multiply_lanes(add_lanes(left, right), same_lanes(0.25f));
 }
 
+static inline __attribute__((always_inline)) float* row_at(const RowOp* op, int pixel,
+                                                           int tiled) {
+  return (float*)(void*)op->data + (size_t)(op->is_in_tile ? tiled : pixel) * op->stride;
+}
+
 static inline __attribute__((always_inline)) void pack_row(const Lanes* row, const int blocks,
                                                            const bool is_exact, uint32_t* out) {
 #pragma GCC unroll 4
@@ -67,8 +75,76 @@ static inline __attribute__((always_inline)) void pack_row(const Lanes* row, con
 #define BCD_AFTER_BLOCK
 #endif
 
+#define BCD_FOR_PIXELS _Pragma("GCC unroll 6") for (int p = 0; p < pixels; ++p)
 #define BCD_FOR_BLOCKS _Pragma("GCC unroll 4") for (int b = 0; b < blocks; ++b)
 #define BCD_AT (b * kLanes)
+#define BCD_ROW rows[p * blocks + b]
+
+// Sets all rows to `result`, which computes with the operand's lanes x. What is the same for
+// all pixels is loaded once.
+#define BCD_SET_ROWS(result)                     \
+  if (pixels > 1 && op->stride == 0) {           \
+    BCD_FOR_BLOCKS {                             \
+      const Lanes x = load_lanes(at + BCD_AT);   \
+      BCD_FOR_PIXELS BCD_ROW = result;           \
+      BCD_AFTER_BLOCK                            \
+    }                                            \
+  } else {                                       \
+    BCD_FOR_PIXELS {                             \
+      BCD_FOR_BLOCKS {                           \
+        const Lanes x = load_lanes(at + BCD_AT); \
+        BCD_ROW = result;                        \
+        BCD_AFTER_BLOCK                          \
+      }                                          \
+      at += op->stride;                          \
+    }                                            \
+  }
+
+#define BCD_SET_REPEATED(result)                                       \
+  BCD_FOR_PIXELS {                                                     \
+    int channel = op->offset;                                          \
+    BCD_FOR_BLOCKS {                                                   \
+      const Lanes x = load_lanes(at + channel);                        \
+      BCD_ROW = result;                                                \
+      channel = channel + kLanes == op->period ? 0 : channel + kLanes; \
+    }                                                                  \
+    at += op->stride;                                                  \
+  }
+
+#define BCD_SET_POOL(result)                                             \
+  BCD_FOR_PIXELS {                                                       \
+    const float* from = (float*)(void*)op->data + op->places[pixel + p]; \
+    BCD_FOR_BLOCKS {                                                     \
+      const Lanes x = pooled_lanes(op, from + BCD_AT);                   \
+      BCD_ROW = result;                                                  \
+      BCD_AFTER_BLOCK                                                    \
+    }                                                                    \
+  }
+
+#define BCD_SET_COUNTS(result)                                                             \
+  const Counted* tile = &counted[op->convolution];                                         \
+  if (pixels > 1 && !tile->has_floats) {                                                   \
+    BCD_FOR_BLOCKS {                                                                       \
+      const Lanes multiplier = load_lanes(tile->multiplier + BCD_AT);                      \
+      const Lanes bias = load_lanes(tile->bias + BCD_AT);                                  \
+      BCD_FOR_PIXELS {                                                                     \
+        const int32_t* counts = tile->counts + (tiled + p) * kTileChannels;                \
+        const Lanes scaled = multiply_lanes(lanes_of_counts(counts + BCD_AT), multiplier); \
+        const Lanes x = add_lanes(scaled, bias);                                           \
+        BCD_ROW = result;                                                                  \
+      }                                                                                    \
+      BCD_AFTER_BLOCK                                                                      \
+    }                                                                                      \
+  } else {                                                                                 \
+    BCD_FOR_PIXELS {                                                                       \
+      const CountedRow counts = counted_row(tile, tiled + p);                              \
+      BCD_FOR_BLOCKS {                                                                     \
+        const Lanes x = counted_lanes(&counts, BCD_AT);                                    \
+        BCD_ROW = result;                                                                  \
+        BCD_AFTER_BLOCK                                                                    \
+      }                                                                                    \
+    }                                                                                      \
+  }
 
 static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* values,
                                                    int count) {
@@ -78,127 +154,124 @@ static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* 
   }
 }
 
-// `pixel` counts in the panel, `tiled` in the tile whose counts are there.
-static inline __attribute__((always_inline)) void run_row(const RowOp* op, const RowOp* end,
-                                                          const int blocks, int pixel,
-                                                          const Counted* counted, int tiled) {
-  Lanes row[kTileBlocks];
-  BCD_FOR_BLOCKS row[b] = zero_lanes();
+// The rows of a few pixels, all in registers. `pixel`, the first, counts in the panel, `tiled`
+// in the tile whose counts are there.
+static inline __attribute__((always_inline)) void run_rows(const RowOp* op, const RowOp* end,
+                                                           const int blocks, const int pixels,
+                                                           int pixel, const Counted* counted,
+                                                           int tiled) {
+  Lanes rows[kRowBlocks];
+  BCD_FOR_PIXELS { BCD_FOR_BLOCKS BCD_ROW = zero_lanes(); }
   for (; op != end; ++op) {
-    float* at = (float*)(void*)op->data + (size_t)pixel * op->stride;
+    float* at = row_at(op, pixel, tiled);
     switch (op->code) {
       case kSetRow:
-        BCD_FOR_BLOCKS {
-          row[b] = load_lanes(at + BCD_AT);
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_ROWS(x)
         break;
       case kSetCounts: {
-        const CountedRow counts = counted_row(&counted[op->convolution], tiled);
-        BCD_FOR_BLOCKS {
-          row[b] = counted_lanes(&counts, BCD_AT);
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_COUNTS(x)
         break;
       }
       case kSetPool:
-        at = (float*)(void*)op->data + op->places[pixel];
-        BCD_FOR_BLOCKS {
-          row[b] = pooled_lanes(op, at + BCD_AT);
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_POOL(x)
         break;
-      case kSetRepeated: {
-        int channel = op->offset;
-        BCD_FOR_BLOCKS {
-          row[b] = load_lanes(at + channel);
-          channel = channel + kLanes == op->period ? 0 : channel + kLanes;
-        }
+      case kSetRepeated:
+        BCD_SET_REPEATED(x)
         break;
-      }
       case kAddRow:
-        BCD_FOR_BLOCKS {
-          row[b] = add_lanes(row[b], load_lanes(at + BCD_AT));
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_ROWS(add_lanes(BCD_ROW, x))
         break;
       case kAddCounts: {
-        const CountedRow counts = counted_row(&counted[op->convolution], tiled);
-        BCD_FOR_BLOCKS {
-          row[b] = add_lanes(row[b], counted_lanes(&counts, BCD_AT));
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_COUNTS(add_lanes(BCD_ROW, x))
         break;
       }
       case kAddPool:
-        at = (float*)(void*)op->data + op->places[pixel];
-        BCD_FOR_BLOCKS {
-          row[b] = add_lanes(row[b], pooled_lanes(op, at + BCD_AT));
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_POOL(add_lanes(BCD_ROW, x))
         break;
-      case kAddRepeated: {
-        int channel = op->offset;
-        BCD_FOR_BLOCKS {
-          row[b] = add_lanes(row[b], load_lanes(at + channel));
-          channel = channel + kLanes == op->period ? 0 : channel + kLanes;
-        }
+      case kAddRepeated:
+        BCD_SET_REPEATED(add_lanes(BCD_ROW, x))
         break;
-      }
       case kMultiplyRow:
-        BCD_FOR_BLOCKS {
-          row[b] = multiply_lanes(row[b], load_lanes(at + BCD_AT));
-          BCD_AFTER_BLOCK
-        }
+        BCD_SET_ROWS(multiply_lanes(BCD_ROW, x))
         break;
       case kPreluRow:
-        BCD_FOR_BLOCKS {
-          row[b] = prelu_lanes(row[b], load_lanes(at + BCD_AT));
-          BCD_AFTER_BLOCK
+        BCD_SET_ROWS(prelu_lanes(BCD_ROW, x))
+        break;
+      case kBound:  // rare: it shall not cost the others registers
+        BCD_FOR_PIXELS {
+          float values[kTileChannels];
+          BCD_FOR_BLOCKS store_lanes(values + BCD_AT, BCD_ROW);
+          bound_values(&op->bounds, values, blocks * kLanes);
+          BCD_FOR_BLOCKS BCD_ROW = load_lanes(values + BCD_AT);
         }
         break;
-      case kBound: {  // rare: it shall not cost the others registers
-        float values[kTileChannels];
-        BCD_FOR_BLOCKS store_lanes(values + BCD_AT, row[b]);
-        bound_values(&op->bounds, values, blocks * kLanes);
-        BCD_FOR_BLOCKS row[b] = load_lanes(values + BCD_AT);
-        break;
-      }
       case kStore:
-        BCD_FOR_BLOCKS {
-          store_lanes(at + BCD_AT, row[b]);
-          BCD_AFTER_BLOCK
+        BCD_FOR_PIXELS {
+          BCD_FOR_BLOCKS {
+            store_lanes(at + BCD_AT, BCD_ROW);
+            BCD_AFTER_BLOCK
+          }
+          at += op->stride;
         }
         break;
       case kSign:
-        pack_row(row, blocks, false, (uint32_t*)(void*)at);
+        BCD_FOR_PIXELS {
+          pack_row(&rows[p * blocks], blocks, false, (uint32_t*)(void*)at);
+          at += op->stride;
+        }
         break;
       case kSignExact:
-        pack_row(row, blocks, true, (uint32_t*)(void*)at);
+        BCD_FOR_PIXELS {
+          pack_row(&rows[p * blocks], blocks, true, (uint32_t*)(void*)at);
+          at += op->stride;
+        }
         break;
     }
   }
 }
 
-static void run_row_of_1(const RowOp* op, const RowOp* end, int pixel, const Counted* counted,
-                         int tiled) {
-  run_row(op, end, 1, pixel, counted, tiled);
-}
+#undef BCD_SET_COUNTS
+#undef BCD_SET_POOL
+#undef BCD_SET_REPEATED
+#undef BCD_SET_ROWS
+#undef BCD_ROW
 
-static void run_row_of_2(const RowOp* op, const RowOp* end, int pixel, const Counted* counted,
-                         int tiled) {
-  run_row(op, end, 2, pixel, counted, tiled);
-}
+// As many pixels as fit into the registers.
+enum {
+  kPixelsOf1 = (int)kRowBlocks < (int)kTilePixels ? kRowBlocks : kTilePixels,
+  kPixelsOf2 = (int)kRowBlocks / 2 < (int)kTilePixels ? kRowBlocks / 2 : kTilePixels,
+  kPixelsOf3 = (int)kRowBlocks / 3 < (int)kTilePixels ? kRowBlocks / 3 : kTilePixels,
+  kPixelsOf4 = (int)kRowBlocks / 4 < (int)kTilePixels ? kRowBlocks / 4 : kTilePixels,
+};
 
-static void run_row_of_3(const RowOp* op, const RowOp* end, int pixel, const Counted* counted,
-                         int tiled) {
-  run_row(op, end, 3, pixel, counted, tiled);
-}
+typedef void (*RunRows)(const RowOp* op, const RowOp* end, int pixel, const Counted* counted,
+                        int tiled);
 
-static void run_row_of_4(const RowOp* op, const RowOp* end, int pixel, const Counted* counted,
-                         int tiled) {
-  run_row(op, end, 4, pixel, counted, tiled);
-}
+#define BCD_RUN_ROWS(blocks, pixels)                                             \
+  static void run_rows_of_##blocks(const RowOp* op, const RowOp* end, int pixel, \
+                                   const Counted* counted, int tiled) {          \
+    run_rows(op, end, blocks, pixels, pixel, counted, tiled);                    \
+  }                                                                              \
+  static void run_row_of_##blocks(const RowOp* op, const RowOp* end, int pixel,  \
+                                  const Counted* counted, int tiled) {           \
+    run_rows(op, end, blocks, 1, pixel, counted, tiled);                         \
+  }
+BCD_RUN_ROWS(1, kPixelsOf1)
+BCD_RUN_ROWS(2, kPixelsOf2)
+BCD_RUN_ROWS(3, kPixelsOf3)
+BCD_RUN_ROWS(4, kPixelsOf4)
+#undef BCD_RUN_ROWS
+
+static const struct {
+  int pixels;
+  RunRows together, alone;
+} kRunRows[kTileBlocks + 1] = {
+    {1, NULL, NULL},
+    {kPixelsOf1, run_rows_of_1, run_row_of_1},
+    {kPixelsOf2, run_rows_of_2, run_row_of_2},
+    {kPixelsOf3, run_rows_of_3, run_row_of_3},
+    {kPixelsOf4, run_rows_of_4, run_row_of_4},
+};
 
 // ---- The last channels, fewer than kLanes ----
 
@@ -224,7 +297,7 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
                     const Counted* counted, int tiled) {
   Lanes row = zero_lanes();
   for (; op != end; ++op) {
-    float* at = (float*)(void*)op->data + (size_t)pixel * op->stride;
+    float* at = row_at(op, pixel, tiled);
     switch (op->code) {
       case kSetRow:
         row = load_few(at + from, count);
@@ -283,15 +356,59 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
 
 // ---- Strips ----
 
+#ifdef BCD_PREFETCHES
+
+enum { kLineBytes = 64, kLineFloats = kLineBytes / (int)sizeof(float) };
+
+// Asks for what is read and written in memory for some pixels. These may lie behind the panel:
+// then they mostly are the next one's.
+static void prefetch_rows(const RowOp* op, const RowOp* end, int pixel, int pixels,
+                          int channels) {
+  for (; op != end; ++op) {
+    if (op->stride == 0 || op->is_in_tile) continue;
+    if (op->code != kSetRow && op->code != kAddRow && op->code != kStore) continue;
+    const char* row = op->data + (size_t)pixel * op->stride * sizeof(float);
+    for (int p = 0; p < pixels; ++p, row += op->stride * sizeof(float)) {
+      for (int c = 0; c < channels; c += kLineFloats) {
+        const char* at = row + (size_t)c * sizeof(float);
+        if (op->code == kStore) {
+          __builtin_prefetch(at, 1);
+        } else {
+          __builtin_prefetch(at);
+        }
+      }
+    }
+  }
+}
+
+// Asks for a tile's share of the weights of the next channels.
+static void prefetch_weights(const Strip* strip, int k, int first) {
+  const Convolution* c = strip->of[k].convolution;
+  const int channel = strip->of[k].channel, next = channel + kTileChannels;
+  if (next >= c->group_channels_out) return;
+  const char* weights = (const char*)tile_weights(c, 0, next);
+  const size_t bytes = (size_t)(weights - (const char*)tile_weights(c, 0, channel));
+  const size_t tiles = ((size_t)strip->pixels + kTilePixels - 1) / kTilePixels;
+  const size_t share = (bytes / tiles + kLineBytes) & ~(size_t)(kLineBytes - 1);
+  const size_t from = (size_t)first / kTilePixels * share;
+  for (size_t at = from; at < from + share && at < bytes; at += kLineBytes) {
+    __builtin_prefetch(weights + at, 0, 2);
+  }
+}
+
+#endif
+
 static void count_strip(const Strip* strip, int k, int first, int pixels, Counted* counted) {
   const Convolution* c = strip->of[k].convolution;
   const int channel = strip->of[k].channel;
   const PanelPixel* panel = strip->of[k].panel + first;
   count_panel(c, panel, pixels, 0, channel, strip->channels, counted->counts);
+  counted->has_floats = false;
   for (int p = 0; p < pixels; ++p) {
     counted->is_float[p] =
         c->count_multiplier == NULL || (c->pads_with_zero && panel[p].is_border);
     if (!counted->is_float[p]) continue;
+    counted->has_floats = true;
     int32_t* counts = counted->counts + p * kTileChannels;
     float values[kTileChannels];
     store_pixel(c, &panel[p], channel, strip->channels, counts, values);
@@ -302,25 +419,39 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
 }
 
 static void run_strip(const RowOp* ops, int count, const Strip* strip) {
-  static void (*const run_rows[])(const RowOp*, const RowOp*, int, const Counted*, int) = {
-      NULL, run_row_of_1, run_row_of_2, run_row_of_3, run_row_of_4};
   Counted counted[kMaxStripConvolutions];
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
+#ifdef BCD_PREFETCHES
+  const bool prefetches = strip->convolutions > 0;  // otherwise it would be most of the work
+  if (prefetches) prefetch_rows(ops, end, 0, 2 * kTilePixels, strip->channels);
+#endif
   for (int first = 0; first < strip->pixels; first += kTilePixels) {
     const int left = strip->pixels - first;
     const int pixels = left < kTilePixels ? left : kTilePixels;
+#ifdef BCD_PREFETCHES
+    if (prefetches)
+      prefetch_rows(ops, end, first + 2 * kTilePixels, kTilePixels, strip->channels);
+    for (int k = 0; k < strip->convolutions; ++k) prefetch_weights(strip, k, first);
+#endif
     for (int k = 0; k < strip->convolutions; ++k) {
       count_strip(strip, k, first, pixels, &counted[k]);
     }
-    for (int p = 0; p < pixels; ++p) {
-      if (blocks > 0) run_rows[blocks](ops, end, first + p, counted, p);
-      if (few > 0) run_few(ops, end, blocks * kLanes, few, first + p, counted, p);
+    int p = 0;
+    for (; blocks > 0 && p + kRunRows[blocks].pixels <= pixels; p += kRunRows[blocks].pixels) {
+      kRunRows[blocks].together(ops, end, first + p, counted, p);
+    }
+    for (; blocks > 0 && p < pixels; ++p) {
+      kRunRows[blocks].alone(ops, end, first + p, counted, p);
+    }
+    for (p = 0; few > 0 && p < pixels; ++p) {
+      run_few(ops, end, blocks * kLanes, few, first + p, counted, p);
     }
   }
 }
 
 #undef BCD_AT
 #undef BCD_FOR_BLOCKS
+#undef BCD_FOR_PIXELS
 
 #endif  // BCD_ROWS_H_

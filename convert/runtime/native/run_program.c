@@ -7,6 +7,7 @@
 enum {
   kPanelBytes = 24 * 1024,  // of the first-level cache, for patches
   kMaxPanel = 60,
+  kSlotBytes = kMaxTilePixels * kTileChannels * (int)sizeof(float),
   // With several threads a stage is cut into at least this many pieces per thread.
   kPiecesPerThread = 3,
   kLineBytes = 64,
@@ -47,7 +48,7 @@ void reserve_program(Plan* plan, Stage* stage) {
   program->ops_offset = 0;
   size_t bytes = align_line((size_t)program->longest * sizeof(RowOp));
   program->slots_offset = bytes;
-  bytes += (size_t)program->slots * kTileChannels * sizeof(float);
+  bytes += (size_t)program->slots * kSlotBytes;
   for (int i = 0; i < program->convolution_count; ++i) {
     StageConvolution* c = &program->convolutions[i];
     c->panel_offset = bytes;
@@ -79,11 +80,18 @@ typedef struct {
 static void place_pool(const PlannedOp* op, const Panel* panel, uint32_t* places) {
   const Window* w = op->pool;
   const size_t width = (size_t)w->out_width, height = (size_t)w->out_height;
+  size_t x = panel->first % width, y = panel->first / width % height;
+  size_t n = panel->first / width / height;
   for (int p = 0; p < panel->pixels; ++p) {
-    const size_t pixel = panel->first + (size_t)p;
-    const size_t x = pixel % width, y = pixel / width % height, n = pixel / width / height;
     const size_t row = n * (size_t)w->in_height + 2 * y;
     places[p] = (uint32_t)((row * (size_t)w->in_width + 2 * x) * op->op.right);
+    if (++x == width) {
+      x = 0;
+      if (++y == height) {
+        y = 0;
+        ++n;
+      }
+    }
   }
 }
 
@@ -97,8 +105,7 @@ static RowOp bind(const PlannedOp* planned, char* data, const Panel* panel, int 
       op.data = scratch;  // not read
       break;
     case kSlot:
-      op.data = scratch + program->slots_offset +
-                (size_t)planned->slot * kTileChannels * sizeof(float);
+      op.data = scratch + program->slots_offset + (size_t)planned->slot * kSlotBytes;
       break;
     case kConstant:
       op.data = (char*)(uintptr_t)(planned->constant + channel);
@@ -121,16 +128,6 @@ static RowOp bind(const PlannedOp* planned, char* data, const Panel* panel, int 
   return op;
 }
 
-static void prefetch(const RowOp* op, const Strip* strip) {
-  if (op->stride == 0 || (op->code != kAddRow && op->code != kSetRow)) return;
-  const char* at = op->data;
-  for (int p = 0; p < strip->pixels; ++p, at += op->stride * sizeof(float)) {
-    for (int c = 0; c < strip->channels; c += kLineBytes / (int)sizeof(float)) {
-      __builtin_prefetch(at + (size_t)c * sizeof(float));
-    }
-  }
-}
-
 static void run_segment(const Job* job, const Segment* segment, const Panel* panel,
                         char* scratch) {
   const Program* program = job->stage->program;
@@ -148,7 +145,6 @@ static void run_segment(const Job* job, const Segment* segment, const Panel* pan
     for (int i = 0; i < segment->ops; ++i) {
       const int index = segment->first_op + i;
       ops[i] = bind(&program->ops[index], program->data[index], panel, from, scratch, program);
-      prefetch(&ops[i], &strip);
     }
     job->plan->kernels->run_strip(ops, segment->ops, &strip);
   }

@@ -11,6 +11,10 @@
 //
 // The including file defines, for its instruction set,
 //   copy_words(to, from, count)           a few words, of which there are mostly less than 32
+//   copy_lines(to, from, words, lines, stride)  lines of a few words that lie `stride` words
+//                                         apart, one after the other
+//   pair_words(words, count)              words[i + 1] ^= words[i] for every even i, if
+//                                         Kernels.pairs_words
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
@@ -29,10 +33,9 @@ static inline void clear_words(uint32_t* to, int count) {
 }
 
 static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,
-                         int64_t in_x, bool is_border, uint32_t* patch) {
+                         int64_t in_x, uint32_t* patch) {
   const Window* w = &c->window;
   const int words = c->group_words;
-  const bool is_run = !is_border && w->dilation_width == 1 && w->in_words == words;
   for (int i = 0; i < w->window_height; ++i) {
     const int64_t y = in_y + (int64_t)i * w->dilation_height;
     if (y < 0 || y >= w->in_height) {
@@ -41,11 +44,6 @@ static void gather_patch(const Convolution* c, const uint32_t* group_image, int6
       continue;
     }
     const uint32_t* line = group_image + y * w->in_width * w->in_words;
-    if (is_run) {
-      copy_words(patch, line + in_x * words, w->window_width * words);
-      patch += w->window_width * words;
-      continue;
-    }
     for (int j = 0; j < w->window_width; ++j, patch += words) {
       const int64_t x = in_x + (int64_t)j * w->dilation_width;
       if (x < 0 || x >= w->in_width) {
@@ -80,6 +78,16 @@ static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int
       }
     }
   }
+}
+
+// See Kernels.pairs_words. Patches follow each other, so that of an even depth all are one.
+static void pair_patches(uint32_t* patches, int pixels, size_t depth) {
+  if (depth % 2 == 0) {
+    pair_words(patches, (size_t)pixels * depth);
+    return;
+  }
+  if (depth == 1) return;
+  for (int p = 0; p < pixels; ++p) pair_words(patches + (size_t)p * depth + 1, depth - 1);
 }
 
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
@@ -204,39 +212,47 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   const size_t depth = (size_t)convolution_depth(c);
   const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
   const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
+  const int64_t line_words = (int64_t)w->in_width * w->in_words;
   const bool gathers = needs_patches(c);
+  // Whether a line of the window is one piece of the image.
+  const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
   int out_x = (int)(first % (size_t)w->out_width);
   int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
   size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
-  for (int p = 0; p < pixels; ++p) {
+  uint32_t* patch = patches;
+  for (int p = 0; p < pixels;) {
     const uint32_t* image = in + n * c->image_words;
     const uint32_t* group_image = image + group * c->group_words;
+    const int left = pixels - p, width = w->out_width - out_x;
+    const int end = p + (left < width ? left : width);
     const int64_t in_y = (int64_t)out_y * w->stride_height - w->pad_top;
-    const int64_t in_x = (int64_t)out_x * w->stride_width - w->pad_left;
-    PanelPixel* pixel = &panel[p];
-    pixel->in_y = in_y;
-    pixel->in_x = in_x;
-    pixel->is_border =
-        in_y < 0 || in_x < 0 || in_y + reach_y >= w->in_height || in_x + reach_x >= w->in_width;
-    if (gathers) {
-      uint32_t* patch = patches + (size_t)p * depth;
+    const bool is_edge = in_y < 0 || in_y + reach_y >= w->in_height;
+    int64_t in_x = (int64_t)out_x * w->stride_width - w->pad_left;
+    for (; p < end; ++p, in_x += w->stride_width) {
+      const bool is_border = is_edge || in_x < 0 || in_x + reach_x >= w->in_width;
+      panel[p] = (PanelPixel){.row = patch, .in_y = in_y, .in_x = in_x, .is_border = is_border};
+      if (!gathers) {
+        panel[p].row = group_image + in_y * line_words + in_x * w->in_words;
+        continue;
+      }
       if (c->map != NULL) {
         gather_mapped_patch(c, image, group, in_y, in_x, patch);
+      } else if (is_run && !is_border) {
+        copy_lines(patch, group_image + in_y * line_words + in_x * w->in_words,
+                   w->window_width * c->group_words, w->window_height,
+                   line_words * w->dilation_height);
       } else {
-        gather_patch(c, group_image, in_y, in_x, pixel->is_border, patch);
+        gather_patch(c, group_image, in_y, in_x, patch);
       }
-      pixel->row = patch;
-    } else {
-      pixel->row = group_image + (in_y * w->in_width + in_x) * w->in_words;
+      patch += depth;
     }
-    if (++out_x == w->out_width) {
-      out_x = 0;
-      if (++out_y == w->out_height) {
-        out_y = 0;
-        ++n;
-      }
+    out_x = 0;
+    if (++out_y == w->out_height) {
+      out_y = 0;
+      ++n;
     }
   }
+  if (c->pairs_words) pair_patches(patches, pixels, depth);
 }
 
 // Counts for a tile of pixels and up to kTileChannels channels of one group.

@@ -51,7 +51,7 @@ def files(tmp_path_factory):
     for name, options in OPTIONS.items():
         (folder / f"{name}.tflite").write_bytes(convert(model, options=options).content)
     image = tf.keras.Input((9, 9, 128))
-    shifted = randomise(tf.keras.Model(image, QuantShiftMLP(32)(image) + image))
+    shifted = randomise(tf.keras.Model(image, QuantShiftMLP(128)(image) + image))
     (folder / "shifted.tflite").write_bytes(convert(shifted).content)
     whole = (folder / "optimised.tflite").read_bytes()
     (folder / "truncated.tflite").write_bytes(whole[: len(whole) // 2])

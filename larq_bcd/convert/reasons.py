@@ -142,9 +142,11 @@ def _is_made_of_sign(tensor: tf.Tensor) -> bool:
 
 def _reason_of_padding(layer: WeightedOp, graph: InferenceGraph) -> str | None:
     between = list(source_of(layer.data).between)
-    own = getattr(layer.layer, "pad_values", 0.0)
-    if between and own not in (0.0, 1.0) and layer.layer.name in between[0].name.split("/"):
-        return f"pad_values={own:g} is not supported as binary: use 1.0 or 0.0"
+    pad_values = getattr(layer.layer, "pad_values", 0.0)
+    if between and pad_values and layer.layer.name in between[0].name.split("/"):
+        if pad_values != 1.0:
+            return f"pad_values={pad_values:g} is not supported as binary: use 1.0 or 0.0"
+        del between[0]  # The converter makes a border of +1 a part of the convolution.
     if not between:
         return None
     names = " and ".join(dict.fromkeys(graph.describe(op) for op in reversed(between)))

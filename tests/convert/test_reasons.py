@@ -4,7 +4,8 @@ import tensorflow as tf
 from conversion_models import binary_conv, randomise
 
 from larq_bcd.convert import FloatFallbackError, convert, merge_heads
-from larq_bcd.layers import QuantShiftMLP
+from larq_bcd.convert.reasons import expected_reasons
+from larq_bcd.layers import DySign, QuantConv2D, QuantShiftMLP
 
 layers = tf.keras.layers
 SIGN = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
@@ -208,3 +209,27 @@ def test_the_report_counts_sizes_and_types(small):
     assert report.file_bytes == len(result.content)
     assert report.float32_bytes == 4 * merge_heads(small)[0].count_params()
     assert "fc and fc_dist are merged into logits" in report.changes[0]
+
+
+@pytest.mark.parametrize("pad_values", [0.0, 1.0])
+@pytest.mark.parametrize("input_quantizer", [None, "ste_sign"])
+@pytest.mark.parametrize(
+    ("kind", "padding", "strides"),
+    [
+        (lq.layers.QuantConv2D, "same", 1),
+        (lq.layers.QuantConv2D, "same", 2),
+        (QuantConv2D, "symmetric", 2),
+    ],
+)
+def test_what_is_expected_of_a_padding_is_what_conversion_makes_of_it(
+    kind, padding, strides, input_quantizer, pad_values
+):
+    image = tf.keras.Input((9, 9, 32))
+    x = image if input_quantizer else DySign()(image)
+    quantizers = {"input_quantizer": input_quantizer, "kernel_quantizer": "ste_sign"}
+    x = kind(8, 3, strides, padding, pad_values=pad_values, use_bias=False, **quantizers)(x)
+    model = randomise(tf.keras.Model(image, x))
+    result = convert(model, allow_float_fallback=True)
+    result.require_equal()
+    found = {layer.name: layer.reason for layer in result.report.fallbacks}
+    assert expected_reasons(model) == found

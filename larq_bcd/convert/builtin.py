@@ -82,13 +82,22 @@ class _Unpacker:
     def __init__(self, flatbuffer: Flatbuffer):
         self.editor = Editor(flatbuffer)
         self.channels: dict[int, int] = {}  # of a tensor of packed signs
+        nodes = list(self.editor.nodes)
+        self._require_unmoved(nodes)
         # Packed tensors are written before they are read.
-        for node in list(self.editor.nodes):
+        for node in nodes:
             replace = getattr(self, f"_{node.type}", None)
             if replace is not None:
                 self.editor.remove(node)
                 replace(node)
-            elif any(tensor in self.channels for tensor in node.inputs):
+
+    def _require_unmoved(self, nodes: list[Node]) -> None:
+        ours, others = [], []
+        for node in nodes:
+            (ours if hasattr(self, f"_{node.type}") else others).append(node)
+        packed = {node.output for node in ours if self.editor.dtype(node.output) == np.int32}
+        for node in others:
+            if packed.intersection(node.inputs):
                 raise ConversionError(
                     f"ops='builtin': a {node.type} moves packed signs; leave out the passes "
                     f"{' and '.join(PASSES_OF_WORDS)}."
@@ -126,6 +135,8 @@ class _Unpacker:
         self._sign(values, _ZERO, "GREATER_EQUAL", node.output)
 
     def _LceDequantize(self, node: Node) -> None:
+        if self.editor.dtype(node.output) != np.float32:
+            raise ConversionError("ops='builtin': only signs of float32 can be replaced.")
         self.editor.redirect(node.output, node.inputs[0])
 
     def _LceBMaxPool2d(self, node: Node) -> None:

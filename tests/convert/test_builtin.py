@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,6 +35,14 @@ def _pooled(x):
     return binary_conv(33, 1)(x)
 
 
+def _signs_for_others(x):
+    """Signs that a float operator takes too, as in the products of an attention."""
+    signs = lq.quantizers.SteSign()(x)
+    halves = tf.split(signs, 2, axis=-1)
+    product = binary_conv(32, 1, input_quantizer=None)(signs)
+    return product + halves[0] * tf.reverse(halves[1], [1])
+
+
 NETWORKS = {
     "same, +1": lambda x: binary_conv(40, 3, strides=2)(x),
     "same, 0": lambda x: binary_conv(40, 3, pad_values=0.0)(x),
@@ -43,6 +52,7 @@ NETWORKS = {
     "relu": lambda x: layers.BatchNormalization()(layers.ReLU()(binary_conv(40, 3)(x))),
     "packed between": _chain,
     "max-pool": _pooled,
+    "signs split": _signs_for_others,
     "shifted MLP": lambda x: layers.BatchNormalization()(QuantShiftMLP(64)(x)) + x,
 }
 

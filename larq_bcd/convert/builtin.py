@@ -86,18 +86,21 @@ class _Unpacker:
         self._require_unmoved(nodes)
         # Packed tensors are written before they are read.
         for node in nodes:
-            replace = getattr(self, f"_{node.type}", None)
-            if replace is not None:
+            if self._replaces(node):
                 self.editor.remove(node)
-                replace(node)
+                getattr(self, f"_{node.type}")(node)
+
+    def _replaces(self, node: Node) -> bool:
+        return hasattr(self, f"_{node.type}")
 
     def _require_unmoved(self, nodes: list[Node]) -> None:
-        ours, others = [], []
+        packed = {
+            node.output
+            for node in nodes
+            if self._replaces(node) and self.editor.dtype(node.output) == np.int32
+        }
         for node in nodes:
-            (ours if hasattr(self, f"_{node.type}") else others).append(node)
-        packed = {node.output for node in ours if self.editor.dtype(node.output) == np.int32}
-        for node in others:
-            if packed.intersection(node.inputs):
+            if packed.intersection(node.inputs) and not self._replaces(node):
                 raise ConversionError(
                     f"ops='builtin': a {node.type} moves packed signs; leave out the passes "
                     f"{' and '.join(PASSES_OF_WORDS)}."

@@ -69,7 +69,12 @@ def _positive(text: str) -> int:
 
 
 def _floats(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} are not numbers with commas between them, such as 0.5,0.5,0.5"
+        ) from None
 
 
 def parser() -> argparse.ArgumentParser:

@@ -190,6 +190,8 @@ def bad(request, tmp_path, small, small_file):
             return [small_file, "-o", "out.tflite", "--check-count", "0"]
         case "mean":
             return [small_file, "-o", "out.tflite", "--mean", "1,2"]
+        case "mean in words":
+            return [small_file, "-o", "out.tflite", "--mean", "a,b"]
         case "import":
             return [small_file, "-o", "out.tflite", "--import", "missing_module"]
         case "no output":
@@ -211,6 +213,7 @@ def bad(request, tmp_path, small, small_file):
         ("no images", "holds no images"),
         ("no count", "0 is below 1"),
         ("mean", "3 channels"),
+        ("mean in words", "'a,b' are not numbers"),
         ("import", "missing_module"),
         ("no output", "-o/--output"),
     ],

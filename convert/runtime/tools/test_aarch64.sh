@@ -42,10 +42,10 @@ make_root() {
 
 # A shell on the board: the root is /, and what it starts is emulated too.
 board() {
-  env -i HOME=/root PATH=/usr/bin:/bin PIP_NO_INDEX=1 PIP_FIND_LINKS=/index PIP_NO_COMPILE=1 \
+  env -i HOME=/board PATH=/usr/bin:/bin PIP_NO_INDEX=1 PIP_FIND_LINKS=/index PIP_NO_COMPILE=1 \
     proot -q "qemu-aarch64 -cpu cortex-a72" -r "$root" -b /dev -b /proc \
     -b "$root/proc/cpuinfo:/proc/cpuinfo" -b "$PWD/tests:/tests" -b "$PWD/$work/cases:/cases" \
-    -w /root /bin/bash -euo pipefail -c "$1"
+    -w /board /bin/bash -euo pipefail -c "$1"
 }
 
 need qemu-aarch64 qemu-user
@@ -57,19 +57,20 @@ mkdir -p "$work/cases"
 # What a user does, in the words of the instructions: the wheel in an environment of its own, a
 # whole network, an image.
 [ -e build/BCDNetB.tflite ] || "$python" benchmarks/networks.py BCDNetB build/BCDNetB.tflite
-rm -rf "$root/root"
-mkdir "$root/root"
-cp dist/larq_bcd_runtime-*aarch64.whl ../raspberry_pi/setup.sh "$root/root"
-cp build/BCDNetB.tflite "$root/root/model.tflite"
+home=$root/board
+rm -rf "$home"
+mkdir "$home"
+cp dist/larq_bcd_runtime-*aarch64.whl ../raspberry_pi/setup.sh "$home"
+cp build/BCDNetB.tflite "$home/model.tflite"
 "$python" -c 'from PIL import Image; Image.linear_gradient("L").save("build/image.jpg")'
-cp build/image.jpg "$root/root/cat.jpg"
+cp build/image.jpg "$home/cat.jpg"
 commands=$(sed -n 's/^    \(bash setup.sh .*\)/\1/p; s/^    \(~.* cat.jpg .*\)/\1/p' ../raspberry_pi/README.md)
 [ "$(wc -l <<<"$commands")" = 2 ]
 echo "$commands"
 board "$commands" | tee "$work/classes"
 [ "$(grep -c % "$work/classes")" = 5 ]
 # The packages under the name that programs find them by that run them without a shell.
-ln -sfn root/bcd/lib/python$arm_python/site-packages "$root/packages"
+ln -sfn board/bcd/lib/python$arm_python/site-packages "$root/packages"
 
 "$python" tests/portable_cases.py write "$work/cases"
 board "~/bcd/bin/python /tests/portable_cases.py compare /cases"

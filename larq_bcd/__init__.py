@@ -4,7 +4,7 @@ from larq_bcd import _keras
 
 _keras.settle()
 
-from larq_bcd import activations, layers, models, quantizers, summary  # noqa: E402
+from larq_bcd import activations, layers, models, quantizers, summary  # noqa: E402  (Keras is settled before they import it)
 
 __all__ = ["activations", "layers", "models", "quantizers", "summary"]
 __version__ = "0.1.0"

@@ -111,9 +111,10 @@ def network(
 
         info = ModelInfo(name=features.__name__, build=build, paper=paper, **facts)
         signature = _signature(name, info, binarization, own)
-        build.__signature__ = signature  # type: ignore[attr-defined]
+        # The signature of what is called, and not of the function that it wraps.
+        vars(build)["__signature__"] = signature
         build.__doc__ = _docstring(info, features, signature, official is not None)
-        del build.__wrapped__  # type: ignore[attr-defined]
+        del vars(build)["__wrapped__"]
         register(info)
         return build
 

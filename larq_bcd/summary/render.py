@@ -64,12 +64,12 @@ def as_table(summary: Summary) -> str:
             table.add_row(*map(rich.text.Text, _row(layer) + _cells(layer.cost)))
     table.add_section()
     table.add_row(summary.name, "total", "", *_cells(summary.total))
-    console = rich.console.Console(width=_WIDTH, file=io.StringIO(), color_system=None)
+    page = io.StringIO()
+    console = rich.console.Console(width=_WIDTH, file=page, color_system=None)
     console.print(table)
     for line in _notes(summary):
         console.print(rich.text.Text(line))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
 def _ops(count: float) -> str:

@@ -11,7 +11,6 @@ import sys
 
 import tensorflow as tf
 
-import larq_bcd  # noqa: F401  (settles Keras)
 from larq_bcd import cli
 from larq_bcd.models import blocks, papers
 from larq_bcd.models.blocks import Binarization

@@ -216,16 +216,7 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
-static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
-                              int64_t stride) {
-  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
-}
-
-static inline void pair_words(uint32_t* words, size_t count) {
-  (void)words;  // .pairs_words is false
-  (void)count;
-}
-
+#include "single_words.h"
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.

@@ -195,16 +195,7 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
 }
 
-static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
-                              int64_t stride) {
-  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
-}
-
-static inline void pair_words(uint32_t* words, size_t count) {
-  (void)words;  // .pairs_words is false
-  (void)count;
-}
-
+#include "single_words.h"
 #include "tiles.h"
 
 static inline uint32x4_t negative_bits(uint32x4_t bits) {

@@ -56,7 +56,7 @@ def ours(size, precision="float32"):
     optimizer = build_optimizer(
         Optimizer(name="adamw", weight_decay=0.01),
         WarmUpThenDecay(1e-3, 1000),
-        model.trainable_variables,
+        model,
     )
     return lambda batch: tensorflow_step(model, batch, size, optimizer)
 

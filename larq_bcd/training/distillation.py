@@ -55,13 +55,8 @@ class DistillingModel(tf.keras.Model):
         )
         self._mean_loss = tf.keras.metrics.Mean("loss")
         self._accuracy = tf.keras.metrics.CategoricalAccuracy("accuracy")
-        self._flips = [
-            # Booleans, because several processes cannot exchange int8.
-            (kernel, lq.metrics.FlipRatio("bool", name=f"flips_{place}"))
-            for place, kernel in enumerate(binary_kernels(network))
-        ]
-        for kernel, flips in self._flips:
-            flips.build(kernel.shape)
+        self._kernels = binary_kernels(network)
+        self._flips = FlipRatio([kernel.shape for kernel in self._kernels])
         self.built = True
 
     def call(self, inputs, training=None):
@@ -71,7 +66,8 @@ class DistillingModel(tf.keras.Model):
     @property
     def metrics(self):
         """The metrics that Keras resets at the start of each epoch."""
-        return [self._mean_loss, self._accuracy, *(flips for _, flips in self._flips)]
+        metrics = [self._mean_loss, self._accuracy]
+        return [*metrics, self._flips] if self._kernels else metrics
 
     def _dense(self, labels):
         """Labels as probabilities, `(batch, classes)`."""
@@ -103,12 +99,9 @@ class DistillingModel(tf.keras.Model):
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self._mean_loss.update_state(losses)
         self._accuracy.update_state(labels, logits)
-        for kernel, flips in self._flips:
-            flips.update_state(kernel >= 0)
-        results = self._results()
-        if self._flips:
-            results["flip_ratio"] = self._flip_ratio()
-        return results
+        if self._kernels:
+            self._flips.update_state(self._kernels)
+        return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
         """Returns the metrics of the validation so far."""
@@ -117,18 +110,43 @@ class DistillingModel(tf.keras.Model):
         logits = self(images, training=False)
         self._mean_loss.update_state(self._plain_loss(labels, logits))
         self._accuracy.update_state(labels, logits)
-        return self._results()
-
-    def _results(self) -> dict[str, tf.Tensor]:
         return {metric.name: metric.result() for metric in (self._mean_loss, self._accuracy)}
 
-    def _flip_ratio(self) -> tf.Tensor:
-        """The share of the binary weights that change their sign in a step."""
-        sizes = [float(kernel.shape.num_elements()) for kernel, _ in self._flips]
-        flipped = [
-            size * flips.result() for size, (_, flips) in zip(sizes, self._flips, strict=True)
+
+class FlipRatio(tf.keras.metrics.Metric):
+    """The share of a network's binary weights that change their sign in a step: larq's metric.
+
+    Args:
+        shapes: of the latent kernels.
+    """
+
+    def __init__(self, shapes: list[tf.TensorShape]):
+        super().__init__(name="flip_ratio")
+        self._sizes = [float(shape.num_elements()) for shape in shapes]
+        # Booleans, because several processes cannot exchange int8.
+        self._ratios = [
+            lq.metrics.FlipRatio("bool", name=f"flip_ratio_{place}")
+            for place in range(len(shapes))
         ]
-        return tf.add_n(flipped) / sum(sizes)
+        for shape, ratio in zip(shapes, self._ratios, strict=True):
+            ratio.build(shape)
+
+    def update_state(self, kernels: list[tf.Variable]) -> None:
+        """Compares the kernels' signs with those of the step before."""
+        for kernel, ratio in zip(kernels, self._ratios, strict=True):
+            ratio.update_state(kernel >= 0)
+
+    def result(self) -> tf.Tensor:
+        """Returns the mean over the steps since the reset, a scalar in [0, 1]."""
+        flipped = [
+            size * ratio.result() for size, ratio in zip(self._sizes, self._ratios, strict=True)
+        ]
+        return tf.add_n(flipped) / sum(self._sizes)
+
+    def reset_state(self) -> None:
+        """Forgets the mean."""
+        for ratio in self._ratios:
+            ratio.reset_state()
 
 
 def binary_kernels(network: tf.keras.Model) -> list[tf.Variable]:

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from larq_bcd.layers import LearnableBias
 from larq_bcd.training.recipe import Optimizer
 from larq_bcd.training.schedules import WarmUpThenDecay
 
@@ -59,14 +60,14 @@ class _SGD(_DecayInGradient, tf.keras.optimizers.SGD):
 
 
 def build_optimizer(
-    settings: Optimizer, schedule: WarmUpThenDecay, variables: list[tf.Variable]
+    settings: Optimizer, schedule: WarmUpThenDecay, network: tf.keras.Model
 ) -> tf.keras.optimizers.Optimizer:
-    """Returns an optimizer that has its slots for the given variables.
+    """Returns an optimizer that has its slots for a network.
 
     Args:
         settings: that of a recipe.
         schedule: of its learning rate.
-        variables: what it will update.
+        network: what it will update.
     """
     if settings.name == "adamw":
         # None and not 0, which would still cost a pass over the weights.
@@ -78,9 +79,26 @@ def build_optimizer(
     else:
         optimizer = _SGD(schedule, momentum=0.9)
         optimizer.decay = settings.weight_decay
-    if settings.decays == "kernels":
-        # Kernels of convolutions and of dense layers have at least two axes; no other has.
-        others = [variable for variable in variables if variable.shape.rank < 2]
-        optimizer.exclude_from_weight_decay(var_list=others)
-    optimizer.build(variables)
+    if settings.decays != "all":
+        optimizer.exclude_from_weight_decay(
+            var_list=_without_decay(network, settings.decays == "convolutions")
+        )
+    optimizer.build(network.trainable_variables)
     return optimizer
+
+
+def _without_decay(network: tf.keras.Model, convolutions_alone: bool) -> list[tf.Variable]:
+    """The variables beside the kernels, or beside those of convolutions and their biases."""
+    if not convolutions_alone:
+        # Kernels of convolutions and of dense layers have at least two axes; no other has.
+        return [x for x in network.trainable_variables if x.shape.rank < 2]
+    biases = set()
+    for layer in network.submodules:
+        names = ["threshold", "bias_before", "bias_after"]
+        if isinstance(layer, LearnableBias):
+            names.append("bias")
+        found = [getattr(layer, name, None) for name in names]
+        biases |= {value.ref() for value in found if isinstance(value, tf.Variable)}
+    return [
+        x for x in network.trainable_variables if x.shape.rank != 4 and x.ref() not in biases
+    ]

@@ -53,8 +53,10 @@ class Optimizer(Section):
     the decay to the gradient, as PyTorch's do."""
     weight_decay: NonNegativeFloat = 0.0
     """Factor of the decay."""
-    decays: Literal["all", "kernels"] = "all"
-    """Which parameters decay: all, or the kernels of convolutions and dense layers."""
+    decays: Literal["all", "kernels", "convolutions"] = "all"
+    """Which parameters decay: all; the kernels of convolutions and dense layers; or, as in
+    ReActNet's official code, the kernels of convolutions and the learned biases beside them
+    (thresholds, and RPReLU's two), which have four axes there."""
 
 
 class Schedule(Section):

@@ -188,7 +188,7 @@ class Training:
                 self._placed(place, plain), stage.loss, self._teacher(place)
             )
             schedule = WarmUpThenDecay(iterations=lengths.steps, **stage.schedule.model_dump())
-            optimizer = build_optimizer(stage.optimizer, schedule, model.trainable_variables)
+            optimizer = build_optimizer(stage.optimizer, schedule, model)
             model.compile(optimizer)
             kept = {
                 "network": model.network,

@@ -14,6 +14,7 @@ import h5py
 import images
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 RUN = Path(__file__).parent / "tiny_run.py"
 ROOT = RUN.parents[2]
@@ -122,7 +123,15 @@ def test_a_run_leaves_its_network_its_figures_and_its_curves(uninterrupted):
     for stage in STAGES:
         summary = json.loads((uninterrupted / stage / "summary.json").read_text())
         assert summary["last"]["val_accuracy"] <= summary["best"]["val_accuracy"]
-        assert list((uninterrupted / stage / "tensorboard").iterdir())
+        board = EventAccumulator(str(uninterrupted / stage / "tensorboard"))
+        tags = board.Reload().Tags()
+        curves = {"loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"}
+        assert curves <= set(tags["tensors"])
+        assert ("flip_ratio" in tags["tensors"]) == (stage == STAGES[1])
+        histograms = [tag for tag in tags["tensors"] if tag.startswith("thresholds/")]
+        assert len(histograms) == 3, "a 3x3 and a 1x1 convolution, and an MLP"
+        for tag in (*histograms, "loss"):
+            assert [event.step for event in board.Tensors(tag)][-1] == summary["iterations"]
         assert (uninterrupted / stage / "best.weights.h5").exists()
     header = (uninterrupted / STAGES[1] / "history.csv").read_text().splitlines()[0]
     for column in ("loss", "accuracy", "learning_rate", "flip_ratio", "val_accuracy"):

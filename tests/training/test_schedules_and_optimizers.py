@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from larq_bcd import activations, layers
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.recipe import Optimizer
 from larq_bcd.training.schedules import WarmUpThenDecay
@@ -53,16 +54,47 @@ def pytorch_steps(name, weight, gradients, rate, decay):
     return weight
 
 
-@pytest.mark.parametrize("decays", ["all", "kernels"])
+def parts_of_a_network():
+    """A network's parameters by what they are."""
+    inputs = tf.keras.Input((4, 4, 2))
+    x = layers.LearnableBias(name="threshold")(inputs)
+    x = layers.QuantConv2D(3, 3, padding="same", use_bias=False, name="convolution")(x)
+    x = tf.keras.layers.BatchNormalization(name="norm")(x)
+    x = activations.RPReLU(name="rprelu")(x)
+    x = layers.DynamicThresholdQuantConv2D(3, 1, reduction=1, name="contextual")(x)
+    x = tf.keras.layers.GlobalAveragePooling2D()(x)
+    return tf.keras.Model(inputs, tf.keras.layers.Dense(2, name="classifier")(x))
+
+
+CONVOLUTIONS = {
+    "threshold/bias",
+    "convolution/kernel",
+    "rprelu/bias_before",
+    "rprelu/bias_after",
+    "contextual/threshold",
+    "contextual/kernel",
+}
+OTHER_KERNELS = {
+    "classifier/kernel",
+    "contextual/context_kernel",
+    "contextual/alpha_kernel",
+    "contextual/beta_kernel",
+}
+
+
+@pytest.mark.parametrize("decays", ["all", "kernels", "convolutions"])
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_updates_are_those_of_pytorch(rng, name, decays):
-    values = {"kernel": rng.normal(size=(3, 2)), "bias": rng.normal(size=2)}
-    variables = {
-        key: tf.Variable(value, dtype=tf.float32, name=key) for key, value in values.items()
-    }
+    network = parts_of_a_network()
+    variables = {x.name.removesuffix(":0"): x for x in network.trainable_variables}
+    kernels = {"convolution/kernel", "contextual/kernel"} | OTHER_KERNELS
+    decaying = {"all": set(variables), "kernels": kernels, "convolutions": CONVOLUTIONS}
+    values = {key: rng.normal(size=variable.shape) for key, variable in variables.items()}
+    for key, variable in variables.items():
+        variable.assign(values[key])
     settings = Optimizer(name=name, weight_decay=0.3, decays=decays)
     schedule = WarmUpThenDecay(0.05, 10, decay="constant")
-    optimizer = build_optimizer(settings, schedule, list(variables.values()))
+    optimizer = build_optimizer(settings, schedule, network)
     gradients = {
         key: [rng.normal(size=value.shape) for _ in range(5)] for key, value in values.items()
     }
@@ -71,7 +103,10 @@ def test_updates_are_those_of_pytorch(rng, name, decays):
             (tf.constant(gradients[key][step], tf.float32), variable)
             for key, variable in variables.items()
         )
+    assert decaying[decays] <= set(variables)
     for key, variable in variables.items():
-        decay = 0.3 if key == "kernel" or decays == "all" else 0.0
+        decay = 0.3 if key in decaying[decays] else 0.0
         expected = pytorch_steps(name, values[key], gradients[key], 0.05, decay)
-        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            variable.numpy(), expected, rtol=1e-5, atol=1e-6, err_msg=key
+        )

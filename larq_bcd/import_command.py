@@ -6,6 +6,7 @@ from pathlib import Path
 
 from larq_bcd import models
 from larq_bcd.errors import UserError
+from larq_bcd.models.pytorch import SUFFIXES
 
 EXAMPLES = """  larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
   larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs `larq-bcd import`."""
     output = arguments.output
+    if not arguments.checkpoint.endswith(SUFFIXES):
+        raise UserError(
+            f"{arguments.checkpoint} is no PyTorch checkpoint: give one of "
+            f"{', '.join(SUFFIXES)}, under its own name."
+        )
     if output.suffix != ".keras":
         raise UserError(f"-o {output} is no .keras file: name it {output.stem}.keras.")
     if output.exists() and not arguments.force:

@@ -1,5 +1,6 @@
 """The arguments that all networks share, checked where they enter."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,8 +106,21 @@ def load_weights(
             )
         pytorch.load_checkpoint(model, path, official)
     else:
-        model.load_weights(path)
+        _load_keras_weights(model, path)
     return model
+
+
+def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    # What Keras, h5py and zipfile make of a file of another kind, a damaged one, and one of
+    # other layers or shapes.
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{model.name}: weights={str(path)!r} cannot be loaded ({reason}): pass a .h5, "
+            ".weights.h5 or .keras file of a network that was built with the same arguments."
+        ) from error
 
 
 def _downloaded(weights: Weights) -> Path:

@@ -158,23 +158,27 @@ def _flush(path: Path) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a name to write to, which becomes `path` when the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     # With the same suffix, by which Keras knows the format.
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         full = os.strerror(errno.ENOSPC)
         # h5py has errors of its own for a disk that fills up on the way.
         if isinstance(error, OSError) or (
             isinstance(error, RuntimeError) and full in str(error)
         ):
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            remedy = "see to it"
+            if full in str(error):
+                reason, remedy = full, "make room"
             raise CheckpointError(
-                f"{path} could not be written ({full if full in str(error) else reason}): make "
-                "room, and start the same command again."
+                f"{path} could not be written ({reason}): {remedy}, and start the same command "
+                "again."
             ) from error
         raise

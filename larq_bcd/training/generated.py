@@ -32,7 +32,13 @@ def in_place_of_missing(recipe: Recipe, output: Path, report: Callable[[str], No
         return recipe
     names = [splits.parse(split)[0] for split in (data.train, data.validation) if split]
     folder = output / "generated"
-    write_images(folder, names, recipe.preprocessing.image_size)
+    try:
+        write_images(folder, names, recipe.preprocessing.image_size)
+    except OSError as error:
+        raise UserError(
+            f"{folder} could not be written ({error.strerror}): see to it, or give another "
+            "--output."
+        ) from error
     return recipe.model_copy(
         update={
             "data": data.model_copy(

@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
 from helpers import exact_kernel, randomize
 
+from larq_bcd.errors import UserError
 from larq_bcd.layers import DynamicThreshold, QuantShiftMLP
 from larq_bcd.models import (
     BCDNetA,
@@ -11,6 +14,7 @@ from larq_bcd.models import (
     BCDNetB,
     BNextT,
     ReActNetA,
+    _arguments,
     blocks,
     cct,
     copy_weights,
@@ -288,6 +292,39 @@ def test_strides_keep_four_by_four_in_the_mlp_stage(size, strides):
 def test_an_argument_out_of_range_is_named_with_the_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
         BCDNetA(**arguments)
+
+
+def no_hdf5(path):
+    path.with_suffix(".h5").write_text("text")
+    return path.with_suffix(".h5")
+
+
+def dense(units):
+    return tf.keras.Sequential([tf.keras.layers.Dense(units, input_shape=(3,))])
+
+
+def half_of_an_archive(path):
+    dense(2).save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    return path
+
+
+def another_network(path):
+    tf.keras.Sequential([tf.keras.layers.PReLU(input_shape=(3,))]).save(path)
+    return path
+
+
+def another_width(path):
+    dense(3).save_weights(path.with_suffix(".weights.h5"))
+    return path.with_suffix(".weights.h5")
+
+
+@pytest.mark.parametrize("make", [no_hdf5, half_of_an_archive, another_network, another_width])
+def test_weights_of_another_kind_are_one_sentence(make, tmp_path):
+    path = make(tmp_path / "file.keras")
+    message = re.escape(f"weights={str(path)!r} cannot be loaded (")
+    with pytest.raises(UserError, match=message + ".*built with the same arguments"):
+        _arguments.load_weights(dense(2), path, {}, None)
 
 
 @pytest.mark.parametrize("model", MODELS)

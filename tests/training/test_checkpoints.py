@@ -119,3 +119,12 @@ def test_a_disk_that_fills_up_under_h5py_is_an_error_that_says_so(write, tmp_pat
     with pytest.raises(CheckpointError, match=message), replacing(tmp_path / "a.h5") as path:
         write(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(CheckpointError, match=r"file/a\.txt could not .*: see to it"),
+        replacing(tmp_path / "file" / "a.txt"),
+    ):
+        pytest.fail("there is no place to write to")

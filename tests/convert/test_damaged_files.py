@@ -2,8 +2,10 @@
 
 import os
 
+import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from larq_bcd.convert import ConversionError, cli, load_model
 
@@ -57,3 +59,21 @@ def test_the_command_says_so_in_one_line_and_writes_nothing(contents, tmp_path, 
     assert cli.main([str(path), "-o", str(output)]) == 2
     assert capfd.readouterr().err.count("\n") == 1
     assert os.listdir(tmp_path) == ["model.h5"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "module", "function"),
+    [(".h5", h5py, "File"), (".h5", tf.keras.models, "load_model")],
+)
+def test_memory_that_does_not_suffice_is_not_called_damage(
+    contents, tmp_path, monkeypatch, suffix, module, function
+):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(contents[suffix])
+    monkeypatch.setattr(module, function, out_of_memory)
+    with pytest.raises(ConversionError, match=f"model{suffix} takes more memory than there is"):
+        load_model(path)
+
+
+def out_of_memory(*arguments, **options):
+    raise MemoryError

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import official
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import tensorflow as tf
 import torch
@@ -366,6 +367,20 @@ def test_a_damaged_file_is_named_in_one_sentence(form, tmp_path, rng):
     for _ in range(40):
         path.write_bytes(rng.bytes(200) + content[200:])
         with pytest.raises(ValueError, match=rf"{name} could not be read"):
+            pytorch.read_state_dict(path)
+
+
+def test_memory_that_does_not_suffice_is_not_called_damage(tmp_path, monkeypatch):
+    def out_of_memory(*arguments, **options):
+        raise MemoryError
+
+    pth = saved(tmp_path / "a.pth", small_state())
+    safe = tmp_path / "a.safetensors"
+    safetensors.torch.save_file(small_state(), safe)
+    monkeypatch.setattr(torch, "load", out_of_memory)
+    monkeypatch.setattr(safetensors.numpy, "load_file", out_of_memory)
+    for path in (pth, safe):
+        with pytest.raises(ValueError, match=f"{path.name} takes more memory than there is"):
             pytorch.read_state_dict(path)
 
 

@@ -156,19 +156,30 @@ def _flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a name to write to, which becomes `path` when the block has ended well."""
+def replacing(path: Path, size: int = 0) -> Iterator[Path]:
+    """Yields a name to write to, which becomes `path` when the block has ended well.
+
+    Args:
+        path: the file.
+        size: bytes that it will take at least, for h5py: on a disk that fills up while it
+            writes, it leaves a process that crashes at its end.
+
+    Raises:
+        CheckpointError: if the disk is full or cannot be written to.
+    """
     # With the same suffix, by which Keras knows the format.
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    full = os.strerror(errno.ENOSPC)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, full)
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        full = os.strerror(errno.ENOSPC)
         # h5py has errors of its own for a disk that fills up on the way.
         if isinstance(error, OSError) or (
             isinstance(error, RuntimeError) and full in str(error)

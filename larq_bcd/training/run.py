@@ -336,7 +336,7 @@ class Training:
         if plain is not model.network:
             plain.set_weights(model.network.get_weights())
         if self.placement.is_chief:
-            with replacing(path) as temporary:
+            with replacing(path, _bytes(plain)) as temporary:
                 plain.save_weights(temporary)
 
     def _finish(self, progress: Progress) -> None:
@@ -347,7 +347,7 @@ class Training:
         # Built anew, without strategy or mixed precision.
         network = networks.build_network(self.recipe, last, self.training.num_classes)
         network.load_weights(self._folder(last) / "last.weights.h5")
-        with replacing(self.output / "model.keras") as temporary:
+        with replacing(self.output / "model.keras", _bytes(network)) as temporary:
             network.save(temporary)
         write_json(
             self.output / "results.json",
@@ -360,6 +360,12 @@ class Training:
                 "stages": [summary(stage) for stage in progress.stages],
             },
         )
+
+
+def _bytes(network: tf.keras.Model) -> int:
+    """What a file of the weights takes, with a page for what HDF5 writes of each."""
+    sizes = (4096 + x.dtype.size * x.shape.num_elements() for x in network.weights)
+    return sum(sizes)
 
 
 def _check_same_classes(training: Source, validation: Source) -> None:

@@ -121,6 +121,17 @@ def test_a_disk_that_fills_up_under_h5py_is_an_error_that_says_so(write, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_has_no_room_is_not_begun(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with (
+        pytest.raises(CheckpointError, match=r"\(No space left on device\): make room"),
+        replacing(tmp_path / "a.h5", 2 * free),
+    ):
+        pytest.fail("there is no room")
+    with replacing(tmp_path / "a.txt", free // 2) as path:
+        path.write_text("a")
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     with (

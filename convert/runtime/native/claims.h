@@ -9,8 +9,8 @@ typedef struct {
 } Claim;
 
 // In the order of the graph. Each stretch, of which some may be empty, can be executed as a
-// whole. The runtime would find them itself, but put every node into the earliest; a shortcut is
-// of more use beside what reads it.
+// whole. The runtime would find them itself, but put every node into the earliest; a shortcut
+// is of more use beside what reads it.
 typedef struct {
   Claim* nodes;
   int count, stretches;

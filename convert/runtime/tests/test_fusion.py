@@ -198,7 +198,8 @@ def graphs(draw):
         recent = st.integers(1, 3).map(lambda n, v=values[channels]: v[-min(n, len(v))])
         a = draw(recent)
         kind = draw(st.sampled_from(
-            ["constant", "add", "multiply", "prelu", "quantize", "convolve", "concatenate", "abs"]
+            ["constant", "add", "multiply", "prelu", "abs", "quantize", "convolve",
+             "concatenate"]
         ))  # fmt: skip
         if kind == "constant":
             name = draw(st.sampled_from(["ADD", "MUL"]))

@@ -5,8 +5,10 @@
 #include "program.h"
 
 enum {
-  kPanelBytes = 24 * 1024,  // of the first-level cache, for patches
-  kMaxPanel = 60,
+  // For the patches, which are read tile by tile while the weights of a strip are read anew for
+  // every panel.
+  kPanelBytes = 40 * 1024,
+  kMaxPanel = 240,
   kSlotBytes = kMaxTilePixels * kTileChannels * (int)sizeof(float),
   // What beginning a panel costs, in pixels: the weights are read once more.
   kPanelCost = 2,

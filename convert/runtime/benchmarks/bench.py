@@ -22,6 +22,7 @@ from larq_bcd_runtime.delegate import runtime
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 OURS, TWO_THREADS = "larq-bcd-runtime", "with two threads"
 OPTIMISED = "the file as `lce_convert` writes it"
+INT8_HEAD = "with `--head int8`"
 CONVOLUTIONS = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3)]
 
 
@@ -127,12 +128,13 @@ def measure_networks(seconds: float) -> tuple[str, str]:
             "without fusing": our_runner(file, image, fuse=False),
             "with AVX2 alone": our_runner(file, image, kernels="avx2"),
             OPTIMISED: our_runner(networks.stored(name, "optimised"), image),
+            INT8_HEAD: our_runner(networks.stored(name, "int8 head"), image),
             "LCE, indirect": lce_runner(file, image, indirect=True),
             "LCE, default": lce_runner(file, image, indirect=False),
             **others,
         }
         results[f"{name[:-1]}-{name[-1]}"] = measure(runners, seconds)
-    important = [row for row in runners if row in (OURS, TWO_THREADS, OPTIMISED)]
+    important = [row for row in runners if row in (OURS, TWO_THREADS, OPTIMISED, INT8_HEAD)]
     important += [row for row in runners if row.startswith("LCE") or row in others]
     return table(results, list(runners)), table(results, important)
 

@@ -69,19 +69,23 @@ STORE = Path(__file__).resolve().parent.parent / "build/bench"
 KINDS = {
     "MobileNet": ("int8", "float"),
     "MobileNetV2": ("int8", "float"),
-    "BCDNetA": ("lce", "optimised"),
-    "BCDNetB": ("lce", "optimised"),
+    "BCDNetA": ("lce", "optimised", "int8 head"),
+    "BCDNetB": ("lce", "optimised", "int8 head"),
 }
 
 
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimise
+    from larq_bcd.convert.flatbuffer import Flatbuffer
+    from larq_bcd.convert.head import quantise_head
 
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
         return convert_int8(model) if kind == "int8" else convert_float(model)
     if kind == "lce":
         return convert(bcdnet(name))
+    if kind == "int8 head":
+        return quantise_head(Flatbuffer(stored(name, "optimised")), "int8")[0].content
     return optimise(bcdnet(name)).content
 
 

@@ -249,6 +249,12 @@ static void pack_pairs(const Convolution* c, uint32_t* packed) {
 }
 
 static inline void pair_words(uint32_t* words, size_t count) {
+  if (count == 8) {  // what is left of 3x3 words after the first
+    const __m256i x = _mm256_loadu_si256((const __m256i*)(const void*)words);
+    const __m256i pairs = _mm256_xor_si256(x, _mm256_slli_epi64(x, kWordBits));
+    _mm256_storeu_si256((__m256i*)(void*)words, pairs);
+    return;
+  }
   for (size_t k = 0; k < count; k += kLanes) {
     const __mmask16 valid = (__mmask16)(count - k >= kLanes ? 0xffff : (1 << (count - k)) - 1);
     const __m512i x = _mm512_maskz_loadu_epi32(valid, words + k);
@@ -266,22 +272,17 @@ static inline void copy_words(uint32_t* to, const uint32_t* from, int count) {
   _mm512_mask_storeu_epi32(to, valid, _mm512_maskz_loadu_epi32(valid, from));
 }
 
-// A small patch is put together in a register.
 static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
                               int64_t stride) {
-  if (words * lines > kLanes) {
+  if (words > 4) {
     for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
     return;
   }
-  uint32_t line = (1u << words) - 1;
-  __m512i patch = _mm512_maskz_loadu_epi32((__mmask16)line, from);
-  for (int i = 1; i < lines; ++i) {
-    line <<= words;
-    from += stride - words;  // only the lanes of this line are read
-    patch = _mm512_mask_loadu_epi32(patch, (__mmask16)line, from);
+  // Short loads and stores cross the lines of the cache less often.
+  const __mmask8 valid = (__mmask8)((1 << words) - 1);
+  for (int i = 0; i < lines; ++i, to += words, from += stride) {
+    _mm_mask_storeu_epi32(to, valid, _mm_maskz_loadu_epi32(valid, from));
   }
-  const __mmask16 all = (__mmask16)((1u << (words * lines)) - 1);
-  _mm512_mask_storeu_epi32(to, all, patch);
 }
 
 static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresholds) {
@@ -369,7 +370,7 @@ static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lane
   return negative_lanes_mask(low, is_exact) | negative_lanes_mask(high, is_exact) << kLanes;
 }
 
-enum { kRowBlocks = 12 };
+enum { kRowBlocks = 24 };
 #define BCD_PREFETCHES
 #include "rows.h"
 

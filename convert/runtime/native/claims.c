@@ -1,5 +1,6 @@
 #include "claims.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ typedef struct {
   const Operator* op;  // NULL: not one we could take
   const TfLiteNode* node;
   bool is_claimed;
+  int stretch;  // of a claimed one; of any other, of the last claimed one before it
 } Candidate;
 
 // What is known of a tensor.
@@ -177,27 +179,84 @@ static void claim(const Graph* graph) {
   }
 }
 
-TfLiteIntArray* claim_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses) {
+// ---- Stretches ----
+
+// The earliest stretch in which a node can be: what is claimed is cut wherever a node of the
+// runtime stands between.
+static int earliest_stretch(const Graph* graph, const Candidate* candidate) {
+  int stretch = 0;
+  for (int k = 0; k < candidate->node->inputs->size; ++k) {
+    const Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
+    if (in == NULL || in->producer < 0) continue;
+    const Candidate* producer = &graph->candidates[in->producer];
+    const int after = producer->stretch + (candidate->is_claimed && !producer->is_claimed);
+    if (after > stretch) stretch = after;
+  }
+  return stretch;
+}
+
+// Shortcuts read what is stored anyway, and need not be executed at all beside their readers.
+static bool is_shortcut(const Candidate* candidate) {
+  return candidate->is_claimed &&
+         (candidate->op->fusion == kFusesPool || candidate->op->fusion == kFusesConcatenation);
+}
+
+// The first of the stretches whose nodes read it, or its own if the runtime's read it, too.
+static int stretch_of_readers(const Graph* graph, int index) {
+  const Candidate* candidate = &graph->candidates[index];
+  const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
+  int first = INT_MAX, readers = 0;
+  if (out == NULL) return candidate->stretch;
+  for (int i = index + 1; i < graph->count; ++i) {
+    const Candidate* reader = &graph->candidates[i];
+    for (int k = 0; k < reader->node->inputs->size; ++k) {
+      if (tensor_of(graph, reader->node->inputs->data[k]) != out) continue;
+      if (!reader->is_claimed) return candidate->stretch;
+      if (reader->stretch < first) first = reader->stretch;
+      ++readers;
+    }
+  }
+  return readers > 0 && readers == out->readers ? first : candidate->stretch;
+}
+
+static int find_stretches(const Graph* graph) {
+  int stretches = 0;
+  for (int i = 0; i < graph->count; ++i) {
+    Candidate* candidate = &graph->candidates[i];
+    candidate->stretch = earliest_stretch(graph, candidate);
+    if (candidate->is_claimed && candidate->stretch >= stretches) {
+      stretches = candidate->stretch + 1;
+    }
+  }
+  for (int i = graph->count - 1; i >= 0; --i) {
+    Candidate* candidate = &graph->candidates[i];
+    if (is_shortcut(candidate)) candidate->stretch = stretch_of_readers(graph, i);
+  }
+  return stretches;
+}
+
+bool claim_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses,
+                 Claims* claims) {
   const size_t count = (size_t)plan->size;
-  TfLiteIntArray* nodes = malloc(sizeof(*nodes) + count * sizeof(int));
   Graph graph = {
       .candidates = calloc(count + 1, sizeof(*graph.candidates)),
       .count = plan->size,
       .tensors = calloc(context->tensors_size + 1, sizeof(*graph.tensors)),
       .tensor_count = context->tensors_size,
   };
-  if (nodes == NULL || graph.candidates == NULL || graph.tensors == NULL ||
-      !look_at_nodes(context, plan, fuses, &graph)) {
-    free(nodes);
-    nodes = NULL;
-  } else {
+  *claims = (Claims){.nodes = malloc((count + 1) * sizeof(*claims->nodes))};
+  const bool ok = claims->nodes != NULL && graph.candidates != NULL && graph.tensors != NULL &&
+                  look_at_nodes(context, plan, fuses, &graph);
+  if (ok) {
     claim(&graph);
-    nodes->size = 0;
+    claims->stretches = find_stretches(&graph);
     for (int i = 0; i < plan->size; ++i) {
-      if (graph.candidates[i].is_claimed) nodes->data[nodes->size++] = plan->data[i];
+      if (!graph.candidates[i].is_claimed) continue;
+      claims->nodes[claims->count++] =
+          (Claim){.node = plan->data[i], .stretch = graph.candidates[i].stretch};
     }
   }
   free(graph.candidates);
   free(graph.tensors);
-  return nodes;
+  return ok;
 }

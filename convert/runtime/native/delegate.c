@@ -95,6 +95,31 @@ static TfLiteStatus kernel_invoke(TfLiteContext* context, TfLiteNode* node) {
 
 // ---- Delegate ----
 
+static TfLiteStatus replace_stretch(TfLiteContext* context, TfLiteDelegate* base,
+                                    const Claims* claims, int stretch) {
+  TfLiteIntArray* nodes = malloc(sizeof(*nodes) + (size_t)claims->count * sizeof(int));
+  if (nodes == NULL) return kTfLiteError;
+  nodes->size = 0;
+  for (int i = 0; i < claims->count; ++i) {
+    const Claim* claim = &claims->nodes[i];
+    if (claim->stretch == stretch) nodes->data[nodes->size++] = claim->node;
+  }
+  TfLiteStatus status = kTfLiteOk;
+  if (nodes->size > 0) {
+    const TfLiteRegistration registration = {
+        .init = kernel_init,
+        .free = kernel_free,
+        .prepare = kernel_prepare,
+        .invoke = kernel_invoke,
+        .custom_name = "LarqBcd",
+        .version = 1,
+    };
+    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, base);
+  }
+  free(nodes);
+  return status;
+}
+
 static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   Delegate* delegate = (Delegate*)base;
   Error error = {""};
@@ -110,24 +135,16 @@ static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* bas
   }
   TfLiteIntArray* execution_plan;
   if (context->GetExecutionPlan(context, &execution_plan) != kTfLiteOk) return kTfLiteError;
-  TfLiteIntArray* nodes = claim_nodes(context, execution_plan, fuses(delegate));
-  if (nodes == NULL) {
-    refuse(&error, "larq-bcd-runtime: the runtime does not show its operators");
-    return report(context, &error);
-  }
+  Claims claims;
   TfLiteStatus status = kTfLiteOk;
-  if (nodes->size > 0) {
-    const TfLiteRegistration registration = {
-        .init = kernel_init,
-        .free = kernel_free,
-        .prepare = kernel_prepare,
-        .invoke = kernel_invoke,
-        .custom_name = "LarqBcd",
-        .version = 1,
-    };
-    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes, base);
+  if (!claim_nodes(context, execution_plan, fuses(delegate), &claims)) {
+    refuse(&error, "larq-bcd-runtime: the runtime does not show its operators");
+    status = report(context, &error);
   }
-  free(nodes);
+  for (int i = 0; status == kTfLiteOk && i < claims.stretches; ++i) {
+    status = replace_stretch(context, base, &claims, i);
+  }
+  free(claims.nodes);
   return status;
 }
 

@@ -106,7 +106,7 @@ static inline int convolution_depth(const Convolution* c) {
 static inline bool needs_patches(const Convolution* c) {
   const Window* w = &c->window;
   return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
-         c->map != NULL || c->pairs_words;
+         c->map != NULL || (c->pairs_words && convolution_depth(c) > 1);
 }
 
 // What an activation cuts a value to. A value that is not a number stays what it is.

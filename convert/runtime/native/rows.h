@@ -361,11 +361,12 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
 enum { kLineBytes = 64, kLineFloats = kLineBytes / (int)sizeof(float) };
 
 // Asks for what is read and written in memory for some pixels. These may lie behind the panel:
-// then they mostly are the next one's.
+// then they mostly are the next one's. Rows that lie further apart share so few sets of the
+// first-level cache that they would push each other out before they are used, and the patches.
 static void prefetch_rows(const RowOp* op, const RowOp* end, int pixel, int pixels,
                           int channels) {
   for (; op != end; ++op) {
-    if (op->stride == 0 || op->is_in_tile) continue;
+    if (op->stride == 0 || op->stride > kTileChannels || op->is_in_tile) continue;
     if (op->code != kSetRow && op->code != kAddRow && op->code != kStore) continue;
     const char* row = op->data + (size_t)pixel * op->stride * sizeof(float);
     for (int p = 0; p < pixels; ++p, row += op->stride * sizeof(float)) {
@@ -378,21 +379,6 @@ static void prefetch_rows(const RowOp* op, const RowOp* end, int pixel, int pixe
         }
       }
     }
-  }
-}
-
-// Asks for a tile's share of the weights of the next channels.
-static void prefetch_weights(const Strip* strip, int k, int first) {
-  const Convolution* c = strip->of[k].convolution;
-  const int channel = strip->of[k].channel, next = channel + kTileChannels;
-  if (next >= c->group_channels_out) return;
-  const char* weights = (const char*)tile_weights(c, 0, next);
-  const size_t bytes = (size_t)(weights - (const char*)tile_weights(c, 0, channel));
-  const size_t tiles = ((size_t)strip->pixels + kTilePixels - 1) / kTilePixels;
-  const size_t share = (bytes / tiles + kLineBytes) & ~(size_t)(kLineBytes - 1);
-  const size_t from = (size_t)first / kTilePixels * share;
-  for (size_t at = from; at < from + share && at < bytes; at += kLineBytes) {
-    __builtin_prefetch(weights + at, 0, 2);
   }
 }
 
@@ -432,7 +418,6 @@ static void run_strip(const RowOp* ops, int count, const Strip* strip) {
 #ifdef BCD_PREFETCHES
     if (prefetches)
       prefetch_rows(ops, end, first + 2 * kTilePixels, kTilePixels, strip->channels);
-    for (int k = 0; k < strip->convolutions; ++k) prefetch_weights(strip, k, first);
 #endif
     for (int k = 0; k < strip->convolutions; ++k) {
       count_strip(strip, k, first, pixels, &counted[k]);

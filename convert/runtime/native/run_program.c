@@ -5,11 +5,13 @@
 #include "program.h"
 
 enum {
-  kPanelBytes = 24 * 1024,  // of the first-level cache, for patches
-  kMaxPanel = 60,
+  // For the patches, which are read tile by tile while the weights of a strip are read anew for
+  // every panel.
+  kPanelBytes = 40 * 1024,
+  kMaxPanel = 240,
   kSlotBytes = kMaxTilePixels * kTileChannels * (int)sizeof(float),
-  // With several threads a stage is cut into at least this many pieces per thread.
-  kPiecesPerThread = 3,
+  // What beginning a panel costs, in pixels: the weights are read once more.
+  kPanelCost = 2,
   kLineBytes = 64,
 };
 
@@ -22,24 +24,35 @@ static size_t panel_bytes(const Convolution* c, int pixels) {
   return align_line((size_t)pixels * (sizeof(PanelPixel) + patch));
 }
 
+// How many pixels the busiest thread computes if panels are handed out in order.
+static size_t longest_share(size_t pixels, size_t panel, size_t threads) {
+  const size_t whole = pixels / panel, rest = pixels % panel;
+  const size_t rounds = whole / threads;
+  if (whole % threads != 0) return (rounds + 1) * (panel + kPanelCost);
+  return rounds * (panel + kPanelCost) + (rest > 0 ? rest + kPanelCost : 0);
+}
+
 static int choose_panel(const Plan* plan, const Stage* stage) {
   const Program* program = stage->program;
   size_t bytes_per_pixel = 0;
   for (int i = 0; i < program->convolution_count; ++i) {
     bytes_per_pixel += panel_bytes(program->convolutions[i].convolution, 1);
   }
-  size_t pixels = kMaxPanel;
-  if (bytes_per_pixel > 0 && kPanelBytes / bytes_per_pixel < pixels) {
-    pixels = kPanelBytes / bytes_per_pixel;
+  size_t largest = kMaxPanel;
+  if (bytes_per_pixel > 0 && kPanelBytes / bytes_per_pixel < largest) {
+    largest = (kPanelBytes / bytes_per_pixel + kPanelStep - 1) / kPanelStep * kPanelStep;
   }
-  const int threads = thread_pool_size(plan->pool);
-  if (threads > 1) {
-    const size_t pieces = (size_t)threads * kPiecesPerThread;
-    const size_t share = (stage->pixels + pieces - 1) / pieces;
-    if (share < pixels) pixels = share;
+  if (largest < kPanelStep) largest = kPanelStep;
+  const size_t threads = (size_t)thread_pool_size(plan->pool);
+  if (threads == 1) return (int)largest;
+  size_t best = largest;
+  for (size_t panel = kPanelStep; panel < largest; panel += kPanelStep) {
+    if (longest_share(stage->pixels, panel, threads) <
+        longest_share(stage->pixels, best, threads)) {
+      best = panel;
+    }
   }
-  const size_t whole = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
-  return whole < kPanelStep ? kPanelStep : (int)whole;
+  return (int)best;
 }
 
 void reserve_program(Plan* plan, Stage* stage) {

@@ -50,6 +50,21 @@ def test_no_count_overflows(kernels, depth):
     same_bits(run_convolution(c, data, kernels), convolve(c, data))
 
 
+# Words that are counted in pairs by a carry-save adder begin with one alone if they are odd; 48
+# channels are a pair of blocks and one alone. Counts of all and of no bits are among them.
+@pytest.mark.parametrize("pixels", range(1, 8))
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8, 9, 16, 17])
+def test_carry_save_tiles_of_odd_and_even_depth(kernels, pixels, depth):
+    c = Convolution(
+        height=1, width=pixels, channels_in=32 * depth, channels_out=48, window=(1, 1)
+    )
+    data = random_data(c)
+    data.inputs[..., -1, :] = 1
+    data.filters[0] = -1
+    data.filters[-1] = 1
+    same_bits(run_convolution(c, data, kernels), convolve(c, data))
+
+
 @pytest.mark.parametrize("output", [np.float32, np.int8, np.int32])
 @pytest.mark.parametrize("channels_out", [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130])
 def test_every_width_of_a_tile(kernels, output, channels_out):

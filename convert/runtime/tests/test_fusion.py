@@ -38,6 +38,12 @@ class Graph:
         self.file.builtin("PRELU", [a, self.constant(1, 1, channels)], [result])
         return result
 
+    def abs(self, a, channels) -> int:
+        """An operator that stays with the runtime, and cuts what the delegate executes."""
+        result = self.floats(channels)
+        self.file.builtin("ABS", [a], [result])
+        return result
+
     def concatenate(self, a, b, channels) -> int:
         options = schema.ConcatenationOptionsT()
         options.axis = 3
@@ -192,7 +198,8 @@ def graphs(draw):
         recent = st.integers(1, 3).map(lambda n, v=values[channels]: v[-min(n, len(v))])
         a = draw(recent)
         kind = draw(st.sampled_from(
-            ["constant", "add", "multiply", "prelu", "quantize", "convolve", "concatenate"]
+            ["constant", "add", "multiply", "prelu", "abs", "quantize", "convolve",
+             "concatenate"]
         ))  # fmt: skip
         if kind == "constant":
             name = draw(st.sampled_from(["ADD", "MUL"]))
@@ -202,6 +209,8 @@ def graphs(draw):
             result = graph.binary(name, a, draw(recent), channels)
         elif kind == "prelu":
             result = graph.prelu(a, channels)
+        elif kind == "abs":
+            result = graph.abs(a, channels)
         elif kind == "concatenate":
             if channels != unit:
                 continue
@@ -233,6 +242,28 @@ def test_elementwise_operators_beside_binary_ones_are_taken_over():
     x = graph.floats(64)
     assert operators_left(graph.file.build([x], [react_block(graph, x, 64, True)])) == [
         "DELEGATE"
+    ]
+
+
+def test_a_shortcut_is_executed_beside_its_reader():
+    graph = Graph(0, 8, 8)
+    x = graph.floats(32)
+    y = graph.binary("ADD", x, graph.convolve(graph.quantize(x, 32), 32, 32), 32)
+    doubled = graph.concatenate(y, y, 64)  # could be executed before the runtime's operator
+    packed = graph.quantize(graph.abs(y, 32), 32)
+    z = graph.binary("ADD", graph.convolve(packed, 32, 64), doubled, 64)
+    interpreter = Interpreter(graph.file.build([x], [z]))
+    stages = [
+        [name for _, name in stage["operators"]]
+        for stretch in interpreter.describe()
+        for stage in stretch["stages"]
+    ]
+    # Nothing executes the concatenation: the last stage reads its input again.
+    assert stages == [
+        ["LceQuantize"],
+        ["LceBconv2d", "ADD"],
+        ["LceQuantize"],
+        ["LceBconv2d", "ADD"],
     ]
 
 

@@ -42,7 +42,14 @@ class FolderSource(Source):
             )
         self._paths = np.array([path for path, _ in files[first:last]], dtype=object)
         self._labels = np.array([label for _, label in files[first:last]], dtype=np.int64)
-        super().__init__(name, split, tuple(class_names), np.ones(last - first, np.int64))
+        inside = len(os.fsencode(of_split))
+        super().__init__(
+            name,
+            split,
+            tuple(class_names),
+            np.ones(last - first, np.int64),
+            (path[inside:] for path in self._paths),
+        )
 
     def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the files, each with offset 0, and their classes."""

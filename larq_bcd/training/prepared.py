@@ -57,7 +57,8 @@ class PreparedSource(Source):
                 )
         self._skips = np.array([part.skip for part in files])
         lengths = np.array([_examples(part) for part in files], np.int64)
-        super().__init__(name, split, class_names, lengths)
+        names = (f"{Path(part.filename).name} {part.skip}".encode() for part in files)
+        super().__init__(name, split, class_names, lengths, names)
         self._starts = np.concatenate([[0], np.cumsum(self.groups)])
 
     def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,9 +35,11 @@ class Progress:
     """A training so far: it is part of every checkpoint.
 
     Attributes:
+        data: digests of the sources that it reads, by what they are for.
         stages: those that are done, and the one that is being trained.
     """
 
+    data: dict[str, str]
     stages: list[StageProgress] = field(default_factory=list)
 
     @property
@@ -52,7 +54,8 @@ class Progress:
     @classmethod
     def from_json(cls, content: dict) -> "Progress":
         """Makes it of plain data."""
-        return cls([StageProgress(**stage) for stage in content["stages"]])
+        stages = [StageProgress(**stage) for stage in content["stages"]]
+        return cls(content["data"], stages)
 
 
 def write_csv(path: Path, stage: StageProgress) -> None:

@@ -26,8 +26,9 @@ from larq_bcd.training.sources import Source
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen
 
-# What may change between two starts of the same training.
-_FREE = (("checkpoint_every",), ("data", "data_dir"))
+# What may change between two starts of the same training: how often it is kept, and where its
+# images are, which have to be the same.
+_FREE = (("checkpoint_every",), ("data", "data_dir"), ("data", "name"))
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,18 @@ class Training:
             StoppedError: if a signal asked for it.
             UserError: if the user has to do something about it.
         """
-        self._keep_recipe()
+        self._check_same_recipe()
         saved = next(self._checkpoints.valid(), None)
-        progress = Progress.from_json(saved[2]) if saved else Progress()
+        data = {key: source.digest for key, source in self._sources().items()}
+        progress = Progress.from_json(saved[2]) if saved else Progress(data)
+        if progress.data != data:
+            raise UserError(
+                f"the images of {self.recipe.data.name!r} are not those with which the "
+                f"training in {self.output} began: bring them back, or give another --output."
+            )
+        if self.placement.is_chief:
+            with replacing(self.output / "recipe.yaml") as temporary:
+                temporary.write_text(write_recipe(self.recipe))
         if saved:
             self._report(f"Going on from step {progress.step} in {self.output}.")
         first = max(len(progress.stages) - 1, 0)
@@ -147,22 +157,24 @@ class Training:
                     f"the {steps} iterations of the stage."
                 )
 
-    def _keep_recipe(self) -> None:
-        """Writes the recipe of a new run; of an old one, makes sure that it is the same."""
+    def _sources(self) -> dict[str, Source]:
+        sources = {"training": self.training}
+        return (
+            sources if self.validation is None else {**sources, "validation": self.validation}
+        )
+
+    def _check_same_recipe(self) -> None:
         path = self.output / "recipe.yaml"
-        text = write_recipe(self.recipe)
-        if path.exists():
-            old, new = yaml.safe_load(path.read_text()), yaml.safe_load(text)
-            changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
-            if changed:
-                keys = ", ".join(".".join(key) for key in changed)
-                raise UserError(
-                    f"{self.output} holds a training of another recipe, which differs in "
-                    f"{keys}: give another --output, or remove the folder to start again."
-                )
-        elif self.placement.is_chief:
-            with replacing(path) as temporary:
-                temporary.write_text(text)
+        if not path.exists():
+            return
+        old, new = yaml.safe_load(path.read_text()), yaml.safe_load(write_recipe(self.recipe))
+        changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
+        if changed:
+            keys = ", ".join(".".join(key) for key in changed)
+            raise UserError(
+                f"{self.output} holds a training of another recipe, which differs in {keys}: "
+                "give another --output, or remove the folder to start again."
+            )
 
     def _folder(self, place: int) -> Path:
         return self.output / f"stage{place + 1}_{self.recipe.stages[place].name}"
@@ -228,9 +240,7 @@ class Training:
 
     def _images(self, done: StageProgress) -> dict:
         seen = done.step * self.recipe.batch_size
-        broken = sum(
-            len(source.broken) for source in (self.training, self.validation) if source
-        )
+        broken = sum(len(source.broken) for source in self._sources().values())
         return {
             "seen": seen,
             "per_second": round(seen / done.seconds, 1) if done.seconds else None,
@@ -257,9 +267,8 @@ class Training:
 
     def _user_errors(self):
         stack = contextlib.ExitStack()
-        for source in (self.training, self.validation):
-            if source is not None:
-                stack.enter_context(source.user_errors())
+        for source in self._sources().values():
+            stack.enter_context(source.user_errors())
         return stack
 
     def _training_batches(self, place: int, first_step: int):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,14 +101,19 @@ def uninterrupted(recipe, tmp_path_factory):
 
 
 def test_a_killed_and_restarted_run_has_bit_identical_weights(recipe, uninterrupted, tmp_path):
-    """Killed once in the first stage, and once more on the way over the stage boundary."""
+    """Killed once in the first stage, and once more on the way over the stage boundary.
+
+    In between, the run and its images move to another place.
+    """
     output = tmp_path / "killed"
     first = random.randint(1, 6)
     finished(start(recipe, output, KILL_AT_STEP=str(first)), -signal.SIGKILL)
     # At least to the second stage: 7 steps more than the checkpoint has.
     second = random.randint(8, 9)
-    finished(start(recipe, output, KILL_AT_STEP=str(second)), -signal.SIGKILL)
-    finished(start(recipe, output))
+    output = output.rename(tmp_path / "moved")
+    images_too = f"data.name={shutil.copytree(recipe.parent, tmp_path / 'images')}"
+    finished(start(recipe, output, images_too, KILL_AT_STEP=str(second)), -signal.SIGKILL)
+    finished(start(recipe, output, images_too))
     for stage in STAGES:
         ours, theirs = weights(output, stage), weights(uninterrupted, stage)
         assert ours.keys() == theirs.keys()
@@ -148,6 +154,10 @@ def test_a_run_that_is_asked_to_stop_keeps_its_step(recipe, tmp_path):
     assert (output / "checkpoints" / "step-000000003").is_dir()
     printed = finished(start(recipe, output, "batch_size=4"), 2)
     assert "holds a training of another recipe, which differs in batch_size" in printed
+    others = shutil.copytree(recipe.parent, tmp_path / "others")
+    (others / "train" / "cat" / "0.png").rename(others / "train" / "cat" / "new.png")
+    printed = finished(start(recipe, output, f"data.name={others}"), 2)
+    assert "are not those with which the training in" in printed
 
 
 def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):

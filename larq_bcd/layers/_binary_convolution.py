@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_bcd._fused import compiled_by_xla, fused, on_cpu
+from larq_bcd.layers import _winograd
 
 _Pads = tuple[tuple[int, int], ...]
 
@@ -47,21 +48,20 @@ def binary_convolution(
     )
     strided = {"strides": [1, *strides, 1], "padding": "SAME" if same else "VALID"}
 
-    def patches(x):
-        return x if dense else _patches(x, size, strides, pads, pad_value)
-
-    # XLA's concatenation is the faster one of the two where a row is no consecutive memory.
-    patches_of = patches if strides == (1, 1) else fused(patches)
-
     @tf.custom_gradient
     def convolved(signs, kernel):
         integers = _integers(signs)
-        seen = patches_of(integers)
+        # XLA's concatenation is the faster one where a row is no consecutive memory.
+        patches = _patches if strides == (1, 1) else _fused_patches
+        seen = integers if dense else patches(integers, size, strides, pads, pad_value)
         rows, columns = seen.shape[1:3]
         sums = _product(_matrix(seen), _matrix(_integers_of_kernel(kernel)))
         outputs = _scaled(sums, kernel[0, 0, 0])
 
         def gradient(upstream):
+            if same and not dense and _winograd.suits(upstream, kernel):
+                of_signs = _winograd.input_gradient(kernel, upstream)
+                return of_signs, _winograd.kernel_gradient(integers, upstream)
             if same and not dense:
                 of_signs = tf.raw_ops.Conv2DBackpropInput(
                     input_sizes=tf.shape(signs), filter=kernel, out_backprop=upstream, **strided
@@ -136,6 +136,9 @@ def _patches(x, size, strides, pads, pad_value):
         for j in range(size[1])
     ]
     return tf.concat(taps, -1)
+
+
+_fused_patches = fused(_patches)
 
 
 def _product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -19,6 +19,9 @@ def _shifted(x, rows, columns):
     )
 
 
+_fused_shifted = fused(_shifted)
+
+
 @tf.keras.utils.register_keras_serializable("larq_bcd")
 class SpatialShift(tf.keras.layers.Layer):
     """Shifts four equal groups of channels around the image: down, up, right and left.
@@ -80,10 +83,9 @@ class SpatialShift(tf.keras.layers.Layer):
         # Backward what was shifted goes back.
         @tf.custom_gradient
         def shifted(x):
-            def gradient(upstream):
-                return fused(lambda x: _shifted(x, -rows, -columns))(upstream)
-
-            return fused(lambda x: _shifted(x, rows, columns))(x), gradient
+            return _fused_shifted(x, rows, columns), lambda y: _fused_shifted(
+                y, -rows, -columns
+            )
 
         return shifted(inputs)
 

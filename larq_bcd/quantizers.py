@@ -42,14 +42,11 @@ class ApproxSign(lq.quantizers.ApproxSign):
         return super(lq.quantizers.ApproxSign, self).call(sign(inputs))
 
 
-def _scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
-    # In float32: a bfloat16 mean over thousands of weights would lose its last digits.
-    magnitude = tf.abs(tf.cast(kernel, tf.float32))
-    scale = tf.reduce_mean(magnitude, axis=list(range(kernel.shape.rank - 1)))
-    return tf.cast(scale, kernel.dtype) * lq.math.sign(kernel)
+def _times_sign(kernel: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return scale * lq.math.sign(kernel)
 
 
-_fused_scaled_sign = fused(_scaled_sign)
+_fused_times_sign = fused(_times_sign)
 
 
 @fused
@@ -79,7 +76,11 @@ class ScaledSign(lq.quantizers.SteSign):
 
     def call(self, inputs, training=None):
         """Returns the binarized kernel, of the shape and dtype of `inputs`."""
-        scaled = _fused_scaled_sign if training is True else _scaled_sign
+        # In float32: a bfloat16 mean over thousands of weights would lose its last digits.
+        magnitude = tf.abs(tf.cast(inputs, tf.float32))
+        scale = tf.reduce_mean(magnitude, axis=list(range(inputs.shape.rank - 1)))
+        scale = tf.cast(scale, inputs.dtype)
+        times_sign = _fused_times_sign if training is True else _times_sign
 
         @tf.custom_gradient
         def scaled_sign(kernel):
@@ -88,7 +89,7 @@ class ScaledSign(lq.quantizers.SteSign):
                     return upstream
                 return _clipped(kernel, upstream, tf.cast(self.clip_value, kernel.dtype))
 
-            return scaled(kernel), gradient
+            return times_sign(kernel, scale), gradient
 
         if self._custom_metrics:
             super().call(inputs)

@@ -43,7 +43,7 @@ def assert_compiled_step_is_equal(layer, images):
     assert "Conv2D" not in operations(compiled.get_concrete_function(images))
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     height=st.integers(3, 9),
     width=st.integers(3, 9),

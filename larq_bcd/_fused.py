@@ -6,6 +6,24 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
+def on_cpu() -> bool:
+    """Whether this machine has nothing but CPUs."""
+    return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
+
+
+def compiled_by_xla() -> bool:
+    """Whether what is traced now will be compiled by XLA, which lacks some operations."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = graph._get_control_flow_context()  # as tf-keras asks; nothing public tells
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
 def fused(function: Callable) -> Callable:
     """Compiles a function of tensors by XLA, where it is part of a graph on the CPU.
 
@@ -18,10 +36,7 @@ def fused(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*tensors):
-        accelerators = len(tf.config.list_physical_devices()) > len(
-            tf.config.list_physical_devices("CPU")
-        )
-        if accelerators or not tf.inside_function():
+        if not on_cpu() or not tf.inside_function():
             return function(*tensors)
         return compiled(*tensors)
 

@@ -29,8 +29,14 @@ def _prelu_gradients(x, before, slope, upstream):
     return tf.where(shifted > 0, upstream, slope * upstream), below
 
 
-def _summed(gradient: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """The gradient of what was broadcast: of one value per channel, or per image too."""
+@fused
+def _sums(of_x, below, upstream, before, slope, after):
+    """The gradients of what was broadcast: of one value per channel, or per image too."""
+    pairs = (of_x, before), (below, slope), (upstream, after)
+    return tuple(_summed(gradient, like) for gradient, like in pairs)
+
+
+def _summed(gradient, like):
     axes = (1, 2) if like.shape.rank == 4 else (0, 1, 2)
     total = tf.reduce_sum(tf.cast(gradient, tf.float32), axes)
     return tf.cast(tf.reshape(total, tf.shape(like)), like.dtype)
@@ -47,7 +53,7 @@ def _rprelu(x, before, slope, after, training):
     def activated(x, before, slope, after):
         def gradient(upstream):
             of_x, below = _prelu_gradients(x, before, slope, upstream)
-            return of_x, _summed(of_x, before), _summed(below, slope), _summed(upstream, after)
+            return of_x, *_sums(of_x, below, upstream, before, slope, after)
 
         return forward(x, before, slope, after), gradient
 

@@ -126,10 +126,10 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
             tf.reshape(beta, (-1, 1, 1, beta.shape[-1])),
         )
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the convolution of the signs, with offsets and activation."""
         alpha, beta = self.contextual_embedding(inputs)
-        outputs = super().call(inputs + (self.threshold - alpha)) + beta
+        outputs = super().call(inputs + (self.threshold - alpha), training) + beta
         return self.output_activation(outputs)
 
     def get_config(self):

@@ -1,6 +1,18 @@
 import tensorflow as tf
 
+from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
+
+
+@fused
+def _sum_per_channel(upstream):
+    total = tf.reduce_sum(tf.cast(upstream, tf.float32), list(range(upstream.shape.rank - 1)))
+    return tf.cast(total, upstream.dtype)
+
+
+@tf.custom_gradient
+def _plus(inputs, bias):
+    return inputs + bias, lambda upstream: (upstream, _sum_per_channel(upstream))
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -47,9 +59,10 @@ class LearnableBias(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns `inputs + bias`."""
-        return inputs + self.bias
+        bias = tf.convert_to_tensor(self.bias)
+        return _plus(inputs, bias) if training is True else inputs + bias
 
     def compute_output_shape(self, input_shape):
         """Returns the input shape."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import larq as lq
 import tensorflow as tf
 
+from larq_bcd.layers import _binary_convolution as binary_convolution
 from larq_bcd.layers import _checks
 from larq_bcd.quantizers import ApproxSign
 
@@ -66,6 +67,7 @@ class QuantConv2D(lq.layers.QuantConv2D):
     """
 
     def __init__(self, filters, kernel_size, strides=(1, 1), padding="valid", **kwargs):
+        self._binary_pads: tuple | None = None
         self._symmetric = isinstance(padding, str) and padding.lower() == "symmetric"
         with _unclipped_latent_weights():
             super().__init__(
@@ -80,6 +82,30 @@ class QuantConv2D(lq.layers.QuantConv2D):
                 f"{self.name}: kernel_size={self.kernel_size} cannot be padded equally on "
                 "both sides: use odd sizes, or padding='same'."
             )
+
+    def _is_binary(self) -> bool:
+        """Whether input and kernel are signs, those of a kernel with one scale per filter."""
+        return (
+            isinstance(self.input_quantizer, _SIGNS)
+            and isinstance(self.kernel_quantizer, (*_SIGNS, lq.quantizers.MagnitudeAwareSign))
+            and abs(self.pad_values) in (0.0, 1.0)
+            and self.groups == 1
+            and self.dilation_rate == (1, 1)
+        )
+
+    def _pads(self, inputs) -> tuple:
+        if self.padding == "valid":
+            return ((0, 0), (0, 0))
+        return tuple(self._get_spatial_padding_same(inputs.shape[1:3]))
+
+    def convolution_op(self, inputs, kernel):
+        """Convolves the quantized input with the quantized kernel."""
+        if self._binary_pads is None:
+            return super().convolution_op(inputs, kernel)
+        kernel = tf.convert_to_tensor(kernel)
+        return binary_convolution.binary_convolution(
+            inputs, kernel, self.strides, self._binary_pads, self.pad_values
+        )
 
     def _margins(self) -> list[int]:
         return [
@@ -117,8 +143,11 @@ class QuantConv2D(lq.layers.QuantConv2D):
         finally:
             self.__dict__.update(saved)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the convolution of the quantized input and kernel."""
+        if training is True and self._is_binary() and binary_convolution.supported(inputs):
+            with self._patched(_is_native_padding=True, _binary_pads=self._pads(inputs)):
+                return super().call(inputs)
         # At stride 1, "same" is symmetric already.
         if not self._symmetric or self.strides == (1, 1):
             return super().call(inputs)

@@ -20,6 +20,6 @@ class RSign(LearnableBias):
         super().__init__(*args, **kwargs)
         self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the signs."""
-        return self.quantizer(super().call(inputs))
+        return self.quantizer(super().call(inputs, training))

@@ -1,8 +1,25 @@
 import tensorflow as tf
 
+from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
 
 _GROUPS = 4
+
+
+def _shifted(x, rows, columns):
+    down, up, right, left = tf.split(x, _GROUPS, axis=-1)
+    return tf.concat(
+        [
+            tf.roll(down, rows, axis=1),
+            tf.roll(up, -rows, axis=1),
+            tf.roll(right, columns, axis=2),
+            tf.roll(left, -columns, axis=2),
+        ],
+        axis=-1,
+    )
+
+
+_fused_shifted = fused(_shifted)
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -56,19 +73,21 @@ class SpatialShift(tf.keras.layers.Layer):
             raise ValueError(message)
         return self.shift
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         """Returns the shifted tensor."""
-        down, up, right, left = tf.split(inputs, _GROUPS, axis=-1)
         rows, columns = self._distance(inputs, 1), self._distance(inputs, 2)
-        return tf.concat(
-            [
-                tf.roll(down, rows, axis=1),
-                tf.roll(up, -rows, axis=1),
-                tf.roll(right, columns, axis=2),
-                tf.roll(left, -columns, axis=2),
-            ],
-            axis=-1,
-        )
+        fixed = training is True and isinstance(rows, int) and isinstance(columns, int)
+        if not fixed:
+            return _shifted(inputs, rows, columns)
+
+        # Backward what was shifted goes back.
+        @tf.custom_gradient
+        def shifted(x):
+            return _fused_shifted(x, rows, columns), lambda y: _fused_shifted(
+                y, -rows, -columns
+            )
+
+        return shifted(inputs)
 
     def compute_output_shape(self, input_shape):
         """Returns the input shape."""

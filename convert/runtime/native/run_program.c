@@ -18,7 +18,7 @@ static size_t align_line(size_t bytes) {
 }
 
 static size_t panel_bytes(const Convolution* c, int pixels) {
-  const size_t patch = needs_patches(c) ? (size_t)convolution_depth(c) * sizeof(uint32_t) : 0;
+  const size_t patch = needs_patches(c) ? (size_t)c->patch_words * sizeof(uint32_t) : 0;
   return align_line((size_t)pixels * (sizeof(PanelPixel) + patch));
 }
 

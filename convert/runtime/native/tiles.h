@@ -14,7 +14,8 @@
 //   copy_lines(to, from, words, lines, stride)  lines of a few words that lie `stride` words
 //                                         apart, one after the other
 //   pair_words(words, count)              words[i + 1] ^= words[i] for every even i, if
-//                                         Kernels.pairs_words
+//                                         Kernels.pairs_words; or BCD_PAIRS_PATCHES, and
+//                                         pair_patches(convolution, patches, pixels) as a whole
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
@@ -80,8 +81,11 @@ static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int
   }
 }
 
-// See Kernels.pairs_words. Patches follow each other, so that of an even depth all are one.
-static void pair_patches(uint32_t* patches, int pixels, size_t depth) {
+#ifndef BCD_PAIRS_PATCHES
+// Pairs begin with the second word of an odd depth. Patches follow each other, so that of an
+// even depth all are one.
+static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
+  const size_t depth = (size_t)convolution_depth(c);
   if (depth % 2 == 0) {
     pair_words(patches, (size_t)pixels * depth);
     return;
@@ -89,6 +93,7 @@ static void pair_patches(uint32_t* patches, int pixels, size_t depth) {
   if (depth == 1) return;
   for (int p = 0; p < pixels; ++p) pair_words(patches + (size_t)p * depth + 1, depth - 1);
 }
+#endif
 
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
                        int32_t* sums) {
@@ -209,7 +214,6 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
   const Window* w = &c->window;
-  const size_t depth = (size_t)convolution_depth(c);
   const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
   const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
   const int64_t line_words = (int64_t)w->in_width * w->in_words;
@@ -244,7 +248,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       } else {
         gather_patch(c, group_image, in_y, in_x, patch);
       }
-      patch += depth;
+      patch += c->patch_words;
     }
     out_x = 0;
     if (++out_y == w->out_height) {
@@ -252,7 +256,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       ++n;
     }
   }
-  if (c->pairs_words) pair_patches(patches, pixels, depth);
+  if (c->pairs_words) pair_patches(c, patches, pixels);
 }
 
 // Counts for a tile of pixels and up to kTileChannels channels of one group.

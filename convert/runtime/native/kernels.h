@@ -136,6 +136,7 @@ typedef enum {
 } RowCode;
 
 typedef struct {
+  const void* own[3];  // of the kernels that execute it
   RowCode code;
   // The operand in the first pixel of the panel, or where that pixel's result goes: floats, or
   // packed words.
@@ -191,8 +192,8 @@ typedef struct {
   // Places the windows of an ungrouped convolution over a panel of output pixels.
   void (*place)(const Convolution* convolution, const uint32_t* in, size_t first, int pixels,
                 PanelPixel* panel, uint32_t* patches);
-  // Executes a program for every pixel of a strip.
-  void (*run_strip)(const RowOp* ops, int count, const Strip* strip);
+  // Executes a program for every pixel of a strip. There is room for one more instruction.
+  void (*run_strip)(RowOp* ops, int count, const Strip* strip);
 } Kernels;
 
 extern const Kernels reference_kernels;

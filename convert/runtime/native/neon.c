@@ -425,8 +425,7 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
   return pack_signs(x, same_lanes(0.0f), is_exact);
 }
 
-#define BCD_AFTER_BLOCK __asm__ volatile("" ::: "memory");
-enum { kRowBlocks = 6 };
+#define BCD_OWN_ROWS "neon_rows.h"
 #include "rows.h"
 
 static bool runs_everywhere(void) { return true; }

@@ -46,7 +46,7 @@ void reserve_program(Plan* plan, Stage* stage) {
   Program* program = stage->program;
   program->panel_pixels = choose_panel(plan, stage);
   program->ops_offset = 0;
-  size_t bytes = align_line((size_t)program->longest * sizeof(RowOp));
+  size_t bytes = align_line(((size_t)program->longest + 1) * sizeof(RowOp));
   program->slots_offset = bytes;
   bytes += (size_t)program->slots * kSlotBytes;
   for (int i = 0; i < program->convolution_count; ++i) {

@@ -273,9 +273,15 @@ static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
 }
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
-  int i = 0;
-  for (; i + 4 <= count; i += 4) vst1q_u32(to + i, vld1q_u32(from + i));
-  for (; i < count; ++i) to[i] = from[i];
+  if (count < 4) {
+    for (int i = 0; i < count; ++i) to[i] = from[i];
+    return;
+  }
+  for (int i = 0; i < count - 4; i += 4) {
+    vst1q_u32(to + i, vld1q_u32(from + i));
+    __asm__ volatile("" ::: "memory");  // no call of memcpy, which takes longer
+  }
+  vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
 }
 
 static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -305,29 +311,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 static inline uint32x4_t negative_bits(uint32x4_t bits) {
   const uint32x4_t from_first = vsubq_u32(bits, vdupq_n_u32(kFirstNegative));
   return vcleq_u32(from_first, vdupq_n_u32(kLastNegative - kFirstNegative));
-}
-
-static inline uint32x4_t negative_lanes(const float* in) {
-  return negative_bits(vreinterpretq_u32_f32(vld1q_f32(in)));
-}
-
-static inline uint32_t negative_mask(const float* in) {
-  return gather_bits(negative_lanes(in), negative_lanes(in + 4), negative_lanes(in + 8),
-                     negative_lanes(in + 12));
-}
-
-static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
-  for (size_t r = 0; r < rows; ++r) {
-    for (int left = channels; left > 0; left -= kWordBits) {
-      uint32_t word = 0;
-      int c = 0;
-      const int count = left < kWordBits ? left : kWordBits;
-      for (; c + kLanes <= count; c += kLanes) word |= negative_mask(in + c) << c;
-      for (; c < count; ++c) word |= (uint32_t)is_negative(in[c]) << c;
-      in += count;
-      *out++ = word;
-    }
-  }
 }
 
 static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_point,
@@ -423,6 +406,25 @@ static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lane
 static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
                                                                           bool is_exact) {
   return pack_signs(x, same_lanes(0.0f), is_exact);
+}
+
+static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
+  for (size_t r = 0; r < rows; ++r) {
+    int left = channels;
+    for (; left >= kWordBits; left -= kWordBits, in += kWordBits) {
+      *out++ = pack_signs(load_lanes(in), load_lanes(in + kLanes), true);
+    }
+    if (left == 0) continue;
+    uint32_t word = 0;
+    int c = 0;
+    if (left >= kLanes) {
+      word = negative_lanes_mask(load_lanes(in), true);
+      c = kLanes;
+    }
+    for (; c < left; ++c) word |= (uint32_t)is_negative(in[c]) << c;
+    in += left;
+    *out++ = word;
+  }
 }
 
 #define BCD_OWN_ROWS "neon_rows.h"

@@ -33,18 +33,30 @@ static inline void clear_words(uint32_t* to, int count) {
   for (int i = 0; i < count; ++i) to[i] = 0;
 }
 
+static inline int first_of(int64_t a, int b) { return a < b ? (int)a : b; }
+
 static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,
                          int64_t in_x, uint32_t* patch) {
   const Window* w = &c->window;
-  const int words = c->group_words;
+  const int words = c->group_words, line_words = w->window_width * words;
+  const bool is_run = w->in_words == words && w->dilation_width == 1;
+  const int left = in_x < 0 ? first_of(-in_x, w->window_width) * words : 0;
+  const int right = first_of(w->in_width - in_x, w->window_width) * words;
   for (int i = 0; i < w->window_height; ++i) {
     const int64_t y = in_y + (int64_t)i * w->dilation_height;
     if (y < 0 || y >= w->in_height) {
-      clear_words(patch, w->window_width * words);
-      patch += w->window_width * words;
+      clear_words(patch, line_words);
+      patch += line_words;
       continue;
     }
     const uint32_t* line = group_image + y * w->in_width * w->in_words;
+    if (is_run && left < right) {
+      if (left > 0) clear_words(patch, left);
+      copy_words(patch + left, line + in_x * words + left, right - left);
+      if (right < line_words) clear_words(patch + right, line_words - right);
+      patch += line_words;
+      continue;
+    }
     for (int j = 0; j < w->window_width; ++j, patch += words) {
       const int64_t x = in_x + (int64_t)j * w->dilation_width;
       if (x < 0 || x >= w->in_width) {

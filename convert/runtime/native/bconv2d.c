@@ -1,5 +1,7 @@
 // LceBconv2d: the convolution of packed activations with packed weights. The equations stand at
 // the head of reference.c.
+#define _POSIX_C_SOURCE 200809L  // posix_memalign
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -246,9 +248,11 @@ static bool sum_taps(Bconv2d* state, Error* error) {
 static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
   // Whole lines of the cache, where the kernels' loads end.
-  const size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
-  state->packed = aligned_alloc(kLineBytes, (bytes + kLineBytes - 1) / kLineBytes * kLineBytes);
-  if (state->packed == NULL) return refuse(error, "out of memory");
+  size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
+  bytes = (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+  void* packed = NULL;
+  if (posix_memalign(&packed, kLineBytes, bytes) != 0) return refuse(error, "out of memory");
+  state->packed = packed;
   kernels->pack(c, state->packed);
   c->packed = state->packed;
   return true;

@@ -7,7 +7,7 @@
 
 // GCC makes jumps of these calls when it optimises. Otherwise they pile up, which is as right:
 // programs are short.
-#if defined(__clang__)
+#if defined(__clang__) && __has_attribute(musttail)
 #define BCD_LAST_CALL __attribute__((musttail))
 #else
 #define BCD_LAST_CALL

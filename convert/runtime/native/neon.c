@@ -31,72 +31,49 @@ static inline int pairs_of(int depth) { return (depth + 1) / 2; }
 // A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
 // pairs of the patches, v24 to v27 those of two quads of filters, and v28 to v31 what is
 // computed: compilers run out of registers and spill.
-#define BCD_QUAD(b, db, sum0, sum1, sum2, sum3, add)                      \
-  "eor v28.16b, v16.16b, " b                                              \
-  ".16b\n\t"                                                              \
-  "eor v29.16b, v18.16b, " b                                              \
-  ".16b\n\t"                                                              \
-  "eor v30.16b, v20.16b, " b                                              \
-  ".16b\n\t"                                                              \
-  "eor v31.16b, v22.16b, " b                                              \
-  ".16b\n\t"                                                              \
-  "bsl v28.16b, v17.16b, " db                                             \
-  ".16b\n\t"                                                              \
-  "bsl v29.16b, v19.16b, " db                                             \
-  ".16b\n\t"                                                              \
-  "bsl v30.16b, v21.16b, " db                                             \
-  ".16b\n\t"                                                              \
-  "bsl v31.16b, v23.16b, " db                                             \
-  ".16b\n\t"                                                              \
-  "cnt v28.16b, v28.16b\n\t"                                              \
-  "cnt v29.16b, v29.16b\n\t"                                              \
-  "cnt v30.16b, v30.16b\n\t"                                              \
-  "cnt v31.16b, v31.16b\n\t" add " " sum0 ".8h, v28.16b\n\t" add " " sum1 \
-  ".8h, v29.16b\n\t" add " " sum2 ".8h, v30.16b\n\t" add " " sum3 ".8h, v31.16b\n\t"
-#define BCD_PAIR(add)                                                                        \
-  "ld2r {v16.4s, v17.4s}, [%[row0]], #8\n\t"                                                 \
-  "ld2r {v18.4s, v19.4s}, [%[row1]], #8\n\t"                                                 \
-  "ld2r {v20.4s, v21.4s}, [%[row2]], #8\n\t"                                                 \
-  "ld2r {v22.4s, v23.4s}, [%[row3]], #8\n\t"                                                 \
-  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t" BCD_QUAD(                    \
-      "v24", "v25", "v0", "v4", "v8", "v12", add)                                            \
-      BCD_QUAD(                                                                              \
-          "v26", "v27", "v1", "v5", "v9", "v13",                                             \
-          add) "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t" BCD_QUAD("v24", \
-                                                                                      "v25", \
-                                                                                      "v2",  \
-                                                                                      "v6",  \
-                                                                                      "v10", \
-                                                                                      "v14", \
-                                                                                      add)   \
-          BCD_QUAD("v26", "v27", "v3", "v7", "v11", "v15", add)
-// Twice the sums and the constants. v31 holds twos.
-#define BCD_FINISH(row, a, b, c, d, at, next) \
-  "ld1r {v16.4s}, [%[" row                    \
-  "]]\n\t"                                    \
-  "sub v17.4s, v16.4s, v24.4s\n\t"            \
-  "sub v18.4s, v16.4s, v25.4s\n\t"            \
-  "sub v19.4s, v16.4s, v26.4s\n\t"            \
-  "sub v20.4s, v16.4s, v27.4s\n\t"            \
-  "uaddlp " a ".4s, " a                       \
-  ".8h\n\t"                                   \
-  "uaddlp " b ".4s, " b                       \
-  ".8h\n\t"                                   \
-  "uaddlp " c ".4s, " c                       \
-  ".8h\n\t"                                   \
-  "uaddlp " d ".4s, " d                       \
-  ".8h\n\t"                                   \
-  "mla v17.4s, " a                            \
-  ".4s, v31.4s\n\t"                           \
-  "mla v18.4s, " b                            \
-  ".4s, v31.4s\n\t"                           \
-  "mla v19.4s, " c                            \
-  ".4s, v31.4s\n\t"                           \
-  "mla v20.4s, " d                            \
-  ".4s, v31.4s\n\t"                           \
-  "stp q17, q18, [%[counts], #" at            \
-  "]\n\t"                                     \
+// clang-format off
+#define BCD_EACH(op, to0, a0, to1, a1, to2, a2, to3, a3, b) \
+  op " v" to0 ".16b, v" a0 ".16b" b "\n\t"                  \
+  op " v" to1 ".16b, v" a1 ".16b" b "\n\t"                  \
+  op " v" to2 ".16b, v" a2 ".16b" b "\n\t"                  \
+  op " v" to3 ".16b, v" a3 ".16b" b "\n\t"
+#define BCD_QUAD(b, db, sum0, sum1, sum2, sum3, add)                                  \
+  BCD_EACH("eor", "28", "16", "29", "18", "30", "20", "31", "22", ", v" b ".16b")     \
+  BCD_EACH("bsl", "28", "17", "29", "19", "30", "21", "31", "23", ", v" db ".16b")    \
+  BCD_EACH("cnt", "28", "28", "29", "29", "30", "30", "31", "31", "")                 \
+  add " v" sum0 ".8h, v28.16b\n\t"                                                    \
+  add " v" sum1 ".8h, v29.16b\n\t"                                                    \
+  add " v" sum2 ".8h, v30.16b\n\t"                                                    \
+  add " v" sum3 ".8h, v31.16b\n\t"
+#define BCD_PAIR(add)                                                \
+  "ld2r {v16.4s, v17.4s}, [%[row0]], #8\n\t"                         \
+  "ld2r {v18.4s, v19.4s}, [%[row1]], #8\n\t"                         \
+  "ld2r {v20.4s, v21.4s}, [%[row2]], #8\n\t"                         \
+  "ld2r {v22.4s, v23.4s}, [%[row3]], #8\n\t"                         \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "0", "4", "8", "12", add)                     \
+  BCD_QUAD("26", "27", "1", "5", "9", "13", add)                     \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
+  BCD_QUAD("26", "27", "3", "7", "11", "15", add)
+// Twice the sums of a pixel, and the constants. v31 holds twos.
+#define BCD_FINISH(row, a, b, c, d, at, next)          \
+  "ld1r {v16.4s}, [%[" row "]]\n\t"                    \
+  "sub v17.4s, v16.4s, v24.4s\n\t"                     \
+  "sub v18.4s, v16.4s, v25.4s\n\t"                     \
+  "sub v19.4s, v16.4s, v26.4s\n\t"                     \
+  "sub v20.4s, v16.4s, v27.4s\n\t"                     \
+  "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
+  "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
+  "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
+  "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
+  "mla v17.4s, v" a ".4s, v31.4s\n\t"                  \
+  "mla v18.4s, v" b ".4s, v31.4s\n\t"                  \
+  "mla v19.4s, v" c ".4s, v31.4s\n\t"                  \
+  "mla v20.4s, v" d ".4s, v31.4s\n\t"                  \
+  "stp q17, q18, [%[counts], #" at "]\n\t"             \
   "stp q19, q20, [%[counts], #" next "]\n\t"
+// clang-format on
 
 static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
                              int32_t* counts) {
@@ -116,10 +93,10 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       "3:\n\t"
       "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
       "movi v31.4s, #2\n\t"
-      BCD_FINISH("row0", "v0", "v1", "v2", "v3", "0", "32")
-      BCD_FINISH("row1", "v4", "v5", "v6", "v7", "256", "288")
-      BCD_FINISH("row2", "v8", "v9", "v10", "v11", "512", "544")
-      BCD_FINISH("row3", "v12", "v13", "v14", "v15", "768", "800")
+      BCD_FINISH("row0", "0", "1", "2", "3", "0", "32")
+      BCD_FINISH("row1", "4", "5", "6", "7", "256", "288")
+      BCD_FINISH("row2", "8", "9", "10", "11", "512", "544")
+      BCD_FINISH("row3", "12", "13", "14", "15", "768", "800")
       : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3),
         [weights] "+r"(weights), [left] "+r"(left)
       : [pairs] "r"(pairs), [counts] "r"(counts)
@@ -132,6 +109,7 @@ _Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FIN
 #undef BCD_FINISH
 #undef BCD_PAIR
 #undef BCD_QUAD
+#undef BCD_EACH
 
 // Any part of a tile, and of any depth.
 static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,

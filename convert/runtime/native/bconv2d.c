@@ -1,5 +1,7 @@
 // LceBconv2d: the convolution of packed activations with packed weights. The equations stand at
 // the head of reference.c.
+#define _POSIX_C_SOURCE 200809L  // posix_memalign
+
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -246,9 +248,11 @@ static bool sum_taps(Bconv2d* state, Error* error) {
 static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
   // Whole lines of the cache, where the kernels' loads end.
-  const size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
-  state->packed = aligned_alloc(kLineBytes, (bytes + kLineBytes - 1) / kLineBytes * kLineBytes);
-  if (state->packed == NULL) return refuse(error, "out of memory");
+  size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
+  bytes = (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+  void* packed = NULL;
+  if (posix_memalign(&packed, kLineBytes, bytes) != 0) return refuse(error, "out of memory");
+  state->packed = packed;
   kernels->pack(c, state->packed);
   c->packed = state->packed;
   return true;
@@ -263,12 +267,13 @@ void size_convolution(Plan* plan, Step* step) {
   const size_t threads = (size_t)thread_pool_size(plan->pool);
   const size_t share = (window_pixels(&c->window) + threads - 1) / threads;
   size_t pixels = kPatchBytes / (depth * sizeof(uint32_t));
+  if (pixels == 0) pixels = 1;  // of a patch that is larger than the cache
   if (pixels > share) pixels = share;
   if (pixels > kMaxPanelPixels) pixels = kMaxPanelPixels;
   pixels = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
   c->panel_pixels = (int)pixels;
   c->scratch_bytes = pixels * sizeof(PanelPixel);
-  if (needs_patches(c)) c->scratch_bytes += pixels * depth * sizeof(uint32_t);
+  if (needs_patches(c)) c->scratch_bytes += pixels * (size_t)c->patch_words * sizeof(uint32_t);
   reserve_thread_scratch(plan, c->scratch_bytes);
   state->pixels_per_piece = pixels;
 }
@@ -317,15 +322,18 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
       !slide_window(&c->window, (Padding)state->padding, error)) {
     return false;
   }
-  c->pairs_words = plan->kernels->pairs_words;
+  const Kernels* kernels = plan->kernels;
+  c->pairs_words = kernels->pairs_words;
+  c->patch_words =
+      kernels->patch_words == NULL ? convolution_depth(c) : kernels->patch_words(c);
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;
   redirect_convolution(
       step, NULL,
       (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words);
-  if (plan->kernels->is_tiled) {
-    if (!pack_filter(plan->kernels, state, error)) return false;
+  if (kernels->is_tiled) {
+    if (!pack_filter(kernels, state, error)) return false;
     if (c->pads_with_zero && !sum_taps(state, error)) return false;
   }
   const int channels =

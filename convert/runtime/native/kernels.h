@@ -73,6 +73,7 @@ typedef struct {
   size_t image_words;       // from one sample to the next where they lie
   const uint32_t* packed;   // the filter in the kernels' own order
   bool pairs_words;         // Kernels.pairs_words
+  int patch_words;          // from one patch to the next
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
   size_t scratch_bytes;     // of one thread
@@ -135,6 +136,7 @@ typedef enum {
 } RowCode;
 
 typedef struct {
+  const void* own[3];  // of the kernels that execute it
   RowCode code;
   // The operand in the first pixel of the panel, or where that pixel's result goes: floats, or
   // packed words.
@@ -176,9 +178,10 @@ typedef struct {
                    size_t last, void* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
-  // Patches hold the second word of every pair as its difference from the first. The pairs
-  // begin with the second word of an odd depth.
+  // Patches hold words in pairs, changed as the kernels want them, and never lie in the image.
   bool pairs_words;
+  // Words that a patch takes; NULL if these are the window's, without any between patches.
+  int (*patch_words)(const Convolution* convolution);
 
   // The filter in the order in which the kernels read it.
   size_t (*packed_words)(const Convolution* convolution);
@@ -189,8 +192,8 @@ typedef struct {
   // Places the windows of an ungrouped convolution over a panel of output pixels.
   void (*place)(const Convolution* convolution, const uint32_t* in, size_t first, int pixels,
                 PanelPixel* panel, uint32_t* patches);
-  // Executes a program for every pixel of a strip.
-  void (*run_strip)(const RowOp* ops, int count, const Strip* strip);
+  // Executes a program for every pixel of a strip. There is room for one more instruction.
+  void (*run_strip)(RowOp* ops, int count, const Strip* strip);
 } Kernels;
 
 extern const Kernels reference_kernels;

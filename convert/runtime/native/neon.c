@@ -2,176 +2,264 @@
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
+#include <string.h>
 
 #include "kernels.h"
 
-// 16-bit sums take the counts of so many words: 4095 * 16 = 65520.
-enum { kWordsPerShortSum = 4095, kQuads = kLanes / 4, kTilePixels = 3, kPairBlocks = 2 };
+enum { kQuads = kLanes / 4, kTilePixels = 4 };
 
-// A whole tile: two blocks of 16 channels for three pixels. v0 to v23 are the accumulators, v24
-// to v26 broadcast activations, v27 and v28 weights, v29 to v31 differences: compilers run out
-// of registers and spill. Per 128 bits one eor, one cnt and one uadalp, which adds pairs of
-// bytes to 16-bit sums: nothing has to be widened between.
-#define BCD_QUAD(w, sum0, sum1, sum2) \
-  "eor v29.16b, v24.16b, " w          \
-  ".16b\n\t"                          \
-  "eor v30.16b, v25.16b, " w          \
-  ".16b\n\t"                          \
-  "eor v31.16b, v26.16b, " w          \
-  ".16b\n\t"                          \
-  "cnt v29.16b, v29.16b\n\t"          \
-  "cnt v30.16b, v30.16b\n\t"          \
-  "cnt v31.16b, v31.16b\n\t"          \
-  "uadalp " sum0                      \
-  ".8h, v29.16b\n\t"                  \
-  "uadalp " sum1                      \
-  ".8h, v30.16b\n\t"                  \
-  "uadalp " sum2 ".8h, v31.16b\n\t"
-#define BCD_WORD                                                                              \
-  "ld1r {v24.4s}, [%[row0]], #4\n\t"                                                          \
-  "ld1r {v25.4s}, [%[row1]], #4\n\t"                                                          \
-  "ld1r {v26.4s}, [%[row2]], #4\n\t"                                                          \
-  "ldp q27, q28, [%[weights]]\n\t" BCD_QUAD("v27", "v0", "v8", "v16") BCD_QUAD(               \
-      "v28", "v1", "v9", "v17") "ldp q27, q28, [%[weights], #32]\n\t" BCD_QUAD("v27", "v2",   \
-                                                                               "v10", "v18")  \
-      BCD_QUAD("v28", "v3", "v11", "v19") "ldp q27, q28, [%[weights], #64]\n\t" BCD_QUAD(     \
-          "v27", "v4", "v12", "v20")                                                          \
-          BCD_QUAD("v28", "v5", "v13", "v21") "ldp q27, q28, [%[weights], #96]\n\t" BCD_QUAD( \
-              "v27", "v6", "v14", "v22")                                                      \
-              BCD_QUAD("v28", "v7", "v15", "v23") "add %[weights], %[weights], %[stride]\n\t"
-#define BCD_CLEAR(a, b, c, d) \
-  "movi " a                   \
-  ".2d, #0\n\t"               \
-  "movi " b                   \
-  ".2d, #0\n\t"               \
-  "movi " c                   \
-  ".2d, #0\n\t"               \
-  "movi " d ".2d, #0\n\t"
-#define BCD_WIDEN(a, b, to, at) \
-  "uaddlp v" a ".4s, v" a       \
-  ".8h\n\t"                     \
-  "uaddlp v" b ".4s, v" b       \
-  ".8h\n\t"                     \
-  "stp q" a ", q" b ", [%[" to "], #" at "]\n\t"
+// Two words are counted at once. With a0, a1 those of a patch, b0, b1 those of a filter,
+// da = a0 ^ a1 and db = b0 ^ b1,
+//
+//   popcount(a0 ^ b0) + popcount(a1 ^ b1) = 2 popcount(h) + popcount(da) - popcount(db)
+//   h = a0 ^ b1 ? ~da : db, bit by bit
+//
+// as the sixteen cases of a bit show: where da = db, both differences are a0 ^ b0, and so is h;
+// where da != db, one of them is 1, and h is db. The last two terms are constants of a patch
+// and of a filter, which are added at the end. A patch holds a0 and ~da, a filter b1 and db. So
+// 256 bits take one eor, one bsl, one cnt and one uadalp, which adds pairs of bytes to 16-bit
+// sums, and word by word six instructions.
+//
+// An odd depth is filled up with a word of zeros. After the pairs of a patch, and of the
+// filters of a block of channels, follow their constants.
 
-static void count_whole_tile(const uint32_t* const* rows, int depth, const uint32_t* weights,
-                             int stride, int32_t* counts) {
-  const uint32_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2];
-  int32_t *counts1 = counts + kTileChannels, *counts2 = counts1 + kTileChannels;
-  // Two words at a time; an odd depth begins with the second.
-  int64_t pairs = (depth + 1) / 2;
+// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
+enum { kPairsPerShortSum = 4095 };
+
+static inline int pairs_of(int depth) { return (depth + 1) / 2; }
+
+// A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
+// pairs of the patches, v24 to v27 those of two quads of filters, and v28 to v31 what is
+// computed: compilers run out of registers and spill.
+// clang-format off
+#define BCD_EACH(op, to0, a0, to1, a1, to2, a2, to3, a3, b) \
+  op " v" to0 ".16b, v" a0 ".16b" b "\n\t"                  \
+  op " v" to1 ".16b, v" a1 ".16b" b "\n\t"                  \
+  op " v" to2 ".16b, v" a2 ".16b" b "\n\t"                  \
+  op " v" to3 ".16b, v" a3 ".16b" b "\n\t"
+#define BCD_QUAD(b, db, sum0, sum1, sum2, sum3, add)                                  \
+  BCD_EACH("eor", "28", "16", "29", "18", "30", "20", "31", "22", ", v" b ".16b")     \
+  BCD_EACH("bsl", "28", "17", "29", "19", "30", "21", "31", "23", ", v" db ".16b")    \
+  BCD_EACH("cnt", "28", "28", "29", "29", "30", "30", "31", "31", "")                 \
+  add " v" sum0 ".8h, v28.16b\n\t"                                                    \
+  add " v" sum1 ".8h, v29.16b\n\t"                                                    \
+  add " v" sum2 ".8h, v30.16b\n\t"                                                    \
+  add " v" sum3 ".8h, v31.16b\n\t"
+#define BCD_PAIR(add)                                                \
+  "ld2r {v16.4s, v17.4s}, [%[row0]], #8\n\t"                         \
+  "ld2r {v18.4s, v19.4s}, [%[row1]], #8\n\t"                         \
+  "ld2r {v20.4s, v21.4s}, [%[row2]], #8\n\t"                         \
+  "ld2r {v22.4s, v23.4s}, [%[row3]], #8\n\t"                         \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "0", "4", "8", "12", add)                     \
+  BCD_QUAD("26", "27", "1", "5", "9", "13", add)                     \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
+  BCD_QUAD("26", "27", "3", "7", "11", "15", add)
+// Twice the sums of a pixel, and the constants. v31 holds twos.
+#define BCD_FINISH(row, a, b, c, d, at, next)          \
+  "ld1r {v16.4s}, [%[" row "]]\n\t"                    \
+  "sub v17.4s, v16.4s, v24.4s\n\t"                     \
+  "sub v18.4s, v16.4s, v25.4s\n\t"                     \
+  "sub v19.4s, v16.4s, v26.4s\n\t"                     \
+  "sub v20.4s, v16.4s, v27.4s\n\t"                     \
+  "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
+  "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
+  "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
+  "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
+  "mla v17.4s, v" a ".4s, v31.4s\n\t"                  \
+  "mla v18.4s, v" b ".4s, v31.4s\n\t"                  \
+  "mla v19.4s, v" c ".4s, v31.4s\n\t"                  \
+  "mla v20.4s, v" d ".4s, v31.4s\n\t"                  \
+  "stp q17, q18, [%[counts], #" at "]\n\t"             \
+  "stp q19, q20, [%[counts], #" next "]\n\t"
+// clang-format on
+
+static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
+                             int32_t* counts) {
+  const uint32_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
+  // After the first pair, two at a time.
+  int64_t left = pairs / 2;
   __asm__ volatile(
-      BCD_CLEAR("v0", "v1", "v2", "v3") BCD_CLEAR("v4", "v5", "v6", "v7")
-      BCD_CLEAR("v8", "v9", "v10", "v11") BCD_CLEAR("v12", "v13", "v14", "v15")
-      BCD_CLEAR("v16", "v17", "v18", "v19") BCD_CLEAR("v20", "v21", "v22", "v23")
-      "tbnz %w[depth], #0, 2f\n"
+      BCD_PAIR("uaddlp")
+      "cbz %[left], 3f\n\t"
+      "tbz %w[pairs], #0, 2f\n"
       "1:\n\t"
-      BCD_WORD
+      BCD_PAIR("uadalp")
       "2:\n\t"
-      BCD_WORD
-      "subs %[pairs], %[pairs], #1\n\t"
-      "b.ne 1b\n\t"
-      BCD_WIDEN("0", "1", "counts", "0") BCD_WIDEN("2", "3", "counts", "32")
-      BCD_WIDEN("4", "5", "counts", "64") BCD_WIDEN("6", "7", "counts", "96")
-      BCD_WIDEN("8", "9", "counts1", "0") BCD_WIDEN("10", "11", "counts1", "32")
-      BCD_WIDEN("12", "13", "counts1", "64") BCD_WIDEN("14", "15", "counts1", "96")
-      BCD_WIDEN("16", "17", "counts2", "0") BCD_WIDEN("18", "19", "counts2", "32")
-      BCD_WIDEN("20", "21", "counts2", "64") BCD_WIDEN("22", "23", "counts2", "96")
-      : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [weights] "+r"(weights),
-        [pairs] "+r"(pairs)
-      : [depth] "r"(depth), [stride] "r"((int64_t)stride * (int64_t)sizeof(*weights)),
-        [counts] "r"(counts), [counts1] "r"(counts1), [counts2] "r"(counts2)
+      BCD_PAIR("uadalp")
+      "subs %[left], %[left], #1\n\t"
+      "b.ne 1b\n"
+      "3:\n\t"
+      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
+      "movi v31.4s, #2\n\t"
+      BCD_FINISH("row0", "0", "1", "2", "3", "0", "32")
+      BCD_FINISH("row1", "4", "5", "6", "7", "256", "288")
+      BCD_FINISH("row2", "8", "9", "10", "11", "512", "544")
+      BCD_FINISH("row3", "12", "13", "14", "15", "768", "800")
+      : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3),
+        [weights] "+r"(weights), [left] "+r"(left)
+      : [pairs] "r"(pairs), [counts] "r"(counts)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
         "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }
+_Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FINISH says");
 
-#undef BCD_WIDEN
-#undef BCD_CLEAR
-#undef BCD_WORD
+#undef BCD_FINISH
+#undef BCD_PAIR
 #undef BCD_QUAD
+#undef BCD_EACH
 
 // Any part of a tile, and of any depth.
-static inline __attribute__((always_inline)) void count_blocks(const uint32_t* const* rows,
-                                                               const int pixels, int depth,
-                                                               const uint32_t* weights,
-                                                               int stride, const int blocks,
-                                                               int32_t* counts) {
-  for (int done = 0; done < depth; done += kWordsPerShortSum) {
-    const int words = depth - done < kWordsPerShortSum ? depth - done : kWordsPerShortSum;
-    const uint32_t* activations[kTilePixels];
-    uint16x8_t sums[kTilePixels][kPairBlocks * kQuads];
-#pragma GCC unroll 3
-    for (int p = 0; p < pixels; ++p) {
-      activations[p] = rows[p] + done;
-#pragma GCC unroll 8
-      for (int q = 0; q < blocks * kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
+static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
+                                                              const int pixels, int pairs,
+                                                              const uint32_t* weights,
+                                                              int32_t* counts) {
+  const uint32_t* constants = weights + (size_t)pairs * 2 * kLanes;
+#pragma GCC unroll 4
+  for (int p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) {
+      const uint32x4_t constant =
+          vsubq_u32(vld1q_dup_u32(rows[p] + 2 * (size_t)pairs), vld1q_u32(constants + q * 4));
+      vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
-    for (int k = 0; k < words; ++k, weights += stride) {
-      uint8x16_t a[kTilePixels];
-#pragma GCC unroll 3
+  }
+  for (int done = 0; done < pairs; done += kPairsPerShortSum) {
+    const int left = pairs - done, now = left < kPairsPerShortSum ? left : kPairsPerShortSum;
+    const uint32_t* patches[kTilePixels];
+    uint16x8_t sums[kTilePixels][kQuads];
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+      patches[p] = rows[p] + 2 * (size_t)done;
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
+    }
+    for (int k = 0; k < now; ++k, weights += 2 * kLanes) {
+      uint32x4x2_t a[kTilePixels];
+#pragma GCC unroll 4
       for (int p = 0; p < pixels; ++p) {
-        a[p] = vreinterpretq_u8_u32(vld1q_dup_u32(activations[p]++));
+        a[p] = vld2q_dup_u32(patches[p]);
+        patches[p] += 2;
       }
-#pragma GCC unroll 8
-      for (int q = 0; q < blocks * kQuads; ++q) {
-        const uint8x16_t w = vreinterpretq_u8_u32(vld1q_u32(weights + q * 4));
-#pragma GCC unroll 3
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) {
+        const uint32x4_t b1 = vld1q_u32(weights + q * 8), db = vld1q_u32(weights + q * 8 + 4);
+#pragma GCC unroll 4
         for (int p = 0; p < pixels; ++p) {
-          sums[p][q] = vpadalq_u8(sums[p][q], vcntq_u8(veorq_u8(a[p], w)));
+          const uint32x4_t h = vbslq_u32(veorq_u32(a[p].val[0], b1), a[p].val[1], db);
+          sums[p][q] = vpadalq_u8(sums[p][q], vcntq_u8(vreinterpretq_u8_u32(h)));
         }
       }
     }
-#pragma GCC unroll 3
+#pragma GCC unroll 4
     for (int p = 0; p < pixels; ++p) {
-#pragma GCC unroll 8
-      for (int q = 0; q < blocks * kQuads; ++q) {
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) {
         uint32_t* to = (uint32_t*)counts + p * kTileChannels + q * 4;
-        vst1q_u32(to,
-                  done == 0 ? vpaddlq_u16(sums[p][q]) : vpadalq_u16(vld1q_u32(to), sums[p][q]));
+        vst1q_u32(to, vmlaq_n_u32(vld1q_u32(to), vpaddlq_u16(sums[p][q]), 2));
       }
     }
   }
 }
 
-#define BCD_TILE(pixels, blocks)                                        \
-  case (pixels)*4 + (blocks):                                           \
-    count_blocks(rows, pixels, depth, weights, stride, blocks, counts); \
-    break;
-
 static void count_tile(const uint32_t* const* rows, int pixels, int depth,
                        const uint32_t* weights, int blocks, int32_t* counts) {
-  const int stride = blocks * kLanes;
-  for (; blocks > 0; blocks -= kPairBlocks) {
-    const bool is_whole = pixels == kTilePixels && blocks >= kPairBlocks;
-    if (is_whole && depth <= kWordsPerShortSum) {
-      count_whole_tile(rows, depth, weights, stride, counts);
-      weights += kPairBlocks * kLanes;
-      counts += kPairBlocks * kLanes;
-      continue;
+  const int pairs = pairs_of(depth);
+  for (; blocks > 0; --blocks) {
+    if (pixels == kTilePixels && pairs <= kPairsPerShortSum) {
+      count_whole_tile(rows, pairs, weights, counts);
+    } else if (pixels == kTilePixels) {
+      count_block(rows, kTilePixels, pairs, weights, counts);
+    } else if (pixels == 3) {
+      count_block(rows, 3, pairs, weights, counts);
+    } else if (pixels == 2) {
+      count_block(rows, 2, pairs, weights, counts);
+    } else {
+      count_block(rows, 1, pairs, weights, counts);
     }
-    switch (pixels * 4 + (blocks < kPairBlocks ? blocks : kPairBlocks)) {
-      BCD_TILE(1, 1)
-      BCD_TILE(2, 1)
-      BCD_TILE(3, 1)
-      BCD_TILE(1, 2)
-      BCD_TILE(2, 2)
-      BCD_TILE(3, 2)
-    }
-    weights += kPairBlocks * kLanes;
-    counts += kPairBlocks * kLanes;
+    weights += (2 * (size_t)pairs + 1) * kLanes;
+    counts += kLanes;
   }
 }
 
-#undef BCD_TILE
+static int padded_channels(const Convolution* c) {
+  return (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
+}
 
-enum { kPackedChannels = kTileChannels };
-#include "pack.h"
+static size_t words_per_channel(const Convolution* c) {
+  return 2 * (size_t)pairs_of(convolution_depth(c)) + 1;
+}
+
+static size_t packed_words(const Convolution* c) {
+  return (size_t)c->groups * (size_t)padded_channels(c) * words_per_channel(c);
+}
+
+static inline const uint32_t* tile_weights(const Convolution* c, int group, int from) {
+  return c->packed +
+         ((size_t)group * (size_t)padded_channels(c) + (size_t)from) * words_per_channel(c);
+}
+
+static void pack(const Convolution* c, uint32_t* packed) {
+  const int depth = convolution_depth(c), pairs = pairs_of(depth);
+  memset(packed, 0, packed_words(c) * sizeof(*packed));
+  for (int group = 0; group < c->groups; ++group) {
+    for (int o = 0; o < c->group_channels_out; ++o) {
+      const int lane = o % kLanes;
+      uint32_t* block = packed + (size_t)(o - lane) * words_per_channel(c);
+      uint32_t* to = block + lane / 4 * 8 + lane % 4;
+      const size_t channel = (size_t)(group * c->group_channels_out + o);
+      const uint32_t* filter = c->filter + channel * (size_t)depth;
+      uint32_t constant = 0;
+      for (int k = 0; k < depth; k += 2, to += 2 * kLanes) {
+        const uint32_t b0 = filter[k], b1 = k + 1 < depth ? filter[k + 1] : 0;
+        to[0] = b1;
+        to[4] = b0 ^ b1;
+        constant += (uint32_t)__builtin_popcount(b0 ^ b1);
+      }
+      block[(size_t)pairs * 2 * kLanes + (size_t)lane] = constant;
+    }
+    packed += (size_t)padded_channels(c) * words_per_channel(c);
+  }
+}
+
+// Patches are changed eight words at a time.
+enum { kPatchStep = 8 };
+
+static int patch_words(const Convolution* c) {
+  return convolution_depth(c) / kPatchStep * kPatchStep + 2 * kPatchStep;
+}
+
+#define BCD_PAIRS_PATCHES
+static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
+  const int depth = convolution_depth(c);
+  for (int p = 0; p < pixels; ++p, patches += c->patch_words) {
+    vst1q_u32(patches + depth, vdupq_n_u32(0));
+    vst1q_u32(patches + depth + 4, vdupq_n_u32(0));
+    uint32x4_t constant = vdupq_n_u32(0);
+    for (int k = 0; k < depth; k += kPatchStep) {
+      uint32x4x2_t pairs = vld2q_u32(patches + k);
+      const uint32x4_t differences = veorq_u32(pairs.val[0], pairs.val[1]);
+      const uint8x16_t counts = vcntq_u8(vreinterpretq_u8_u32(differences));
+      constant = vpadalq_u16(constant, vpaddlq_u8(counts));
+      pairs.val[1] = vmvnq_u32(differences);
+      vst2q_u32(patches + k, pairs);
+    }
+    patches[2 * pairs_of(depth)] = vaddvq_u32(constant);
+  }
+}
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
-  int i = 0;
-  for (; i + 4 <= count; i += 4) vst1q_u32(to + i, vld1q_u32(from + i));
-  for (; i < count; ++i) to[i] = from[i];
+  if (count < 4) {
+    for (int i = 0; i < count; ++i) to[i] = from[i];
+    return;
+  }
+  for (int i = 0; i < count - 4; i += 4) {
+    vst1q_u32(to + i, vld1q_u32(from + i));
+    __asm__ volatile("" ::: "memory");  // no call of memcpy, which takes longer
+  }
+  vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
 }
 
 static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
@@ -201,29 +289,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
 static inline uint32x4_t negative_bits(uint32x4_t bits) {
   const uint32x4_t from_first = vsubq_u32(bits, vdupq_n_u32(kFirstNegative));
   return vcleq_u32(from_first, vdupq_n_u32(kLastNegative - kFirstNegative));
-}
-
-static inline uint32x4_t negative_lanes(const float* in) {
-  return negative_bits(vreinterpretq_u32_f32(vld1q_f32(in)));
-}
-
-static inline uint32_t negative_mask(const float* in) {
-  return gather_bits(negative_lanes(in), negative_lanes(in + 4), negative_lanes(in + 8),
-                     negative_lanes(in + 12));
-}
-
-static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
-  for (size_t r = 0; r < rows; ++r) {
-    for (int left = channels; left > 0; left -= kWordBits) {
-      uint32_t word = 0;
-      int c = 0;
-      const int count = left < kWordBits ? left : kWordBits;
-      for (; c + kLanes <= count; c += kLanes) word |= negative_mask(in + c) << c;
-      for (; c < count; ++c) word |= (uint32_t)is_negative(in[c]) << c;
-      in += count;
-      *out++ = word;
-    }
-  }
 }
 
 static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_point,
@@ -321,8 +386,26 @@ static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes 
   return pack_signs(x, same_lanes(0.0f), is_exact);
 }
 
-#define BCD_AFTER_BLOCK __asm__ volatile("" ::: "memory");
-enum { kRowBlocks = 6 };
+static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
+  for (size_t r = 0; r < rows; ++r) {
+    int left = channels;
+    for (; left >= kWordBits; left -= kWordBits, in += kWordBits) {
+      *out++ = pack_signs(load_lanes(in), load_lanes(in + kLanes), true);
+    }
+    if (left == 0) continue;
+    uint32_t word = 0;
+    int c = 0;
+    if (left >= kLanes) {
+      word = negative_lanes_mask(load_lanes(in), true);
+      c = kLanes;
+    }
+    for (; c < left; ++c) word |= (uint32_t)is_negative(in[c]) << c;
+    in += left;
+    *out++ = word;
+  }
+}
+
+#define BCD_OWN_ROWS "neon_rows.h"
 #include "rows.h"
 
 static bool runs_everywhere(void) { return true; }
@@ -334,6 +417,8 @@ const Kernels neon_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
+    .pairs_words = true,
+    .patch_words = patch_words,
     .packed_words = packed_words,
     .pack = pack,
     .place = place_ungrouped,

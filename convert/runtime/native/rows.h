@@ -1,6 +1,7 @@
 // Executes the programs of fused stages, compiled into every optimised set of kernels. Rows of
 // up to kTileChannels channels, of as many pixels as there are registers for, stay there from
-// the first instruction to the last.
+// the first instruction to the last; an instruction set may have its own way to do so, see
+// neon_rows.h.
 //
 // The including file defines for its instruction set, besides what tiles.h needs, kLanes floats
 // as
@@ -69,6 +70,18 @@ static inline __attribute__((always_inline)) void pack_row(const Lanes* row, con
                                 : negative_lanes_mask(row[b], is_exact);
   }
 }
+
+static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* values,
+                                                   int count) {
+  for (int i = 0; i < count; ++i) {
+    const float x = values[i] < bounds->low ? bounds->low : values[i];
+    values[i] = x > bounds->high ? bounds->high : x;
+  }
+}
+
+#ifdef BCD_OWN_ROWS
+#include BCD_OWN_ROWS
+#else
 
 // Where registers are scarce, one block is finished before the next begins.
 #ifndef BCD_AFTER_BLOCK
@@ -145,14 +158,6 @@ static inline __attribute__((always_inline)) void pack_row(const Lanes* row, con
       }                                                                                    \
     }                                                                                      \
   }
-
-static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* values,
-                                                   int count) {
-  for (int i = 0; i < count; ++i) {
-    const float x = values[i] < bounds->low ? bounds->low : values[i];
-    values[i] = x > bounds->high ? bounds->high : x;
-  }
-}
 
 // The rows of a few pixels, all in registers. `pixel`, the first, counts in the panel, `tiled`
 // in the tile whose counts are there.
@@ -272,6 +277,30 @@ static const struct {
     {kPixelsOf3, run_rows_of_3, run_row_of_3},
     {kPixelsOf4, run_rows_of_4, run_row_of_4},
 };
+
+static void prepare_rows(RowOp* ops, int count, Counted* counted) {
+  (void)ops;
+  (void)count;
+  (void)counted;
+}
+
+// The whole blocks of a tile, whose first pixel in the panel is `first`.
+static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
+                       const Counted* counted) {
+  if (blocks == 0) return;
+  const RowOp* end = ops + count;
+  int p = 0;
+  for (; p + kRunRows[blocks].pixels <= pixels; p += kRunRows[blocks].pixels) {
+    kRunRows[blocks].together(ops, end, first + p, counted, p);
+  }
+  for (; p < pixels; ++p) kRunRows[blocks].alone(ops, end, first + p, counted, p);
+}
+
+#undef BCD_AT
+#undef BCD_FOR_BLOCKS
+#undef BCD_FOR_PIXELS
+
+#endif  // BCD_OWN_ROWS
 
 // ---- The last channels, fewer than kLanes ----
 
@@ -404,8 +433,9 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
   counted->bias = c->bias + channel;
 }
 
-static void run_strip(const RowOp* ops, int count, const Strip* strip) {
+static void run_strip(RowOp* ops, int count, const Strip* strip) {
   Counted counted[kMaxStripConvolutions];
+  prepare_rows(ops, count, counted);
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
 #ifdef BCD_PREFETCHES
@@ -422,21 +452,11 @@ static void run_strip(const RowOp* ops, int count, const Strip* strip) {
     for (int k = 0; k < strip->convolutions; ++k) {
       count_strip(strip, k, first, pixels, &counted[k]);
     }
-    int p = 0;
-    for (; blocks > 0 && p + kRunRows[blocks].pixels <= pixels; p += kRunRows[blocks].pixels) {
-      kRunRows[blocks].together(ops, end, first + p, counted, p);
-    }
-    for (; blocks > 0 && p < pixels; ++p) {
-      kRunRows[blocks].alone(ops, end, first + p, counted, p);
-    }
-    for (p = 0; few > 0 && p < pixels; ++p) {
+    run_blocks(ops, count, blocks, first, pixels, counted);
+    for (int p = 0; few > 0 && p < pixels; ++p) {
       run_few(ops, end, blocks * kLanes, few, first + p, counted, p);
     }
   }
 }
-
-#undef BCD_AT
-#undef BCD_FOR_BLOCKS
-#undef BCD_FOR_PIXELS
 
 #endif  // BCD_ROWS_H_

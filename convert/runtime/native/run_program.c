@@ -20,7 +20,7 @@ static size_t align_line(size_t bytes) {
 }
 
 static size_t panel_bytes(const Convolution* c, int pixels) {
-  const size_t patch = needs_patches(c) ? (size_t)convolution_depth(c) * sizeof(uint32_t) : 0;
+  const size_t patch = needs_patches(c) ? (size_t)c->patch_words * sizeof(uint32_t) : 0;
   return align_line((size_t)pixels * (sizeof(PanelPixel) + patch));
 }
 
@@ -59,7 +59,7 @@ void reserve_program(Plan* plan, Stage* stage) {
   Program* program = stage->program;
   program->panel_pixels = choose_panel(plan, stage);
   program->ops_offset = 0;
-  size_t bytes = align_line((size_t)program->longest * sizeof(RowOp));
+  size_t bytes = align_line(((size_t)program->longest + 1) * sizeof(RowOp));
   program->slots_offset = bytes;
   bytes += (size_t)program->slots * kSlotBytes;
   for (int i = 0; i < program->convolution_count; ++i) {

@@ -14,7 +14,8 @@
 //   copy_lines(to, from, words, lines, stride)  lines of a few words that lie `stride` words
 //                                         apart, one after the other
 //   pair_words(words, count)              words[i + 1] ^= words[i] for every even i, if
-//                                         Kernels.pairs_words
+//                                         Kernels.pairs_words; or BCD_PAIRS_PATCHES, and
+//                                         pair_patches(convolution, patches, pixels) as a whole
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
@@ -32,18 +33,30 @@ static inline void clear_words(uint32_t* to, int count) {
   for (int i = 0; i < count; ++i) to[i] = 0;
 }
 
+static inline int first_of(int64_t a, int b) { return a < b ? (int)a : b; }
+
 static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,
                          int64_t in_x, uint32_t* patch) {
   const Window* w = &c->window;
-  const int words = c->group_words;
+  const int words = c->group_words, line_words = w->window_width * words;
+  const bool is_run = w->in_words == words && w->dilation_width == 1;
+  const int left = in_x < 0 ? first_of(-in_x, w->window_width) * words : 0;
+  const int right = first_of(w->in_width - in_x, w->window_width) * words;
   for (int i = 0; i < w->window_height; ++i) {
     const int64_t y = in_y + (int64_t)i * w->dilation_height;
     if (y < 0 || y >= w->in_height) {
-      clear_words(patch, w->window_width * words);
-      patch += w->window_width * words;
+      clear_words(patch, line_words);
+      patch += line_words;
       continue;
     }
     const uint32_t* line = group_image + y * w->in_width * w->in_words;
+    if (is_run && left < right) {
+      if (left > 0) clear_words(patch, left);
+      copy_words(patch + left, line + in_x * words + left, right - left);
+      if (right < line_words) clear_words(patch + right, line_words - right);
+      patch += line_words;
+      continue;
+    }
     for (int j = 0; j < w->window_width; ++j, patch += words) {
       const int64_t x = in_x + (int64_t)j * w->dilation_width;
       if (x < 0 || x >= w->in_width) {
@@ -80,8 +93,11 @@ static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int
   }
 }
 
-// See Kernels.pairs_words. Patches follow each other, so that of an even depth all are one.
-static void pair_patches(uint32_t* patches, int pixels, size_t depth) {
+#ifndef BCD_PAIRS_PATCHES
+// Pairs begin with the second word of an odd depth. Patches follow each other, so that of an
+// even depth all are one.
+static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
+  const size_t depth = (size_t)convolution_depth(c);
   if (depth % 2 == 0) {
     pair_words(patches, (size_t)pixels * depth);
     return;
@@ -89,6 +105,7 @@ static void pair_patches(uint32_t* patches, int pixels, size_t depth) {
   if (depth == 1) return;
   for (int p = 0; p < pixels; ++p) pair_words(patches + (size_t)p * depth + 1, depth - 1);
 }
+#endif
 
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
                        int32_t* sums) {
@@ -209,7 +226,6 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
   const Window* w = &c->window;
-  const size_t depth = (size_t)convolution_depth(c);
   const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
   const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
   const int64_t line_words = (int64_t)w->in_width * w->in_words;
@@ -244,7 +260,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       } else {
         gather_patch(c, group_image, in_y, in_x, patch);
       }
-      patch += depth;
+      patch += c->patch_words;
     }
     out_x = 0;
     if (++out_y == w->out_height) {
@@ -252,7 +268,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       ++n;
     }
   }
-  if (c->pairs_words) pair_patches(patches, pixels, depth);
+  if (c->pairs_words) pair_patches(c, patches, pixels);
 }
 
 // Counts for a tile of pixels and up to kTileChannels channels of one group.

@@ -77,7 +77,7 @@ def network_file() -> bytes:
 
 def cases():
     """Yields a name, a file and its input; the results have to be the same bits."""
-    from equations import pack, random_data
+    from equations import Convolution, pack, random_data
     from files import convolution_file
     from moving import MovingGraph
     from test_fusion import Graph, react_block
@@ -88,6 +88,15 @@ def cases():
         c = random_convolution(rng)
         data = random_data(c)
         yield f"convolution{index}", convolution_file(c, data), pack(data.inputs < 0)
+    # Words at which sums of 16 bits are full, all bits of which differ.
+    for depth in (8189, 8190, 8192):
+        c = Convolution(
+            height=1, width=5, channels_in=32 * depth, channels_out=18, window=(1, 1)
+        )
+        data = random_data(c)
+        data.inputs[:] = 1
+        data.filters[:] = -1
+        yield f"deep{depth}", convolution_file(c, data), pack(data.inputs < 0)
     for channels in (20, 32, 64, 96):
         graph = Graph(channels, 7, 9)
         entry = graph.floats(channels)

@@ -10,8 +10,9 @@ import numpy as np
 
 from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
-from larq_bcd_runtime.model_file import read_model
-from larq_bcd_runtime.trial import crash
+from larq_bcd_runtime.model_file import ModelFile, read_model, with_shapes
+from larq_bcd_runtime.rules import ShapesDisagree
+from larq_bcd_runtime.trial import computed_shapes, crash
 
 
 class ModelError(RuntimeError):
@@ -43,6 +44,15 @@ class TensorDetail:
         return cls(
             detail["name"], shape, np.dtype(detail["dtype"]), float(scale), int(zero_point)
         )
+
+
+def _checked(content: bytes) -> tuple[bytes, ModelFile]:
+    """Returns a sound file and what it says, with LiteRT's shapes where its own disagree."""
+    try:
+        return content, read_model(content)
+    except ShapesDisagree:
+        content = with_shapes(content, computed_shapes(content))
+    return content, read_model(content)
 
 
 class Interpreter:
@@ -87,12 +97,12 @@ class Interpreter:
         trial: bool = False,
     ) -> None:
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
-        # The runtime reads the file in place for as long as it lives.
-        self._content = content
         try:
-            self.file = read_model(content)
+            content, self.file = _checked(content)
         except Damaged as damage:
             raise ModelError(f"the file is damaged, or no .tflite file: {damage}.") from None
+        # The runtime reads the file in place for as long as it lives.
+        self._content = content
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
         self._delegate = load(num_threads, kernels, fuse, profile)
         death = crash(content, num_threads) if trial else None

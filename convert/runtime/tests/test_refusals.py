@@ -368,7 +368,7 @@ def test_a_sound_operator_of_litert_is_accepted(file):
         (builtin_file("ADD", IMAGE, IMAGE), "ADD: the number of inputs is 1, and has to be 2"),
         (
             builtin_file("ADD", INT8_IMAGE, INT8_IMAGE, ((1, 4, 4, 3), np.int8)),
-            r"ADD: the scale of a quantized tensor is \(\), and has to be positive",
+            r"ADD: the scale of a quantized tensor is \(\), and has to be finite",
         ),
         (
             builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 3], np.int32), IMAGE),

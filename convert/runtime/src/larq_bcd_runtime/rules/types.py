@@ -116,17 +116,27 @@ def weighted(operator: Operator) -> None:
 
 
 def scaled(operator: Operator) -> None:
-    """LiteRT divides by the scales of quantized tensors, and aborts on what comes out."""
+    """LiteRT divides by the scales of quantized activations, and aborts on what comes out."""
+    _scaled(operator, 1e-30)
+
+
+def layer_scaled(operator: Operator) -> None:
+    """Layers with weights get along with a scale of 0, which converters write for zeros."""
+    _scaled(operator, 0)
+
+
+def _scaled(operator: Operator, lowest: float) -> None:
     for tensor in operator.tensors:
         if tensor.kind not in _QUANTIZED or tensor.scales is None:
             continue
-        # A slice of weights that are all 0 may have the scale 0.
-        lowest = 0 if len(tensor.data) else 1e-30
+        # A slice of weights that are all 0 may have the scale 0; activations of int16 that are
+        # almost 0, which XNNPACK never sees, the smallest that there is.
+        least = 0 if len(tensor.data) else lowest if tensor.kind != INT16 else lowest * 1e-15
         require(
-            bool(tensor.scales) and all(lowest <= scale < 1e30 for scale in tensor.scales),
+            bool(tensor.scales) and all(least <= scale < 1e30 for scale in tensor.scales),
             "the scale of a quantized tensor",
             tensor.scales[:4],
-            "positive and finite",
+            f"finite and at least {least}",
         )
         require(
             all(-(2**15) <= point < 2**16 for point in tensor.zero_points),

@@ -17,9 +17,9 @@ from larq_bcd_runtime.rules import Tensor, check_operator
 
 # The schema's numbers of operators.
 _CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
-# Those of LiteRT's operators that do without some of their inputs: convolutions, fully
-# connected and recurrent layers.
-_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 34, 35, 44, 46, 52, 67, 83, _CUSTOM}
+# Those that do without some of their inputs: convolutions, also of three dimensions or
+# transposed, fully connected and recurrent layers. LiteRT's others crash without one.
+_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 35, 44, 46, 52, 67, 132, 133, _CUSTOM}
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64,
          15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
 

@@ -16,6 +16,7 @@ from larq_bcd_runtime.rules.types import (
     input_is,
     one_type,
     scaled,
+    scaled_product,
     scales_of_a_sum,
     selects,
 )
@@ -42,7 +43,9 @@ RULES = {
         (input_is(0, FLOAT16, UINT8, INT16, INT8, INT4), scaled),
         (keeps_shape,),
     ),
-    18: Rule("MUL", (2, 2), _SUM, (broadcasts,), options=21),
+    18: Rule(
+        "MUL", (2, 2), (one_type, scaled_product, activation(0)), (broadcasts,), options=21
+    ),
     25: Rule("SOFTMAX", (1, 1), (scaled,), (keeps_shape,)),
     41: Rule("SUB", (2, 2), (*_SUM, scales_of_a_sum), (broadcasts,), options=28),
     42: Rule("DIV", (2, 2), _SUM, (broadcasts,), options=29),

@@ -120,8 +120,8 @@ def scaled(operator: Operator) -> None:
     _scaled(operator, 1e-30)
 
 
-def layer_scaled(operator: Operator) -> None:
-    """Layers with weights get along with a scale of 0, which converters write for zeros."""
+def scaled_product(operator: Operator) -> None:
+    """Products get along with a scale of 0, which converters write for zeros."""
     _scaled(operator, 0)
 
 

@@ -6,7 +6,7 @@ from typing import Optional
 from larq_bcd_runtime.rules.options import activation, padding, positive
 from larq_bcd_runtime.rules.rule import Check, Operator, Rule, differ, require
 from larq_bcd_runtime.rules.shapes import rank
-from larq_bcd_runtime.rules.types import layer_scaled, one_type, scaled, weighted
+from larq_bcd_runtime.rules.types import one_type, scaled, scaled_product, weighted
 
 
 def _weights_of(operator: Operator) -> None:
@@ -100,7 +100,7 @@ def _features(operator: Operator) -> None:
 
 
 _STRIDES = positive(stride_width=1, stride_height=2)
-_WINDOW = (weighted, layer_scaled, padding, _STRIDES)
+_WINDOW = (weighted, scaled_product, padding, _STRIDES)
 _IMAGE_AND_WEIGHTS = (rank(0, 4), rank(1, 4))
 _POOL = (
     one_type,
@@ -132,7 +132,7 @@ RULES = {
     9: Rule(
         "FULLY_CONNECTED",
         (2, 3),
-        (weighted, layer_scaled, activation(0)),
+        (weighted, scaled_product, activation(0)),
         (rank(1, 2), _weights_of, _features, _biased(0)),
         options=8,
     ),

@@ -1,5 +1,7 @@
 // LceBconv2d: the convolution of packed activations with packed weights. The equations stand at
-// the head of reference.c.
+// the head of reference.c. posix_memalign is POSIX's: Android has C11's aligned_alloc since
+// version 9 only.
+#define _POSIX_C_SOURCE 200809L
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -247,8 +249,11 @@ static bool pack_filter(const Kernels* kernels, Bconv2d* state, Error* error) {
   Convolution* c = &state->convolution;
   // Whole lines of the cache, where the kernels' loads end.
   const size_t bytes = kernels->packed_words(c) * sizeof(uint32_t);
-  state->packed = aligned_alloc(kLineBytes, (bytes + kLineBytes - 1) / kLineBytes * kLineBytes);
-  if (state->packed == NULL) return refuse(error, "out of memory");
+  void* packed = NULL;
+  if (posix_memalign(&packed, kLineBytes, (bytes + kLineBytes - 1) / kLineBytes * kLineBytes)) {
+    return refuse(error, "out of memory");
+  }
+  state->packed = packed;
   kernels->pack(c, state->packed);
   c->packed = state->packed;
   return true;

@@ -88,8 +88,9 @@ NETWORKS = {
     ),
     "choices": function(lambda x: tf.where((x > 0) & ~(x >= 1), x, tf.maximum(x * 2, -1.0))),
     "reductions": function(
-        lambda x: tf.reduce_max(x, 1)[:, 0] * tf.reduce_sum(x, [1, 2]) + tf.reduce_min(x, 1)[:, 0]
+        lambda x: tf.reduce_max(x, 1)[:, 0] * tf.reduce_sum(x, [1, 2]) + tf.reduce_mean(x)
     ),
+    "minima": function(lambda x: tf.reduce_min(x, [1, -1])),
     "slices": function(lambda x: tf.concat(tf.split(x[:, 1:-1, ::2, ::-1], 4, -1)[::-1], -1)),
     "slices_of_unequal_sizes": function(lambda x: tf.split(x, [1, 3, 4], -1)[1]),
     "stacks": function(lambda x: tf.stack(tf.unstack(x, axis=1)[::-1], 2)[:, None]),

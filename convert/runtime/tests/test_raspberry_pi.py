@@ -1,4 +1,4 @@
-"""The set-up script of the Raspberry Pi, with a system that is made up; CI runs it under qemu."""
+"""The set-up script of the Raspberry Pi, on made-up systems; qemu runs the real one."""
 
 import os
 import subprocess

@@ -34,6 +34,7 @@ memcmp
 memcpy
 memmove
 memset
+posix_memalign
 pthread_cond_broadcast
 pthread_cond_destroy
 pthread_cond_init

@@ -78,11 +78,12 @@ def test_a_fallback_of_the_converter_is_noted_and_checked(small, failing):
 
 
 @pytest.mark.parametrize(
-    "where", ["convert_saved_model", "convert_graphdef_to_tflite_flatbuffer"]
-)
-@pytest.mark.parametrize(
-    "error",
-    [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")],
+    ("where", "error"),
+    [
+        ("convert_saved_model", MemoryError()),
+        ("convert_saved_model", tf.errors.ResourceExhaustedError(None, None, "OOM")),
+        ("convert_graphdef_to_tflite_flatbuffer", MemoryError()),
+    ],
 )
 def test_a_machine_without_enough_memory_is_named_as_the_cause(
     small, failing, monkeypatch, where, error

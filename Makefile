@@ -29,12 +29,13 @@ test-system: .venv/installed-dev
 		chromium flatbuffers-compiler libflatbuffers-dev g++; }
 	$(BIN)/python -m pytest tests/system
 
-# The device side, against Larq Compute Engine's own interpreter, and on aarch64 under qemu.
+# The device side, against Larq Compute Engine's own interpreter; on aarch64 under qemu, and
+# linked for Android.
 test-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test PYTHON=$(CURDIR)/$(BIN)/python
 
 test-aarch64: .venv/installed-runtime
-	$(MAKE) -C convert/runtime test-aarch64 PYTHON=$(CURDIR)/$(BIN)/python
+	$(MAKE) -C convert/runtime test-aarch64 check-android PYTHON=$(CURDIR)/$(BIN)/python
 
 # Operators, sizes, latencies and agreement of every network before and after the passes,
 # into the README's table. An interrupted run goes on; start anew with `rm -r build`.

@@ -15,7 +15,7 @@ home=${BCD_HOME:-$HOME/bcd}
 python=${PYTHON:-python3}
 
 # The 32-bit system runs on a 64-bit kernel too: Python is what tells them apart.
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
   echo "$python is missing or older than 3.9: take Raspberry Pi OS bookworm, or set PYTHON" >&2
   exit 1
 fi

@@ -189,10 +189,16 @@ def _refusals_explained() -> Iterator[None]:
     raise CheckError(f"{ENGINE}'s interpreter cannot run the file: {reason}") from failure
 
 
-def interpreter(content: bytes) -> Interpreter:
-    """An interpreter of a flatbuffer; a CheckError if Larq Compute Engine refuses it."""
+def interpreter(content: bytes, use_indirect_bgemm: bool = False) -> Interpreter:
+    """An interpreter of a flatbuffer; a CheckError if Larq Compute Engine refuses it.
+
+    Args:
+        content: the flatbuffer.
+        use_indirect_bgemm: take the engine's faster kernels, not those that it takes by
+            default.
+    """
     with _refusals_explained():
-        return Interpreter(content)
+        return Interpreter(content, use_indirect_bgemm=use_indirect_bgemm)
 
 
 def predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:

@@ -42,6 +42,8 @@ def compare(
 ) -> Comparison:
     """Runs both on the same inputs, with Larq Compute Engine's interpreter.
 
+    Its indirect kernels, which give the same bits as its default ones many times faster.
+
     Args:
         before, after: flatbuffers of one model.
         inputs: array of shape (inputs, *input_shape), of the type that both take.
@@ -53,7 +55,9 @@ def compare(
     sizes = len(before.content), len(after.content)
     result = Comparison(change, len(inputs), bytes=sizes)
     taken: list[tuple[float, float]] = []
-    first, second = interpreter(before.content), interpreter(after.content)
+    first, second = (
+        interpreter(file.content, use_indirect_bgemm=True) for file in (before, after)
+    )
     for x in inputs:
         start = time.process_time()
         ours = [value.astype(np.float64) for value in predict(first, x[None])]

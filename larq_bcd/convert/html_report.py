@@ -76,7 +76,7 @@ def _replacement(found: Comparison) -> str:
         for name, time in zip(names, found.milliseconds, strict=True)
     ]
     return (
-        "<p>Both files on one thread, with the engine's default kernels; their outputs differ "
+        "<p>Both files on one thread, with the engine's indirect kernels; their outputs differ "
         f"by at most {found.max_difference:.3g}:</p>" + _bars(["file", "time"], rows)
     )
 

@@ -11,6 +11,7 @@ from larq_compute_engine.mlir.python import converter
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
 
+_OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
 _NAMES_OF_TYPES = frozenset({"dtype", "name", "compute_dtype", "variable_dtype"})
 
@@ -90,6 +91,14 @@ def _convert_saved(model: tf.keras.Model) -> bytes:
         return converter.convert_saved_model(folder)
 
 
+def _too_large(model: tf.keras.Model) -> ConversionError:
+    megabytes = 4 * model.count_params() / 1e6
+    return ConversionError(
+        f"there is not enough memory to convert the model, several times the "
+        f"{megabytes:.0f} MB of its weights: free some, or take a larger machine."
+    )
+
+
 def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
     """Converts a float32 Keras model with Larq Compute Engine.
 
@@ -100,7 +109,8 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         The flatbuffer, and notes on what went differently than asked for.
 
     Raises:
-        ConversionError: if the converter fails, with the error it met first.
+        ConversionError: if the converter fails, with the error it met first, or if there is
+            not enough memory.
     """
     failure: Exception | None = None
     with captured_stderr() as lines, warnings.catch_warnings():
@@ -108,10 +118,14 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         # The native converter raises bare Exceptions; whatever it is ends the route.
         try:
             return _convert_saved(model), []
+        except _OUT_OF_MEMORY as error:
+            raise _too_large(model) from error
         except Exception as error:
             first = error
         try:
             content = lce.convert_keras_model(model)
+        except _OUT_OF_MEMORY as error:
+            raise _too_large(model) from error
         except Exception as error:
             failure = error
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__

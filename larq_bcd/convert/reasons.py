@@ -143,7 +143,12 @@ def _is_made_of_sign(tensor: tf.Tensor) -> bool:
 def _reason_of_padding(layer: WeightedOp, graph: InferenceGraph) -> str | None:
     between = list(source_of(layer.data).between)
     pad_values = getattr(layer.layer, "pad_values", 0.0)
-    if between and pad_values and layer.layer.name in between[0].name.split("/"):
+    if between and layer.layer.name in between[0].name.split("/"):
+        if not pad_values:
+            return (
+                "its zeros of padding stand between the sign and the convolution: use "
+                "pad_values=1.0, or let its own input_quantizer take the sign"
+            )
         if pad_values != 1.0:
             return f"pad_values={pad_values:g} is not supported as binary: use 1.0 or 0.0"
         del between[0]  # The converter makes a border of +1 a part of the convolution.

@@ -208,7 +208,7 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         line(
             f"builtin  {size_in_words(found.bytes[0])} became {size_in_words(found.bytes[1])}; "
             f"{found.milliseconds[0]:.1f} ms became {found.milliseconds[1]:.1f} ms on one "
-            "thread of this machine, with the engine's default kernels"
+            "thread of this machine, with the engine's indirect kernels"
         )
 
 

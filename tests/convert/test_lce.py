@@ -78,6 +78,30 @@ def test_a_fallback_of_the_converter_is_noted_and_checked(small, failing):
 
 
 @pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("convert_saved_model", MemoryError()),
+        ("convert_saved_model", tf.errors.ResourceExhaustedError(None, None, "OOM")),
+        ("convert_graphdef_to_tflite_flatbuffer", MemoryError()),
+    ],
+)
+def test_a_machine_without_enough_memory_is_named_as_the_cause(
+    small, failing, monkeypatch, where, error
+):
+    def exhausted(*_, **__):
+        raise error
+
+    if where != "convert_saved_model":
+        failing("convert_saved_model")
+    monkeypatch.setattr(f"larq_compute_engine.mlir.python.converter.{where}", exhausted)
+    with pytest.raises(
+        ConversionError, match=r"not enough memory .* \d+ MB of its weights"
+    ) as raised:
+        convert_model(small)
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
     ("compute", "reason"),
     [
         (lambda x: tf.linalg.svd(x, compute_uv=False), "unresolved custom op: Svd"),

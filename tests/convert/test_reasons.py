@@ -233,3 +233,7 @@ def test_what_is_expected_of_a_padding_is_what_conversion_makes_of_it(
     result.require_equal()
     found = {layer.name: layer.reason for layer in result.report.fallbacks}
     assert expected_reasons(model) == found
+    # What LCE does not take for its own padding is float, and the remedy is one that works.
+    is_float = padding == "symmetric" and not pad_values and input_quantizer is None
+    assert len(found) == is_float
+    assert all("use pad_values=1.0" in reason for reason in found.values())

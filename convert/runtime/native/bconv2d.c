@@ -1,6 +1,7 @@
 // LceBconv2d: the convolution of packed activations with packed weights. The equations stand at
-// the head of reference.c.
-#define _POSIX_C_SOURCE 200809L  // posix_memalign
+// the head of reference.c. posix_memalign is POSIX's: Android has C11's aligned_alloc since
+// version 9 only.
+#define _POSIX_C_SOURCE 200809L
 
 #include <float.h>
 #include <math.h>

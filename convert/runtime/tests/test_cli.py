@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -188,6 +189,7 @@ def bad_files(tmp_path):
         "cut.png": image.getvalue()[:-200],
         "two.txt": b"red\ngreen\n",
         "binary.txt": b"\xff\xfe\x00",
+        "nothing.txt": b"",
         "good.png": image.getvalue(),
     }.items():
         (tmp_path / name).write_bytes(content)
@@ -206,6 +208,7 @@ def bad_files(tmp_path):
         ("{model} text.png", "text.png is no image that Pillow can read."),
         ("{model} cut.png", "cut.png is a damaged image"),
         ("{model} good.png --labels two.txt", "2 labels for 3 classes: give one line for each"),
+        ("{model} good.png --labels nothing.txt", "0 labels for 3 classes"),
         ("{model} good.png --labels missing.txt", "missing.txt: No such file"),
         ("{model} good.png --labels binary.txt", "binary.txt is no text in UTF-8"),
     ],
@@ -236,6 +239,9 @@ def test_an_image_that_cannot_be_read_does_not_keep_others(
         ("--benchmark --runs 0", "--runs is 0"),
         ("a.png --top 0", "--top is 0"),
         ("a.png --range 1 1", "--range is 1.0 1.0"),
+        ("a.png --frames 2", "--frames goes with --camera only"),
+        ("a.png --runs 2", "--runs goes with --benchmark only"),
+        ("--camera --format csv", "--format goes with --benchmark only"),
         ("a.png --range nan 1", "--range is nan 1.0"),
     ],
 )
@@ -243,6 +249,24 @@ def test_do_not_accept_an_argument(model, arguments, reason, capsys):
     with pytest.raises(SystemExit):
         cli.main([model, *arguments.split()])
     assert reason in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(model):
+    read, write = os.pipe()
+    os.close(read)
+    command = [
+        sys.executable,
+        "-m",
+        "larq_bcd_runtime.cli",
+        model,
+        "--benchmark",
+        "--runs",
+        "1",
+    ]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "XNNPACK" not in line] == []
 
 
 def test_a_photograph_is_turned_upright(model, tmp_path):

@@ -1,6 +1,9 @@
 """The Python interface."""
 
 import gc
+import os
+import pickle
+import signal
 import threading
 
 import numpy as np
@@ -90,6 +93,10 @@ def test_several_inputs_and_outputs_are_lists():
         (IMAGES.astype(np.float64), r"takes float32, not float64.*astype"),
         (IMAGES[:0], "0 samples"),
         ([IMAGES, IMAGES], "1 inputs, and 2 arrays"),
+        (IMAGES.tolist(), "NumPy array, or a list of one for each input; use np.asarray"),
+        ([IMAGES.tolist()], "inputs has to be a NumPy array"),
+        ("cat.jpg", "inputs has to be a NumPy array"),
+        (None, "inputs has to be a NumPy array"),
     ],
 )
 def test_do_not_predict_from_arrays_that_do_not_fit(inputs, reason):
@@ -97,9 +104,73 @@ def test_do_not_predict_from_arrays_that_do_not_fit(inputs, reason):
         Interpreter(FILE).predict(inputs)
 
 
-def test_do_not_accept_a_batch_size_of_zero():
-    with pytest.raises(ValueError, match="batch_size is 0"):
-        Interpreter(FILE).predict(IMAGES, batch_size=0)
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "many", None])
+def test_do_not_accept_a_batch_size(batch_size):
+    with pytest.raises(ValueError, match=f"batch_size is {batch_size!r}, and has to be"):
+        Interpreter(FILE).predict(IMAGES, batch_size=batch_size)
+
+
+def test_numpy_s_integers_are_integers():
+    got = Interpreter(FILE, num_threads=np.int64(2)).predict(IMAGES, batch_size=np.int32(3))
+    same_bits(got, expected(IMAGES))
+
+
+@pytest.mark.parametrize("model", [None, 3, [FILE]])
+def test_do_not_open_what_is_neither_path_nor_bytes(model):
+    with pytest.raises(ValueError, match="has to be a path or a file's bytes"):
+        Interpreter(model)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_any_bytes_are_a_model(kind):
+    same_bits(Interpreter(kind(FILE)).predict(IMAGES), expected(IMAGES))
+
+
+def test_what_is_not_finite_is_a_number_that_is_not_negative_or_is():
+    # NaN is not below 0, so its sign is +1, as LCE's is.
+    for value, sign in {np.nan: 1.0, np.inf: 1.0, -np.inf: -1.0}.items():
+        images = np.full_like(IMAGES, value)
+        same_bits(Interpreter(FILE).predict(images), expected(np.full_like(IMAGES, sign)))
+
+
+def test_a_pickled_interpreter_opens_its_file_anew():
+    original = Interpreter(FILE, num_threads=2, fuse=False)
+    twin = pickle.loads(pickle.dumps(original))
+    same_bits(twin.predict(IMAGES), original.predict(IMAGES))
+
+
+def test_threads_take_turns_with_one_interpreter():
+    interpreter, wrong = Interpreter(FILE), []
+    right = expected(IMAGES)
+
+    def work():
+        try:
+            for _ in range(50):
+                same_bits(interpreter.predict(IMAGES), right)
+        except Exception as error:
+            wrong.append(error)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("threads", "status"), [(1, 0), (2, 3)])
+def test_do_not_wait_in_a_forked_process_for_threads_that_it_does_not_have(threads, status):
+    interpreter = Interpreter(FILE, num_threads=threads)
+    interpreter.predict(IMAGES)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            interpreter.predict(IMAGES)
+        except RuntimeError as error:
+            os._exit(3 if "forked" in str(error) else 4)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", FILE[: len(FILE) // 2]])

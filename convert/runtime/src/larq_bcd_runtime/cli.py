@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Optional
@@ -16,12 +17,24 @@ from larq_bcd_runtime.interpreter import Interpreter, ModelError
 
 def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="bcd-run", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="bcd-run",
+        description="Classifies images with a .tflite file of Larq Compute Engine, or measures "
+        "how long the file takes.",
+        epilog="Examples: `bcd-run model.tflite cat.jpg dog.jpg`, `bcd-run model.tflite "
+        "--benchmark --threads 4 --format json`. The exit code is 0, 1 if a file could not be "
+        "read or served, 2 for wrong arguments.",
+    )
     parser.add_argument("model", help="a .tflite file of Larq Compute Engine")
-    parser.add_argument("images", nargs="*", help="images to classify")
-    parser.add_argument("--camera", action="store_true", help="classify a camera's frames")
-    parser.add_argument("--frames", type=int, help="stop after so many (default: never)")
-    parser.add_argument("--benchmark", action="store_true", help="time it on random input")
+    parser.add_argument("images", nargs="*", help="images to classify, in any format of Pillow")
+    parser.add_argument(
+        "--camera", action="store_true", help="classify what a camera sees, until interrupted"
+    )
+    parser.add_argument("--frames", type=int, help="stop the camera after so many pictures")
+    parser.add_argument(
+        "--benchmark", action="store_true",
+        help="time predictions on random input, and every stage of the network",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, help="text file, one class per line (default: the file's own)"
     )
@@ -30,17 +43,26 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         "--range", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="what black and white become (default: what the file says, else -1 1)",
     )  # fmt: skip
-    parser.add_argument("--threads", type=int, default=1, help="1 to 64 (default 1)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="processor cores to use, 1 to 64 (default 1)"
+    )
     parser.add_argument(
         "--trial", action="store_true",
         help="run the file in a process of its own first: for files that nobody vouches for",
     )  # fmt: skip
-    parser.add_argument("--runs", type=int, default=50, help="timed runs (default 50)")
-    parser.add_argument("--format", choices=["text", "csv", "json"], default="text",
-                        help="of the benchmark's result")  # fmt: skip
+    parser.add_argument(
+        "--runs", type=int, help="predictions that the benchmark times (default 50)"
+    )
+    parser.add_argument(
+        "--format", choices=["text", "csv", "json"],
+        help="of the benchmark's result (default text)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if bool(options.images) + options.benchmark + options.camera != 1:
         parser.error("give either images, or --camera, or --benchmark")
+    for name, mode in {"frames": "camera", "runs": "benchmark", "format": "benchmark"}.items():
+        if getattr(options, name) is not None and not getattr(options, mode):
+            parser.error(f"--{name} goes with --{mode} only")
     for name in ("runs", "top", "frames"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -128,10 +150,15 @@ def main(arguments: Optional[list[str]] = None) -> int:
         interpreter = _open(options)
         if options.benchmark:
             name = Path(options.model).name
-            result = benchmark.measure(interpreter, name, options.threads, options.runs)
-            benchmark.show(result, options.format)
+            result = benchmark.measure(interpreter, name, options.threads, options.runs or 50)
+            benchmark.show(result, options.format or "text")
+            sys.stdout.flush()
         else:
             return 1 if classify(interpreter, options) else 0
+    except BrokenPipeError:
+        # Whoever reads has seen enough, as `head` does; nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ModelError, ValueError, OSError) as error:
         _complain(error)
         return 1

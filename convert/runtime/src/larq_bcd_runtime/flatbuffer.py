@@ -73,7 +73,8 @@ class Table:
         at = self._target(number)
         return Table(self._data, at) if at else None
 
-    def _vector(self, number: int, size: int) -> tuple[int, int]:
+    def vector(self, number: int, size: int) -> tuple[int, int]:
+        """Returns where a vector of elements of so many bytes begins, and how many it has."""
         at = self._target(number)
         if at == 0:
             return 0, 0
@@ -88,7 +89,7 @@ class Table:
 
     def tables(self, number: int) -> Iterator["Table"]:
         """Returns the tables of a vector."""
-        at, count = self._vector(number, 4)
+        at, count = self.vector(number, 4)
         if count > _MAX_ELEMENTS:
             raise Damaged(f"a vector has {count} tables")
         for i in range(count):
@@ -97,12 +98,12 @@ class Table:
 
     def numbers(self, number: int, code: str = "i") -> tuple:
         """Returns a vector of scalars; `code` is struct's, without the byte order."""
-        at, count = self._vector(number, struct.calcsize("<" + code))
+        at, count = self.vector(number, struct.calcsize("<" + code))
         return struct.unpack_from(f"<{count}{code}", self._data, at) if count else ()
 
     def bytes(self, number: int) -> memoryview:
         """Returns a vector of bytes."""
-        at, count = self._vector(number, 1)
+        at, count = self.vector(number, 1)
         return memoryview(self._data)[at : at + count]
 
     def text(self, number: int) -> str:

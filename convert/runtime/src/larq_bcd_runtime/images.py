@@ -129,12 +129,14 @@ class Classifier:
         _check_is_image(self.input)
         self._how = how or interpreter.file.preprocessing or DEFAULT
         classes = int(np.prod(self._output.shape[1:]))
-        names = labels or interpreter.file.labels or [str(i) for i in range(classes)]
+        names = interpreter.file.labels if labels is None else labels
+        if names is None:
+            names = [str(i) for i in range(classes)]
         if len(names) != classes:
             raise ModelError(
                 f"there are {len(names)} labels for {classes} classes: give one line for each."
             )
-        self._labels = names
+        self._labels = list(names)
 
     def classify(self, pixels: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
         """Returns the best classes of an image of the input's size, and their probabilities."""

@@ -1,6 +1,8 @@
 """The Python interface: open a file, predict."""
 
+import operator
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +12,9 @@ import numpy as np
 
 from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
-from larq_bcd_runtime.model_file import read_model
-from larq_bcd_runtime.trial import crash
+from larq_bcd_runtime.model_file import ModelFile, read_model, with_shapes
+from larq_bcd_runtime.rules import ShapesDisagree
+from larq_bcd_runtime.trial import computed_shapes, crash
 
 
 class ModelError(RuntimeError):
@@ -45,10 +48,38 @@ class TensorDetail:
         )
 
 
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}, and has to be an integer.") from None
+
+
+def _read(model: Any) -> bytes:
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return bytes(model)
+    if not isinstance(model, (str, os.PathLike)):
+        raise ValueError(
+            f"model is of type {type(model).__name__}, and has to be a path or a file's bytes."
+        )
+    return Path(model).read_bytes()
+
+
+def _checked(content: bytes) -> tuple[bytes, ModelFile]:
+    """Returns a sound file and what it says, with LiteRT's shapes where its own disagree."""
+    try:
+        return content, read_model(content)
+    except ShapesDisagree:
+        content = with_shapes(content, computed_shapes(content))
+    return content, read_model(content)
+
+
 class Interpreter:
     """Executes an LCE model.
 
-    One interpreter serves one thread at a time; several interpreters are independent.
+    One interpreter serves one thread at a time, others wait; several interpreters are
+    independent. Another process opens the file anew, also if it is sent a pickled interpreter;
+    one that was forked cannot use its parent's if that has several threads.
 
     ```python
     interpreter = Interpreter("model.tflite", num_threads=4)
@@ -79,20 +110,24 @@ class Interpreter:
 
     def __init__(
         self,
-        model: Union[str, os.PathLike, bytes],
+        model: Union[str, os.PathLike, bytes, bytearray, memoryview],
         num_threads: int = 1,
         kernels: str = "auto",
         fuse: bool = True,
         profile: bool = False,
         trial: bool = False,
     ) -> None:
-        content = model if isinstance(model, bytes) else Path(model).read_bytes()
-        # The runtime reads the file in place for as long as it lives.
-        self._content = content
+        num_threads = _integer("num_threads", num_threads)
+        content = _read(model)
+        self._arguments = (content, num_threads, kernels, fuse, profile)
+        self._turn = threading.Lock()
+        self._process = os.getpid() if num_threads > 1 else None
         try:
-            self.file = read_model(content)
+            content, self.file = _checked(content)
         except Damaged as damage:
             raise ModelError(f"the file is damaged, or no .tflite file: {damage}.") from None
+        # The runtime reads the file in place for as long as it lives.
+        self._content = content
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
         self._delegate = load(num_threads, kernels, fuse, profile)
         death = crash(content, num_threads) if trial else None
@@ -131,12 +166,32 @@ class Interpreter:
             One array per output, or the array itself if there is one; samples first.
 
         Raises:
-            ValueError: an array does not fit its input.
+            ValueError: an array does not fit its input, or `batch_size` is not at least 1.
+            RuntimeError: the process was forked from that which opened the file.
         """
-        arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
-        samples = self._check(arrays)
+        batch_size = _integer("batch_size", batch_size)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, and has to be at least 1.")
+        if self._process not in (None, os.getpid()):
+            raise RuntimeError(
+                "this process was forked from the one that opened the file, whose threads it "
+                "does not have: open the file in this process, or with num_threads=1."
+            )
+        arrays = [inputs] if isinstance(inputs, np.ndarray) else inputs
+        if not isinstance(arrays, (list, tuple)) or not all(
+            isinstance(array, np.ndarray) for array in arrays
+        ):
+            raise ValueError(
+                "inputs has to be a NumPy array, or a list of one for each input; use "
+                "np.asarray(inputs, dtype) for what is none."
+            )
+        samples = self._check(list(arrays))
+        with self._turn:
+            return self._predict(list(arrays), samples, batch_size)
+
+    def _predict(
+        self, arrays: list[np.ndarray], samples: int, batch_size: int
+    ) -> Union[np.ndarray, list[np.ndarray]]:
         parts = []
         start = 0
         while start < samples:
@@ -148,6 +203,10 @@ class Interpreter:
             parts[0] if len(parts) == 1 else [np.concatenate(part) for part in zip(*parts)]
         )
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def __reduce__(self) -> tuple:
+        """Pickled, it is the file, which is opened anew."""
+        return Interpreter, self._arguments
 
     def describe(self) -> list[dict[str, Any]]:
         """Returns what the delegate executes, see `larq_bcd_runtime.describe`."""

@@ -1,7 +1,7 @@
 """What a .tflite file says, checked before LiteRT, which trusts it, sees it.
 
 LiteRT verifies neither that its offsets stay inside the file nor that its operators read what
-others have written; some of its kernels crash then. `operator_rules` has the rules that each of
+others have written; some of its kernels crash then. `rules` has the rules that each of
 its operators has of its own; those of LCE's operators are checked by the delegate.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Optional
 
 from larq_bcd_runtime.flatbuffer import Damaged, Table
-from larq_bcd_runtime.operator_rules import Tensor, check_operator
+from larq_bcd_runtime.rules import Tensor, check_operator
 
 # The schema's numbers of operators.
 _CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
-# Those of LiteRT's operators that do without some of their inputs: convolutions, fully
-# connected and recurrent layers.
-_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 34, 35, 44, 46, 52, 67, 83, _CUSTOM}
+# Those that do without some of their inputs: convolutions, also of three dimensions or
+# transposed, fully connected and recurrent layers. LiteRT's others crash without one.
+_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 35, 44, 46, 52, 67, 132, 133, _CUSTOM}
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64,
          15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
 
@@ -58,6 +58,7 @@ def read_model(content: bytes) -> ModelFile:
 
     Raises:
         Damaged: the file contradicts itself.
+        ShapesDisagree: it does if the shapes hold that it has for activations.
     """
     try:
         model = Table.root(content, b"TFL3")
@@ -66,11 +67,30 @@ def read_model(content: bytes) -> ModelFile:
         graphs = list(model.tables(2))
         if not graphs:
             raise Damaged("it has no graph")
-        keeps_samples = all([_check_graph(graph, codes, buffers) for graph in graphs])
+        keeps_samples = all(
+            [_check_graph(graph, codes, buffers, at == 0) for at, graph in enumerate(graphs)]
+        )
         preprocessing, labels = _read_metadata(model, buffers, content)
     except (struct.error, OverflowError, MemoryError, RecursionError) as error:
         raise Damaged(str(error)) from None
     return ModelFile(preprocessing, labels, keeps_samples)
+
+
+def with_shapes(content: bytes, shapes: dict[int, list[int]]) -> bytes:
+    """Returns a file with other shapes, of those tensors that keep their number of dimensions.
+
+    Args:
+        content: a file whose tables `read_model` could follow.
+        shapes: of the first graph's tensors, by index.
+    """
+    changed = bytearray(content)
+    graph = next(Table.root(content, b"TFL3").tables(2))
+    for index, table in enumerate(graph.tables(0)):
+        at, count = table.vector(0, 4)
+        shape = shapes.get(index, ())
+        if count and count == len(shape):
+            struct.pack_into(f"<{count}i", changed, at, *shape)
+    return bytes(changed)
 
 
 def _buffer(table: Table, content: bytes) -> memoryview:
@@ -83,7 +103,8 @@ def _buffer(table: Table, content: bytes) -> memoryview:
     return table.bytes(0)
 
 
-def _tensor(index: int, table: Table, buffers: list[memoryview]) -> Tensor:
+def _tensor(index: int, table: Table, buffers: list[memoryview], is_first: bool) -> Tensor:
+    """Reads a tensor; what other graphs than the first are called with is not known."""
     shape, kind, buffer = table.numbers(0), table.number(1, "<b"), table.number(2, "<I")
     if any(size < 0 for size in shape):
         raise Damaged(f"tensor {index} has the shape {shape}")
@@ -96,16 +117,14 @@ def _tensor(index: int, table: Table, buffers: list[memoryview]) -> Tensor:
     is_plain = kind in _BITS and table.table(6) is None
     if len(data) and is_plain and len(data) < elements * _BITS[kind] // 8:
         raise Damaged(f"tensor {index} of shape {shape} has {len(data)} bytes")
+    known = shape if len(data) else _known(shape, table) if is_first else None
+    is_variable = bool(table.number(5, "<?"))
     quantization = table.table(4)
-    return Tensor(
-        shape,
-        shape if len(data) else _known(shape, table),
-        kind,
-        data,
-        bool(table.number(5, "<?")),
-        () if quantization is None else quantization.numbers(2, "f"),
-        () if quantization is None else quantization.numbers(3, "q"),
-    )
+    if quantization is None:
+        return Tensor(shape, known, kind, data, is_variable, (), ())
+    # Details say where the scales of blocks are.
+    scales = None if quantization.number(4, "<B") else quantization.numbers(2, "f")
+    return Tensor(shape, known, kind, data, is_variable, scales, quantization.numbers(3, "q"))
 
 
 def _known(shape: tuple[int, ...], table: Table) -> Optional[tuple[Optional[int], ...]]:
@@ -117,9 +136,11 @@ def _known(shape: tuple[int, ...], table: Table) -> Optional[tuple[Optional[int]
     return tuple(None if left else size for left, size in zip(open_ones, shape))
 
 
-def _check_graph(graph: Table, codes: list[int], buffers: list[memoryview]) -> bool:
+def _check_graph(
+    graph: Table, codes: list[int], buffers: list[memoryview], is_first: bool
+) -> bool:
     """Checks a graph; returns whether it keeps its samples apart, however many."""
-    tensors = [_tensor(i, table, buffers) for i, table in enumerate(graph.tables(0))]
+    tensors = [_tensor(i, table, buffers, is_first) for i, table in enumerate(graph.tables(0))]
     inputs, outputs = graph.numbers(1), graph.numbers(2)
     for index in (*inputs, *outputs):
         if not 0 <= index < len(tensors):

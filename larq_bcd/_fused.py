@@ -4,10 +4,17 @@ import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+from tensorflow.python.saved_model import save_context
 
 
-def on_cpu() -> bool:
-    """Whether this machine has nothing but CPUs."""
+def traced_for_this_cpu() -> bool:
+    """Whether what is called now is traced to a graph that will run here, on a CPU.
+
+    A SavedModel has to run anywhere. That one is being written only TensorFlow's own module
+    tells.
+    """
+    if not tf.inside_function() or save_context.in_save_context():
+        return False
     return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
 
 
@@ -36,7 +43,7 @@ def fused(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*tensors):
-        if not on_cpu() or not tf.inside_function():
+        if not traced_for_this_cpu():
             return function(*tensors)
         return compiled(*tensors)
 

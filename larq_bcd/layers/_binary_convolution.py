@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd._fused import compiled_by_xla, fused, on_cpu
+from larq_bcd._fused import compiled_by_xla, fused, traced_for_this_cpu
 from larq_bcd.layers import _winograd
 
 _Pads = tuple[tuple[int, int], ...]
@@ -14,7 +14,7 @@ _Pads = tuple[tuple[int, int], ...]
 def supported(inputs: tf.Tensor) -> bool:
     """Whether `binary_convolution` takes this input, in the place where it is called."""
     static = inputs.shape[1:].is_fully_defined()
-    return static and tf.inside_function() and on_cpu() and not compiled_by_xla()
+    return static and traced_for_this_cpu() and not compiled_by_xla()
 
 
 def binary_convolution(

@@ -10,8 +10,10 @@ import tensorflow as tf
 from helpers import exact_kernel
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from larq_bcd.layers import QuantConv2D, _binary_convolution, _winograd
+from larq_bcd.activations import RPReLU
+from larq_bcd.layers import QuantConv2D, RSign, _binary_convolution, _winograd
 
 BINARY = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}
 
@@ -128,3 +130,19 @@ def test_an_image_of_open_size_keeps_larq_s_convolution(rng):
     shape = tf.TensorSpec((None, None, None, 4))
     step = tf.function(lambda images: layer(images, training=True), input_signature=[shape])
     assert "Conv2D" in operations(step.get_concrete_function())
+
+
+def test_a_saved_model_has_nothing_that_other_machines_lack(rng, tmp_path):
+    """Neither oneDNN's operations nor XLA's, in its functions for training either."""
+    images = tf.constant(rng.normal(size=(2, 8, 8, 8)).astype(np.float32))
+    layer = QuantConv2D(4, 3, padding="same", use_bias=False, **BINARY)
+    model = tf.keras.Sequential([tf.keras.Input((8, 8, 8)), RSign(), layer, RPReLU()])
+    model.compile("sgd", "mse")
+    model.train_on_batch(images, model(images))
+    model.save(tmp_path / "model", save_format="tf")
+    content = (tmp_path / "model" / "saved_model.pb").read_bytes()
+    functions = SavedModel.FromString(content).meta_graphs[0].graph_def.library.function
+    kinds = {node.op for function in functions for node in function.node_def}
+    assert "Conv2D" in kinds
+    assert "_QuantizedMatMul" not in kinds
+    assert not any(function.attr["_XlaMustCompile"].b for function in functions)

@@ -190,8 +190,8 @@ def parser() -> argparse.ArgumentParser:
     return arguments
 
 
-class _Terminated(BaseException):
-    """The process was asked to end."""
+class _SignalError(BaseException):
+    """SIGINT or SIGTERM."""
 
 
 class _VisibleProgress(Progress):
@@ -346,18 +346,29 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
 
 
 @contextlib.contextmanager
-def _termination_raises() -> Iterator[None]:
-    def end(_number, _frame):
-        raise _Terminated
+def _signals_raise(received: list[int]) -> Iterator[None]:
+    """In the block, SIGINT and SIGTERM are noted and raise.
+
+    They are noted because foreign code may make another error of what was raised in it, as
+    an import that is interrupted does.
+    """
+
+    def note(number, _frame):
+        received.append(number)
+        raise _SignalError
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -373,22 +384,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
+    received: list[int] = []
     try:
-        with _termination_raises():
+        with _signals_raise(received):
             _prepare(arguments)
             _convert(arguments)
-    except (FloatFallbackError, CheckError) as error:
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
-        return 1
-    except ConversionError as error:
-        print(f"{_PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{_PROGRAM}: interrupted, nothing is written", file=sys.stderr)
-        return 130
-    except _Terminated:
-        print(f"{_PROGRAM}: terminated, nothing is written", file=sys.stderr)
-        return 143
+    except BaseException as error:
+        if received:
+            how = "interrupted" if received[0] == signal.SIGINT else "terminated"
+            print(f"{_PROGRAM}: {how}, nothing is written", file=sys.stderr)
+            return 128 + received[0]
+        if isinstance(error, FloatFallbackError | CheckError):
+            print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+            return 1
+        if isinstance(error, ConversionError):
+            print(f"{_PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 2
+        raise
     return 0
 
 

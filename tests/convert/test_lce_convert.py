@@ -13,7 +13,7 @@ import tensorflow as tf
 from conversion_models import binary_conv, randomise
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-from larq_bcd.convert import check, cli
+from larq_bcd.convert import ConversionError, check, cli
 from larq_bcd.models import ReActNetA, registry
 
 layers = tf.keras.layers
@@ -295,6 +295,25 @@ def test_an_interrupt_leaves_nothing_behind(small_file, tmp_path, step, number, 
     assert "nothing is written" in err
     assert os.listdir(folder) == []
     assert os.listdir(scratch) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_of_which_foreign_code_makes_another_error(
+    small_file, tmp_path, monkeypatch, capsys, number, status
+):
+    def load(*arguments, **options):
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:
+            raise ConversionError("the file is damaged") from error
+
+    monkeypatch.setattr(cli, "load_model", load)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == status
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "ted, nothing is written" in capsys.readouterr().err
 
 
 def test_the_command_itself_works_and_keeps_stderr_clean(small_file, tmp_path):

@@ -216,7 +216,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
-#include "single_words.h"
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.

@@ -13,7 +13,8 @@ TARGET_BEGIN("avx2")
 // AVX2 has no popcount, but a shuffle that looks up 32 nibbles at once. The table is chosen by
 // four bits of the activation and looked up by four weights, so it holds what their exclusive
 // or would count to: one shuffle and one addition for 4 bits of 32 channels. The weights lie
-// with one nibble in a byte, so that nothing has to be cut out.
+// with one nibble in a byte, so that nothing has to be cut out. These are eight operations on
+// 512 bits; the pairs of pairs.h would take eleven, of which seven count one register.
 //
 // Counts of bytes are added up over as many words as a byte can hold, 7 * 32 = 224, then over
 // as many as 16 bits can.
@@ -216,7 +217,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
                                                 << kHalf;
 }
 
-#include "single_words.h"
 #include "tiles.h"
 
 // As signed integers the negative floats, and -0 below them, are all below this.

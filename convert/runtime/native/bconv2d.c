@@ -324,9 +324,8 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
     return false;
   }
   const Kernels* kernels = plan->kernels;
-  c->pairs_words = kernels->pairs_words;
-  c->patch_words =
-      kernels->patch_words == NULL ? convolution_depth(c) : kernels->patch_words(c);
+  c->pairs_words = kernels->patch_words != NULL;
+  c->patch_words = c->pairs_words ? kernels->patch_words(c) : convolution_depth(c);
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;

@@ -72,7 +72,7 @@ typedef struct {
   int map_run;              // words that stay together in the map
   size_t image_words;       // from one sample to the next where they lie
   const uint32_t* packed;   // the filter in the kernels' own order
-  bool pairs_words;         // Kernels.pairs_words
+  bool pairs_words;         // has Kernels.patch_words
   int patch_words;          // from one patch to the next
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
@@ -107,7 +107,7 @@ static inline int convolution_depth(const Convolution* c) {
 static inline bool needs_patches(const Convolution* c) {
   const Window* w = &c->window;
   return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
-         c->map != NULL || (c->pairs_words && convolution_depth(c) > 1);
+         c->map != NULL || c->pairs_words;
 }
 
 // What an activation cuts a value to. A value that is not a number stays what it is.
@@ -178,9 +178,8 @@ typedef struct {
                    size_t last, void* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
-  // Patches hold words in pairs, changed as the kernels want them, and never lie in the image.
-  bool pairs_words;
-  // Words that a patch takes; NULL if these are the window's, without any between patches.
+  // Words that a patch takes if it holds pairs, see pairs.h, and so never lies in the image.
+  // NULL if its words are the window's, without any between patches.
   int (*patch_words)(const Convolution* convolution);
 
   // The filter in the order in which the kernels read it.

@@ -2,31 +2,16 @@
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
-#include <string.h>
 
 #include "kernels.h"
 
-enum { kQuads = kLanes / 4, kTilePixels = 4 };
-
-// Two words are counted at once. With a0, a1 those of a patch, b0, b1 those of a filter,
-// da = a0 ^ a1 and db = b0 ^ b1,
-//
-//   popcount(a0 ^ b0) + popcount(a1 ^ b1) = 2 popcount(h) + popcount(da) - popcount(db)
-//   h = a0 ^ b1 ? ~da : db, bit by bit
-//
-// as the sixteen cases of a bit show: where da = db, both differences are a0 ^ b0, and so is h;
-// where da != db, one of them is 1, and h is db. The last two terms are constants of a patch
-// and of a filter, which are added at the end. A patch holds a0 and ~da, a filter b1 and db. So
-// 256 bits take one eor, one bsl, one cnt and one uadalp, which adds pairs of bytes to 16-bit
-// sums, and word by word six instructions.
-//
-// An odd depth is filled up with a word of zeros. After the pairs of a patch, and of the
-// filters of a block of channels, follow their constants.
+// For two words of four channels one eor, one bsl, one cnt and one uadalp, which adds pairs of
+// bytes to 16-bit sums; word by word they are six.
+enum { kQuads = kLanes / 4, kTilePixels = 4, kPackedChannels = kLanes, kPackedSide = 4 };
+#include "pairs.h"
 
 // 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
 enum { kPairsPerShortSum = 4095 };
-
-static inline int pairs_of(int depth) { return (depth + 1) / 2; }
 
 // A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
 // pairs of the patches, v24 to v27 those of two quads of filters, and v28 to v31 what is
@@ -184,46 +169,6 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
   }
 }
 
-static int padded_channels(const Convolution* c) {
-  return (c->group_channels_out + kLanes - 1) / kLanes * kLanes;
-}
-
-static size_t words_per_channel(const Convolution* c) {
-  return 2 * (size_t)pairs_of(convolution_depth(c)) + 1;
-}
-
-static size_t packed_words(const Convolution* c) {
-  return (size_t)c->groups * (size_t)padded_channels(c) * words_per_channel(c);
-}
-
-static inline const uint32_t* tile_weights(const Convolution* c, int group, int from) {
-  return c->packed +
-         ((size_t)group * (size_t)padded_channels(c) + (size_t)from) * words_per_channel(c);
-}
-
-static void pack(const Convolution* c, uint32_t* packed) {
-  const int depth = convolution_depth(c), pairs = pairs_of(depth);
-  memset(packed, 0, packed_words(c) * sizeof(*packed));
-  for (int group = 0; group < c->groups; ++group) {
-    for (int o = 0; o < c->group_channels_out; ++o) {
-      const int lane = o % kLanes;
-      uint32_t* block = packed + (size_t)(o - lane) * words_per_channel(c);
-      uint32_t* to = block + lane / 4 * 8 + lane % 4;
-      const size_t channel = (size_t)(group * c->group_channels_out + o);
-      const uint32_t* filter = c->filter + channel * (size_t)depth;
-      uint32_t constant = 0;
-      for (int k = 0; k < depth; k += 2, to += 2 * kLanes) {
-        const uint32_t b0 = filter[k], b1 = k + 1 < depth ? filter[k + 1] : 0;
-        to[0] = b1;
-        to[4] = b0 ^ b1;
-        constant += (uint32_t)__builtin_popcount(b0 ^ b1);
-      }
-      block[(size_t)pairs * 2 * kLanes + (size_t)lane] = constant;
-    }
-    packed += (size_t)padded_channels(c) * words_per_channel(c);
-  }
-}
-
 // Patches are changed eight words at a time.
 enum { kPatchStep = 8 };
 
@@ -283,7 +228,6 @@ static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresh
   return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
 }
 
-#include "single_words.h"
 #include "tiles.h"
 
 static inline uint32x4_t negative_bits(uint32x4_t bits) {
@@ -417,7 +361,6 @@ const Kernels neon_kernels = {
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
     .is_tiled = true,
-    .pairs_words = true,
     .patch_words = patch_words,
     .packed_words = packed_words,
     .pack = pack,

@@ -2,22 +2,24 @@
 //
 // Output pixels are taken in panels, small enough for their patches (the window of input words
 // behind one output pixel, `depth` words in a row) to stay in the first-level cache. A 1x1
-// window needs no patch: its row is the input pixel itself. Over a panel run the blocks of
-// output channels, and over each block tiles of up to kTilePixels pixels:
+// window needs no patch, unless patches hold pairs: its row is the input pixel itself. Over a
+// panel run the blocks of output channels, and over each block tiles of up to kTilePixels
+// pixels:
 //
-//   for panel: gather patches                      scratch: panel_pixels * depth words
+//   for panel: gather patches                      scratch: panel_pixels * patch_words words
 //     for 64 channels: their weights stay in cache
 //       for 4 pixels: count, then transform and store while the counts are in registers or L1
 //
 // The including file defines, for its instruction set,
 //   copy_words(to, from, count)           a few words, of which there are mostly less than 32
-//   copy_lines(to, from, words, lines, stride)  lines of a few words that lie `stride` words
-//                                         apart, one after the other
-//   pair_words(words, count)              words[i + 1] ^= words[i] for every even i, if
-//                                         Kernels.pairs_words; or BCD_PAIRS_PATCHES, and
-//                                         pair_patches(convolution, patches, pixels) as a whole
+//   BCD_COPIES_LINES and copy_lines(to, from, words, lines, stride), if it has a better one:
+//                                         lines of a few words that lie `stride` words apart,
+//                                         one after the other
+//   BCD_PAIRS_PATCHES and pair_patches(convolution, patches, pixels), which makes pairs.h's
+//                                         patches of windows, if there is Kernels.patch_words
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
+//     of the words as they are before they become pairs,
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
 //     kLanes <= kTileChannels
 //   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
@@ -32,6 +34,13 @@
 static inline void clear_words(uint32_t* to, int count) {
   for (int i = 0; i < count; ++i) to[i] = 0;
 }
+
+#ifndef BCD_COPIES_LINES
+static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
+                              int64_t stride) {
+  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
+}
+#endif
 
 static inline int first_of(int64_t a, int b) { return a < b ? (int)a : b; }
 
@@ -92,20 +101,6 @@ static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int
     }
   }
 }
-
-#ifndef BCD_PAIRS_PATCHES
-// Pairs begin with the second word of an odd depth. Patches follow each other, so that of an
-// even depth all are one.
-static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
-  const size_t depth = (size_t)convolution_depth(c);
-  if (depth % 2 == 0) {
-    pair_words(patches, (size_t)pixels * depth);
-    return;
-  }
-  if (depth == 1) return;
-  for (int p = 0; p < pixels; ++p) pair_words(patches + (size_t)p * depth + 1, depth - 1);
-}
-#endif
 
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
                        int32_t* sums) {
@@ -268,7 +263,9 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       ++n;
     }
   }
-  if (c->pairs_words) pair_patches(c, patches, pixels);
+#ifdef BCD_PAIRS_PATCHES
+  pair_patches(c, patches, pixels);
+#endif
 }
 
 // Counts for a tile of pixels and up to kTileChannels channels of one group.

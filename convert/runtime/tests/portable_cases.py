@@ -88,8 +88,8 @@ def cases():
         c = random_convolution(rng)
         data = random_data(c)
         yield f"convolution{index}", convolution_file(c, data), pack(data.inputs < 0)
-    # Words at which sums of 16 bits are full, all bits of which differ.
-    for depth in (8189, 8190, 8192):
+    # A word alone, and words at which sums of 16 bits are full, all bits of which differ.
+    for depth in (1, 8189, 8190, 8192):
         c = Convolution(
             height=1, width=5, channels_in=32 * depth, channels_out=18, window=(1, 1)
         )

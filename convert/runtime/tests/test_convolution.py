@@ -51,11 +51,11 @@ def test_no_count_overflows(kernels, depth):
     same_bits(run_convolution(c, data, kernels), convolve(c, data))
 
 
-# Words that are counted in pairs by a carry-save adder begin with one alone if they are odd; 48
-# channels are a pair of blocks and one alone. Counts of all and of no bits are among them.
+# Words that are counted in pairs are filled up with zeros if they are odd; 48 channels are two
+# blocks and one alone. Counts of all and of no bits are among them.
 @pytest.mark.parametrize("pixels", range(1, 8))
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8, 9, 16, 17])
-def test_carry_save_tiles_of_odd_and_even_depth(kernels, pixels, depth):
+def test_pairs_of_odd_and_even_depth(kernels, pixels, depth):
     c = Convolution(
         height=1, width=pixels, channels_in=32 * depth, channels_out=48, window=(1, 1)
     )

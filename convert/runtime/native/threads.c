@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "float_mode.h"
 
@@ -14,6 +15,7 @@ enum { kSpins = 4000 };
 
 struct ThreadPool {
   int threads;
+  pid_t process;  // the workers' own; a forked one has none of them
   pthread_t* workers;
   pthread_mutex_t turn;  // held by the caller whose job is running
   pthread_mutex_t lock;  // guards sleeping and the condition variables
@@ -94,6 +96,7 @@ ThreadPool* thread_pool_create(int threads) {
   ThreadPool* pool = calloc(1, sizeof(*pool));
   if (pool == NULL) return NULL;
   pool->threads = threads;
+  pool->process = getpid();
   pool->next_worker = 1;
   pool->workers = calloc((size_t)threads, sizeof(*pool->workers));
   pthread_mutex_init(&pool->turn, NULL);
@@ -118,6 +121,12 @@ ThreadPool* thread_pool_create(int threads) {
 
 void thread_pool_destroy(ThreadPool* pool) {
   if (pool == NULL) return;
+  if (pool->process !=
+      getpid()) {  // where it would wait forever for workers that are not there
+    free(pool->workers);
+    free(pool);
+    return;
+  }
   if (pool->threads > 1) stop_workers(pool, pool->threads - 1);
   pthread_cond_destroy(&pool->finished);
   pthread_cond_destroy(&pool->posted);

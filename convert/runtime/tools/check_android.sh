@@ -29,6 +29,7 @@ calloc
 clock_gettime
 fabsf
 free
+getpid
 malloc
 memcmp
 memcpy

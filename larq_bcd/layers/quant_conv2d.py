@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from larq_bcd.layers import _binary_convolution as binary_convolution
 from larq_bcd.layers import _checks
-from larq_bcd.quantizers import ApproxSign
+from larq_bcd.quantizers import ApproxSign, ScaledSign, WideSign
 
 
 @contextlib.contextmanager
@@ -42,6 +42,9 @@ def with_policy(quantizer, policy: str):
 
 
 _SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+# Exactly these and no subclass, which may scale what it signs.
+_PLAIN_SIGNS = {*_SIGNS, ApproxSign, WideSign}
+_KERNEL_SIGNS = {*_PLAIN_SIGNS, ScaledSign, lq.quantizers.MagnitudeAwareSign}
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -86,8 +89,8 @@ class QuantConv2D(lq.layers.QuantConv2D):
     def _is_binary(self) -> bool:
         """Whether input and kernel are signs, those of a kernel with one scale per filter."""
         return (
-            isinstance(self.input_quantizer, _SIGNS)
-            and isinstance(self.kernel_quantizer, (*_SIGNS, lq.quantizers.MagnitudeAwareSign))
+            type(self.input_quantizer) in _PLAIN_SIGNS
+            and type(self.kernel_quantizer) in _KERNEL_SIGNS
             and abs(self.pad_values) in (0.0, 1.0)
             and self.groups == 1
             and self.dilation_rate == (1, 1)

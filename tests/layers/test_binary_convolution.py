@@ -4,6 +4,7 @@ Kernels have the scale 1/2 and what comes from above is of small integers, so th
 rounded, in whichever order it is computed.
 """
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -122,6 +123,23 @@ def test_inference_and_steps_compiled_whole_keep_larq_s_convolution(rng):
     np.testing.assert_allclose(whole(images), inference(images), rtol=1e-5, atol=1e-5)
     for function in (inference, whole):
         assert "Conv2D" in operations(function.get_concrete_function(images))
+
+
+class HalfSign(lq.quantizers.SteSign):
+    """A user's own, of -1/2 and 1/2."""
+
+    def call(self, inputs):
+        return super().call(inputs) / 2
+
+
+@pytest.mark.parametrize("quantizer", ["scaled_sign", HalfSign()])
+def test_signs_that_are_scaled_keep_larq_s_convolution(rng, quantizer):
+    images = tf.constant(rng.normal(size=(2, 6, 6, 8)).astype(np.float32))
+    layer = QuantConv2D(4, 3, input_quantizer=quantizer, kernel_quantizer="scaled_sign")
+    layer(images)
+    step = tf.function(lambda images: layer(images, training=True))
+    np.testing.assert_allclose(step(images), layer(images), rtol=1e-5, atol=1e-5)
+    assert "Conv2D" in operations(step.get_concrete_function(images))
 
 
 def test_an_image_of_open_size_keeps_larq_s_convolution(rng):

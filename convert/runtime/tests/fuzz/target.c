@@ -85,8 +85,15 @@ typedef struct {
   char name[32];
   int options[kOptions];
   void* custom;
-  int is_claimed;
+  int stretch;  // that has claimed it, from 1; or 0
 } Node;
+
+// What the delegate executes in one go.
+typedef struct {
+  TfLiteRegistration kernel;
+  TfLiteDelegateParams params;
+  TfLiteNode node;
+} Stretch;
 
 typedef struct {
   TfLiteContext context;  // first: it is what the delegate passes back
@@ -94,10 +101,8 @@ typedef struct {
   Node nodes[kMaxNodes];
   int node_count;
   TfLiteIntArray *plan, *outputs;
-  TfLiteRegistration kernel;
-  TfLiteNode kernel_node;
-  TfLiteDelegateParams params;
-  int has_kernel;
+  Stretch stretches[kMaxNodes];
+  int stretch_count;
 } Runtime;
 
 static int type_of_schema(int type) {
@@ -173,8 +178,8 @@ static int contains(const TfLiteIntArray* array, int item) {
   return 0;
 }
 
-// What the claimed nodes read, or write, on the border to all others.
-static TfLiteIntArray* border(const Runtime* runtime, int of_inputs) {
+// What the nodes of a stretch read, or write, on the border to all others.
+static TfLiteIntArray* border(const Runtime* runtime, int stretch, int of_inputs) {
   const size_t tensors = runtime->context.tensors_size;
   TfLiteIntArray* array = malloc(sizeof(*array) + tensors * sizeof(int));
   array->size = 0;
@@ -184,8 +189,8 @@ static TfLiteIntArray* border(const Runtime* runtime, int of_inputs) {
     for (int i = 0; i < runtime->node_count; ++i) {
       const Node* node = &runtime->nodes[i];
       const int reads = contains(node->node.inputs, t);
-      if (node->is_claimed) claimed_writes |= contains(node->node.outputs, t);
-      *(node->is_claimed ? &claimed_reads : &others_read) |= reads;
+      if (node->stretch == stretch) claimed_writes |= contains(node->node.outputs, t);
+      *(node->stretch == stretch ? &claimed_reads : &others_read) |= reads;
     }
     const int is_on_border =
         of_inputs ? claimed_reads && !claimed_writes : claimed_writes && others_read;
@@ -199,11 +204,12 @@ static TfLiteStatus replace_nodes(TfLiteContext* context, TfLiteRegistration reg
   Runtime* runtime = (Runtime*)context;
   TfLiteIntArray* claimed = malloc(sizeof(*claimed) + (size_t)nodes->size * sizeof(int));
   memcpy(claimed, nodes, sizeof(*claimed) + (size_t)nodes->size * sizeof(int));
-  for (int i = 0; i < nodes->size; ++i) runtime->nodes[nodes->data[i]].is_claimed = 1;
-  runtime->kernel = registration;
-  runtime->params =
-      (TfLiteDelegateParams){delegate, claimed, border(runtime, 1), border(runtime, 0)};
-  runtime->has_kernel = 1;
+  Stretch* stretch = &runtime->stretches[runtime->stretch_count++];
+  const int number = runtime->stretch_count;
+  for (int i = 0; i < nodes->size; ++i) runtime->nodes[nodes->data[i]].stretch = number;
+  stretch->kernel = registration;
+  stretch->params = (TfLiteDelegateParams){delegate, claimed, border(runtime, number, 1),
+                                           border(runtime, number, 0)};
   return kTfLiteOk;
 }
 
@@ -332,33 +338,50 @@ static void allocate(TfLiteTensor* tensor) {
   }
 }
 
-static void run_kernel(Runtime* runtime) {
-  TfLiteContext* context = &runtime->context;
-  TfLiteNode* node = &runtime->kernel_node;
-  node->user_data = runtime->kernel.init(context, (const char*)&runtime->params, 0);
-  if (runtime->kernel.prepare(context, node) == kTfLiteOk && !is_too_much(runtime)) {
-    for (int i = 0; i < runtime->params.input_tensors->size; ++i) {
-      TfLiteTensor* tensor = &runtime->tensors[runtime->params.input_tensors->data[i]];
-      if (tensor->allocation_type != kTfLiteMmapRo) allocate(tensor);
-    }
-    for (int i = 0; i < runtime->params.output_tensors->size; ++i) {
-      allocate(&runtime->tensors[runtime->params.output_tensors->data[i]]);
-    }
-    for (int i = 0; i < node->temporaries->size; ++i) {
-      allocate(&runtime->tensors[node->temporaries->data[i]]);
-    }
-    runtime->kernel.invoke(context, node);
-    runtime->kernel.invoke(context, node);
-    bcd_free(bcd_describe(runtime->params.delegate));
+static void allocate_all(Runtime* runtime, const TfLiteIntArray* tensors) {
+  for (int i = 0; i < tensors->size; ++i) {
+    TfLiteTensor* tensor = &runtime->tensors[tensors->data[i]];
+    if (tensor->allocation_type != kTfLiteMmapRo) allocate(tensor);
   }
-  runtime->kernel.free(context, node->user_data);
-  free(node->temporaries);
-  node->temporaries = NULL;
+}
+
+// All are prepared before the first is invoked, as by LiteRT.
+static void run_stretches(Runtime* runtime) {
+  TfLiteContext* context = &runtime->context;
+  const int count = runtime->stretch_count;
+  int is_ready = 1;
+  for (int i = 0; i < count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->node.user_data = stretch->kernel.init(context, (const char*)&stretch->params, 0);
+  }
+  for (int i = 0; i < count && is_ready; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    is_ready =
+        stretch->kernel.prepare(context, &stretch->node) == kTfLiteOk && !is_too_much(runtime);
+  }
+  for (int i = 0; i < count && is_ready; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    allocate_all(runtime, stretch->params.input_tensors);
+    allocate_all(runtime, stretch->params.output_tensors);
+    allocate_all(runtime, stretch->node.temporaries);
+  }
+  for (int i = 0; i < 2 * count && is_ready; ++i) {
+    Stretch* stretch = &runtime->stretches[i % count];
+    stretch->kernel.invoke(context, &stretch->node);
+  }
+  if (is_ready) bcd_free(bcd_describe(runtime->stretches[0].params.delegate));
+  for (int i = 0; i < count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->kernel.free(context, stretch->node.user_data);
+    free(stretch->node.temporaries);
+    stretch->node.temporaries = NULL;
+  }
 }
 
 static void double_batch(Runtime* runtime) {
-  for (int i = 0; i < runtime->params.input_tensors->size; ++i) {
-    TfLiteTensor* tensor = &runtime->tensors[runtime->params.input_tensors->data[i]];
+  const TfLiteIntArray* inputs = runtime->stretches[0].params.input_tensors;
+  for (int i = 0; i < inputs->size; ++i) {
+    TfLiteTensor* tensor = &runtime->tensors[inputs->data[i]];
     if (tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) continue;
     const int samples = tensor->dims->data[0];
     if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
@@ -377,9 +400,11 @@ static void release(Runtime* runtime) {
   }
   free(runtime->plan);
   free(runtime->outputs);
-  free(runtime->params.nodes_to_replace);
-  free(runtime->params.input_tensors);
-  free(runtime->params.output_tensors);
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    free(runtime->stretches[i].params.nodes_to_replace);
+    free(runtime->stretches[i].params.input_tensors);
+    free(runtime->stretches[i].params.output_tensors);
+  }
   free(runtime);
 }
 
@@ -410,10 +435,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                     choice % 3 == 0 ? "off" : "on"};
   TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 3, NULL);
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
-      runtime->has_kernel) {
-    run_kernel(runtime);
+      runtime->stretch_count > 0) {
+    run_stretches(runtime);
     double_batch(runtime);
-    run_kernel(runtime);
+    run_stretches(runtime);
   }
   release(runtime);
   tflite_plugin_destroy_delegate(delegate);

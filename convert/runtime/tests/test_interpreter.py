@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -140,22 +141,15 @@ def test_a_pickled_interpreter_opens_its_file_anew():
 
 
 def test_threads_take_turns_with_one_interpreter():
-    interpreter, wrong = Interpreter(FILE), []
-    right = expected(IMAGES)
+    interpreter, right = Interpreter(FILE), expected(IMAGES)
 
     def work():
-        try:
-            for _ in range(50):
-                same_bits(interpreter.predict(IMAGES), right)
-        except Exception as error:
-            wrong.append(error)
+        for _ in range(50):
+            same_bits(interpreter.predict(IMAGES), right)
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert wrong == []
+    with ThreadPoolExecutor(4) as pool:
+        for worker in [pool.submit(work) for _ in range(4)]:
+            worker.result()
 
 
 @pytest.mark.parametrize(("threads", "status"), [(1, 0), (2, 3)])

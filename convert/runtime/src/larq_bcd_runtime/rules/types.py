@@ -11,6 +11,7 @@ from larq_bcd_runtime.rules.rule import (
     UINT8,
     Check,
     Operator,
+    Tensor,
     require,
     type_name,
 )
@@ -29,28 +30,22 @@ def _names(kinds) -> str:
     return " or ".join(sorted(map(type_name, kinds)))
 
 
+def _have_type_of(first: Tensor, others: list[Tensor], argument: str, model: str) -> None:
+    for tensor in others:
+        allowed = f"{type_name(first.kind)} as that of {model}"
+        require(tensor.kind == first.kind, argument, type_name(tensor.kind), allowed)
+
+
 def one_type(operator: Operator) -> None:
     """All tensors are of one type."""
     first, *others = operator.tensors
-    for tensor in others:
-        require(
-            tensor.kind == first.kind,
-            "the type of a tensor",
-            type_name(tensor.kind),
-            f"{type_name(first.kind)} as that of the first",
-        )
+    _have_type_of(first, others, "the type of a tensor", "the first")
 
 
 def keeps_type(operator: Operator) -> None:
     """Outputs have the first input's type."""
     (first,) = operator.first(1)
-    for tensor in operator.outputs:
-        require(
-            tensor.kind == first.kind,
-            "the type of the output",
-            type_name(tensor.kind),
-            f"{type_name(first.kind)} as that of input 0",
-        )
+    _have_type_of(first, operator.outputs, "the type of the output", "input 0")
 
 
 def compares(operator: Operator) -> None:

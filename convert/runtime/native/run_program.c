@@ -24,12 +24,18 @@ static size_t panel_bytes(const Convolution* c, int pixels) {
   return align_line((size_t)pixels * (sizeof(PanelPixel) + patch));
 }
 
-// How many pixels the busiest thread computes if panels are handed out in order.
-static size_t longest_share(size_t pixels, size_t panel, size_t threads) {
-  const size_t whole = pixels / panel, rest = pixels % panel;
-  const size_t rounds = whole / threads;
-  if (whole % threads != 0) return (rounds + 1) * (panel + kPanelCost);
-  return rounds * (panel + kPanelCost) + (rest > 0 ? rest + kPanelCost : 0);
+// How many pixels the busiest thread computes.
+static size_t longest_share(size_t pixels, size_t panel, int threads) {
+  const size_t panels = (pixels + panel - 1) / panel;
+  size_t longest = 0, first = 0;
+  for (int i = 0; i < threads; ++i) {
+    const size_t end = share_end(panels, i, threads);
+    const size_t last_pixel = end * panel < pixels ? end * panel : pixels;
+    const size_t share = last_pixel - first * panel + (end - first) * kPanelCost;
+    if (end > first && share > longest) longest = share;
+    first = end;
+  }
+  return longest;
 }
 
 static int choose_panel(const Plan* plan, const Stage* stage) {
@@ -43,7 +49,7 @@ static int choose_panel(const Plan* plan, const Stage* stage) {
     largest = (kPanelBytes / bytes_per_pixel + kPanelStep - 1) / kPanelStep * kPanelStep;
   }
   if (largest < kPanelStep) largest = kPanelStep;
-  const size_t threads = (size_t)thread_pool_size(plan->pool);
+  const int threads = thread_pool_size(plan->pool);
   if (threads == 1) return (int)largest;
   size_t best = largest;
   for (size_t panel = kPanelStep; panel < largest; panel += kPanelStep) {

@@ -13,6 +13,17 @@
 // thread costs about as much as a small convolution.
 enum { kSpins = 4000 };
 
+// What two processors write at the same time lies this far apart: a line of their caches, and
+// the neighbour that some of them fetch with it.
+enum { kApart = 128 };
+
+// The pieces that one thread takes first.
+typedef struct {
+  atomic_size_t next;
+  size_t end;
+  char apart[kApart];
+} Share;
+
 struct ThreadPool {
   int threads;
   pid_t process;  // the workers' own; a forked one has none of them
@@ -24,12 +35,12 @@ struct ThreadPool {
   int next_worker;
   atomic_uint generation;  // raised for every job, and once to stop
   atomic_bool stop;
-  atomic_size_t next_piece;
-  atomic_int busy;  // workers that have not yet finished the current job
-  FloatMode mode;   // of the caller
+  FloatMode mode;  // of the caller
   Piece piece;
   void* job;
-  size_t pieces;
+  Share* shares;
+  char apart[kApart];
+  atomic_int busy;  // workers that have not yet finished the current job
 };
 
 static void relax(void) {
@@ -40,11 +51,15 @@ static void relax(void) {
 #endif
 }
 
+// The thread's own share, then what is left of the others'.
 static void take_pieces(ThreadPool* pool, int thread) {
-  for (;;) {
-    const size_t i = atomic_fetch_add_explicit(&pool->next_piece, 1, memory_order_relaxed);
-    if (i >= pool->pieces) return;
-    pool->piece(pool->job, i, thread);
+  for (int i = 0; i < pool->threads; ++i) {
+    Share* share = &pool->shares[(thread + i) % pool->threads];
+    for (;;) {
+      const size_t piece = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+      if (piece >= share->end) break;
+      pool->piece(pool->job, piece, thread);
+    }
   }
 }
 
@@ -99,18 +114,19 @@ ThreadPool* thread_pool_create(int threads) {
   pool->process = getpid();
   pool->next_worker = 1;
   pool->workers = calloc((size_t)threads, sizeof(*pool->workers));
+  pool->shares = calloc((size_t)threads, sizeof(*pool->shares));
   pthread_mutex_init(&pool->turn, NULL);
   pthread_mutex_init(&pool->lock, NULL);
   pthread_cond_init(&pool->posted, NULL);
   pthread_cond_init(&pool->finished, NULL);
   int started = 0;
-  if (pool->workers != NULL) {
+  if (pool->workers != NULL && pool->shares != NULL) {
     while (started < threads - 1 &&
            pthread_create(&pool->workers[started], NULL, work, pool) == 0) {
       ++started;
     }
   }
-  if (pool->workers == NULL || started < threads - 1) {
+  if (pool->workers == NULL || pool->shares == NULL || started < threads - 1) {
     stop_workers(pool, started);
     pool->threads = 1;
     thread_pool_destroy(pool);
@@ -119,12 +135,17 @@ ThreadPool* thread_pool_create(int threads) {
   return pool;
 }
 
+static void free_memory(ThreadPool* pool) {
+  free(pool->workers);
+  free(pool->shares);
+  free(pool);
+}
+
 void thread_pool_destroy(ThreadPool* pool) {
   if (pool == NULL) return;
   if (pool->process !=
       getpid()) {  // where it would wait forever for workers that are not there
-    free(pool->workers);
-    free(pool);
+    free_memory(pool);
     return;
   }
   if (pool->threads > 1) stop_workers(pool, pool->threads - 1);
@@ -132,8 +153,12 @@ void thread_pool_destroy(ThreadPool* pool) {
   pthread_cond_destroy(&pool->posted);
   pthread_mutex_destroy(&pool->lock);
   pthread_mutex_destroy(&pool->turn);
-  free(pool->workers);
-  free(pool);
+  free_memory(pool);
+}
+
+size_t share_end(size_t pieces, int thread, int threads) {
+  const size_t each = pieces / (size_t)threads, rest = pieces % (size_t)threads;
+  return each * (size_t)(thread + 1) + rest * (size_t)(thread + 1) / (size_t)threads;
 }
 
 int thread_pool_size(const ThreadPool* pool) { return pool->threads; }
@@ -147,8 +172,12 @@ void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces) {
   pool->mode = float_mode();
   pool->piece = piece;
   pool->job = job;
-  pool->pieces = pieces;
-  atomic_store_explicit(&pool->next_piece, 0, memory_order_relaxed);
+  size_t first = 0;
+  for (int i = 0; i < pool->threads; ++i) {
+    Share* share = &pool->shares[i];
+    atomic_store_explicit(&share->next, first, memory_order_relaxed);
+    share->end = first = share_end(pieces, i, pool->threads);
+  }
   atomic_store_explicit(&pool->busy, pool->threads - 1, memory_order_relaxed);
   post(pool);
   take_pieces(pool, 0);

@@ -1,7 +1,9 @@
 """Measures this runtime against LCE's interpreter and against float and int8 networks.
 
 All contestants of a comparison run interleaved in one process: a machine that is slow for a
-while is slow for all. The tables give medians, and their ratios to this runtime's.
+while is slow for all. In its turn each runs once untimed, so that the others' data has left the
+caches and its threads are awake, and then for a while. The tables give medians, and their
+ratios to this runtime's.
 
 The files are converted once, into build/bench, by `--prepare` or when they are first needed.
 """
@@ -23,6 +25,7 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 OURS, TWO_THREADS = "larq-bcd-runtime", "with two threads"
 OPTIMISED = "the file as `lce_convert` writes it"
 INT8_HEAD = "with `--head int8`"
+TURN = 0.02  # seconds
 CONVOLUTIONS = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3)]
 
 
@@ -58,15 +61,17 @@ def litert_runner_of(interpreter: Interpreter, inputs: np.ndarray):
 
 def measure(runners: dict[str, Callable], seconds: float) -> dict[str, tuple[float, float]]:
     """Returns the median and the shortest time of each in milliseconds."""
-    for run in runners.values():
-        run()
     times: dict[str, list[float]] = {name: [] for name in runners}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
         for name, run in runners.items():
-            start = time.perf_counter()
             run()
-            times[name].append((time.perf_counter() - start) * 1e3)
+            turn = start = time.perf_counter()
+            while start == turn or start < turn + TURN:
+                run()
+                now = time.perf_counter()
+                times[name].append((now - start) * 1e3)
+                start = now
     return {name: (statistics.median(values), min(values)) for name, values in times.items()}
 
 

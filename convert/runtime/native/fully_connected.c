@@ -11,7 +11,6 @@
 enum { kInput = 0, kWeights = 1, kBias = 2 };
 enum {
   kLineBytes = 64,
-  kMaxWeights = 1 << 24,
   // Less than this many multiply-adds are not worth a second thread.
   kWorthThreads = 1 << 15,
 };
@@ -47,7 +46,6 @@ static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
       weights->dims->data[0] != last_of(out->dims) || in->dims->data[0] != out->dims->data[0]) {
     return false;
   }
-  if ((int64_t)weights->dims->data[0] * weights->dims->data[1] > kMaxWeights) return false;
   if (node->inputs->size == 2 || node->inputs->data[kBias] == -1) return true;
   const TfLiteTensor* bias = tensor_at(context, node->inputs->data[kBias]);
   return bias != NULL && bias->type == kTfLiteFloat32 &&
@@ -71,7 +69,6 @@ static void release(void* opaque) {
   state->bias = state->packed = NULL;
 }
 
-// Blocks of kLanes outputs, each with the weights of its outputs side by side.
 static bool pack(State* state, const float* weights, Error* error) {
   FullyConnected* layer = &state->layer;
   const size_t inputs = (size_t)layer->inputs, outputs = (size_t)layer->outputs;
@@ -84,8 +81,10 @@ static bool pack(State* state, const float* weights, Error* error) {
   layer->packed = packed;
   memset(packed, 0, padded * inputs * sizeof(float));
   for (size_t o = 0; o < outputs; ++o) {
-    float* to = state->packed + o / kLanes * kLanes * inputs + o % kLanes;
-    for (size_t k = 0; k < inputs; ++k) to[k * kLanes] = weights[o * inputs + k];
+    const size_t first = o / kTileChannels * kTileChannels, rest = padded - first;
+    const size_t width = rest < kTileChannels ? rest : kTileChannels;
+    float* to = state->packed + first * inputs + o - first;
+    for (size_t k = 0; k < inputs; ++k) to[k * width] = weights[o * inputs + k];
   }
   return true;
 }
@@ -166,7 +165,7 @@ static void run(const Plan* plan, const Step* step) {
              .to = value_data(plan, step_output(plan, step))};
   const size_t work = (size_t)state->layer.inputs * (size_t)state->layer.outputs;
   if (work * job.rows >= kWorthThreads) {
-    job.share = share_of_channels(plan, state->layer.outputs);
+    job.share = share_of_channels(plan, state->layer.outputs, kTileChannels);
   }
   thread_pool_run(plan->pool, run_piece, &job,
                   (size_t)(state->layer.outputs - 1) / (size_t)job.share + 1);

@@ -124,7 +124,8 @@ typedef struct {
   int inputs, outputs;
   const float* weights;  // [outputs][inputs]
   const float* bias;     // [outputs], and kLanes more so that a kernel may read whole blocks
-  // The weights in blocks of kLanes outputs: [blocks][inputs][kLanes]. Only if is_tiled.
+  // The weights in tiles of up to kTileChannels outputs, in whole blocks of kLanes: for each
+  // tile [inputs][outputs of the tile]. Only if is_tiled.
   const float* packed;
 } FullyConnected;
 
@@ -191,7 +192,8 @@ typedef struct {
                    size_t last, void* scratch);
   // Of one sample, the channels [first, last); first is a multiple of kLanes.
   void (*mean)(const float* in, size_t pixels, int channels, int first, int last, float* out);
-  // Of each row, the outputs [first, last); first is a multiple of kLanes.
+  // Of each row, the outputs [first, last); first is a multiple of kTileChannels, and so is
+  // last unless it is the end.
   void (*connect)(const FullyConnected* layer, const float* in, size_t rows, int first,
                   int last, float* out);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there

@@ -84,7 +84,7 @@ static void run(const Plan* plan, const Step* step) {
              .channels = in->dims[3],
              .from = value_data(plan, in),
              .to = value_data(plan, step_output(plan, step))};
-  job.share = share_of_channels(plan, job.channels);
+  job.share = share_of_channels(plan, job.channels, kLanes);
   job.pieces = (size_t)(job.channels - 1) / (size_t)job.share + 1;
   thread_pool_run(plan->pool, run_piece, &job, (size_t)in->dims[0] * job.pieces);
 }

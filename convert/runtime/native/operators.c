@@ -90,8 +90,8 @@ const int32_t* integers_of(const TfLiteTensor* tensor, int count) {
   return is_right ? tensor->data : NULL;
 }
 
-int share_of_channels(const Plan* plan, int channels) {
+int share_of_channels(const Plan* plan, int channels, int unit) {
   const int threads = thread_pool_size(plan->pool);
   const int share = (channels - 1) / threads + 1;
-  return ((share - 1) / kLanes + 1) * kLanes;
+  return ((share - 1) / unit + 1) * unit;
 }

@@ -88,7 +88,7 @@ const int32_t* integers_of(const TfLiteTensor* tensor, int count);
 
 // ---- Threads ----
 
-// How many channels a piece of work has if all threads share them, in whole blocks.
-int share_of_channels(const Plan* plan, int channels);
+// How many channels a piece of work has if all threads share them, a multiple of `unit`.
+int share_of_channels(const Plan* plan, int channels, int unit);
 
 #endif  // BCD_OPERATORS_H_

@@ -44,50 +44,54 @@ static void mean(const float* in, size_t pixels, int channels, int first, int la
   for (c = first; c < last; ++c) out[c] /= count;
 }
 
-// The outputs of some blocks for one row.
-static inline __attribute__((always_inline)) void connect_blocks(const FullyConnected* layer,
-                                                                 const float* x,
-                                                                 const float* bias,
-                                                                 const float* weights,
-                                                                 const int blocks, float* out) {
-  const size_t block = (size_t)layer->inputs * kLanes;
+// Weights are fetched so many rows of a tile ahead.
+enum { kRowsAhead = 8 };
+
+// The outputs of a tile for one row.
+static inline __attribute__((always_inline)) void connect_tile(const FullyConnected* layer,
+                                                               const float* x, int first,
+                                                               const int blocks, float* out) {
+  const float* weights = layer->packed + (size_t)first * (size_t)layer->inputs;
   Lanes sums[kTileBlocks];
 #pragma GCC unroll 4
-  for (int b = 0; b < blocks; ++b) sums[b] = load_lanes(bias + b * kLanes);
-  for (int k = 0; k < layer->inputs; ++k, weights += kLanes) {
+  for (int b = 0; b < blocks; ++b) sums[b] = load_lanes(layer->bias + first + b * kLanes);
+  for (int k = 0; k < layer->inputs; ++k, weights += blocks * kLanes) {
     const Lanes same = same_lanes(x[k]);
 #pragma GCC unroll 4
     for (int b = 0; b < blocks; ++b) {
-      sums[b] = fused_lanes(same, load_lanes(weights + (size_t)b * block), sums[b]);
+      __builtin_prefetch(weights + (kRowsAhead * blocks + b) * kLanes);
+      sums[b] = fused_lanes(same, load_lanes(weights + b * kLanes), sums[b]);
     }
   }
 #pragma GCC unroll 4
   for (int b = 0; b < blocks; ++b) store_lanes(out + b * kLanes, sums[b]);
 }
 
+#define BCD_TILE(blocks)                       \
+  case blocks:                                 \
+    connect_tile(layer, x, first, blocks, to); \
+    break;
+
 static void connect(const FullyConnected* layer, const float* in, size_t rows, int first,
                     int last, float* out) {
-  int o = first;
-  while (o < last) {
-    const int left = last - o;
-    const float* bias = layer->bias + o;
-    const float* weights = layer->packed + (size_t)o * (size_t)layer->inputs;
-    const bool is_wide = left >= kTileChannels;
+  for (; first < last; first += kTileChannels) {
+    const int left = last - first, count = left < kTileChannels ? left : kTileChannels;
     for (size_t r = 0; r < rows; ++r) {
       const float* x = in + r * (size_t)layer->inputs;
-      float* to = out + r * (size_t)layer->outputs + o;
-      if (is_wide) {
-        connect_blocks(layer, x, bias, weights, kTileBlocks, to);
-      } else if (left >= kLanes) {
-        connect_blocks(layer, x, bias, weights, 1, to);
-      } else {
-        float values[kLanes];
-        connect_blocks(layer, x, bias, weights, 1, values);
-        memcpy(to, values, (size_t)left * sizeof(float));
+      float values[kTileChannels];
+      float* row = out + r * (size_t)layer->outputs + first;
+      float* to = count % kLanes == 0 ? row : values;
+      switch ((count + kLanes - 1) / kLanes) {
+        BCD_TILE(1)
+        BCD_TILE(2)
+        BCD_TILE(3)
+        BCD_TILE(4)
       }
+      if (to == values) memcpy(row, values, (size_t)count * sizeof(float));
     }
-    o += is_wide ? kTileChannels : kLanes;
   }
 }
+
+#undef BCD_TILE
 
 #endif  // BCD_VECTORS_H_

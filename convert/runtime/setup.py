@@ -21,7 +21,7 @@ TARGETS = ("x86_64", "aarch64")
 # -ffp-contract=off: a multiply-add would round differently where the machine has one.
 CFLAGS = ["-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
 CFLAGS += ["-Wall", "-Wextra", "-pthread"]
-LDFLAGS = ["-shared", "-Wl,-z,noexecstack"]
+LDFLAGS = ["-shared", "-Wl,-z,noexecstack", "-lm"]
 # A sanitizer leaves symbols to its own library.
 if "CFLAGS" not in os.environ:
     LDFLAGS += ["-Wl,--no-undefined", "-s"]

@@ -1,4 +1,4 @@
-// x86-64 with AVX2 (Haswell, Zen and later).
+// x86-64 with AVX2 and FMA (Haswell, Zen and later).
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -6,7 +6,7 @@
 #include "cpu.h"
 #include "pragma_target.h"
 
-TARGET_BEGIN("avx2")
+TARGET_BEGIN("avx2,fma")
 
 #include "kernels.h"
 
@@ -291,6 +291,10 @@ static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes
   return (Lanes){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
 }
 
+static inline __attribute__((always_inline)) Lanes fused_lanes(Lanes a, Lanes b, Lanes c) {
+  return (Lanes){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+
 static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
   const __m256i* from = (const __m256i*)counts;
   return (Lanes){_mm256_cvtepi32_ps(_mm256_load_si256(from)),
@@ -326,6 +330,7 @@ static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lane
 enum { kRowBlocks = 4 };
 #define BCD_PREFETCHES
 #include "rows.h"
+#include "vectors.h"
 
 TARGET_END
 
@@ -335,6 +340,8 @@ const Kernels avx2_kernels = {
     .quantize_float = quantize_float,
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
+    .mean = mean,
+    .connect = connect,
     .is_tiled = true,
     .packed_words = packed_words,
     .pack = pack,

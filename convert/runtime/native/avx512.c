@@ -215,6 +215,10 @@ static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes
   return _mm512_mul_ps(a, b);
 }
 
+static inline __attribute__((always_inline)) Lanes fused_lanes(Lanes a, Lanes b, Lanes c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+
 static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
   return _mm512_cvtepi32_ps(_mm512_load_si512(counts));
 }
@@ -241,6 +245,7 @@ static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lane
 enum { kRowBlocks = 24 };
 #define BCD_PREFETCHES
 #include "rows.h"
+#include "vectors.h"
 
 TARGET_END
 
@@ -250,6 +255,8 @@ const Kernels avx512_kernels = {
     .quantize_float = quantize_float,
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
+    .mean = mean,
+    .connect = connect,
     .is_tiled = true,
     .patch_words = patch_words,
     .packed_words = packed_words,

@@ -9,6 +9,9 @@
 //   - elementwise ones that are connected, through nothing but others of their kind, to a
 //     convolution before or to a quantization after;
 //   - averages and repetitions that only such elementwise ones read;
+//   - means, and fully connected layers and what stands beside them in a contextual embedding,
+//     that compute with a convolution's result or towards a quantization: between stages, what
+//     the runtime executes costs more than they do;
 //   - moves whose results only quantizations, convolutions and other such moves read, and the
 //     cut of a convolution's result.
 //
@@ -40,8 +43,7 @@ static Tensor* tensor_of(const Graph* graph, int index) {
   return index >= 0 && (size_t)index < graph->tensor_count ? &graph->tensors[index] : NULL;
 }
 
-static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses,
-                          Graph* graph) {
+static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, Graph* graph) {
   for (size_t i = 0; i < graph->tensor_count; ++i) graph->tensors[i].producer = -1;
   for (int i = 0; i < plan->size; ++i) {
     TfLiteNode* node;
@@ -61,7 +63,6 @@ static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bo
       if (out != NULL) out->producer = i;
     }
     const bool is_ours = registration->builtin_code == kBuiltinCustom;
-    if (!is_ours && !fuses) continue;
     const Operator* op = find_operator(context, node, registration);
     candidate->op = op;
     candidate->is_claimed = op != NULL && is_ours;
@@ -78,7 +79,8 @@ static void mark_results(const Graph* graph) {
     const Fusion fusion = candidate->op->fusion;
     bool is_result = fusion == kFusesConvolution || fusion == kFusesConcatenation ||
                      fusion == kFusesPointwise;
-    for (int k = 0; fusion == kFusesMove && k < candidate->node->inputs->size; ++k) {
+    const bool passes_on = fusion == kFusesMove || fusion == kFusesAlone;
+    for (int k = 0; passes_on && k < candidate->node->inputs->size; ++k) {
       const Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
       is_result |= in != NULL && in->is_result;
     }
@@ -99,7 +101,8 @@ static void mark_readers(const Graph* graph) {
     if (!candidate->is_claimed) continue;
     const Fusion fusion = candidate->op->fusion;
     const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
-    const bool passes_on = fusion == kFusesPointwise || fusion == kFusesMove;
+    const bool passes_on =
+        fusion == kFusesPointwise || fusion == kFusesMove || fusion == kFusesAlone;
     for (int k = 0; k < candidate->node->inputs->size; ++k) {
       Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
       if (in == NULL) continue;
@@ -150,6 +153,7 @@ static bool is_worth_it(const Graph* graph, const Candidate* candidate) {
   const Tensor* out = tensor_of(graph, node->outputs->data[0]);
   switch (candidate->op->fusion) {
     case kFusesPointwise:
+    case kFusesAlone:
       return count_results(graph, node) > 0 || (out != NULL && out->is_signed);
     case kFusesPool:
       return all_pointwise(graph, node);
@@ -176,6 +180,15 @@ static void claim(const Graph* graph) {
       candidate->is_claimed = is_worth_it(graph, candidate);
       has_changed |= candidate->is_claimed;
     }
+  }
+}
+
+// What is computed here in another order than the runtime's has to be computed here always.
+static void leave_fusible(const Graph* graph) {
+  for (int i = 0; i < graph->count; ++i) {
+    Candidate* candidate = &graph->candidates[i];
+    if (!candidate->is_claimed || candidate->op->builtin_code == kBuiltinCustom) continue;
+    candidate->is_claimed = candidate->op->fusion == kFusesAlone;
   }
 }
 
@@ -246,9 +259,10 @@ bool claim_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses,
   };
   *claims = (Claims){.nodes = malloc((count + 1) * sizeof(*claims->nodes))};
   const bool ok = claims->nodes != NULL && graph.candidates != NULL && graph.tensors != NULL &&
-                  look_at_nodes(context, plan, fuses, &graph);
+                  look_at_nodes(context, plan, &graph);
   if (ok) {
     claim(&graph);
+    if (!fuses) leave_fusible(&graph);
     claims->stretches = find_stretches(&graph);
     for (int i = 0; i < plan->size; ++i) {
       if (!graph.candidates[i].is_claimed) continue;

@@ -16,8 +16,9 @@ typedef struct {
   int count, stretches;
 } Claims;
 
-// All of LCE's; with `fuses`, also those of TensorFlow Lite that can be fused with them. The
-// caller frees the nodes; false if the runtime does not show its own or there is no memory.
+// All of LCE's, and those of TensorFlow Lite that run alone between them; with `fuses`, also
+// those that can be fused with them. The caller frees the nodes; false if the runtime does not
+// show its own or there is no memory.
 bool claim_nodes(TfLiteContext* context, const TfLiteIntArray* plan, bool fuses,
                  Claims* claims);
 

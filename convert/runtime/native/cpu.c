@@ -24,6 +24,7 @@ static uint64_t os_saved_registers(void) {
 bool cpu_has_avx2(void) {
   unsigned a, b, c, d;
   if ((os_saved_registers() & kOsSavesVectors) != kOsSavesVectors) return false;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & 1u << 12)) return false;  // FMA
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 5);
 }
 

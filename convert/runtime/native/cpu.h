@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-bool cpu_has_avx2(void);
+bool cpu_has_avx2(void);             // and FMA
 bool cpu_has_avx512_popcount(void);  // F, BW, VL and VPOPCNTDQ
 
 #endif  // BCD_CPU_H_

@@ -3,7 +3,6 @@
 // Only the cases that trained networks contain: float32, and a second operand that has the same
 // shape, or is one constant per channel, or one for all, or one value per channel of each
 // sample.
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,16 +13,10 @@ typedef struct {
   float* spread;            // a constant for all channels, once per channel
 } State;
 
-enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
-
 static bool read_activation(const TfLiteNode* node, Elementwise* e) {
   if (node->builtin_data == NULL) return false;
   // The parameters of ADD and of MUL begin with the activation.
-  const int activation = *(const int*)node->builtin_data;
-  e->has_bounds = activation != kNoActivation;
-  e->bounds.low = activation == kReluN1To1 ? -1.0f : 0.0f;
-  e->bounds.high = activation == kRelu6 ? 6.0f : activation == kReluN1To1 ? 1.0f : HUGE_VALF;
-  return activation >= kNoActivation && activation <= kRelu6;
+  return read_bounds(*(const int*)node->builtin_data, &e->has_bounds, &e->bounds);
 }
 
 static bool read_add(void* state, const TfLiteNode* node, Error* error) {

@@ -115,6 +115,20 @@ typedef struct {
   float low, high;
 } Bounds;
 
+static inline float within_bounds(const Bounds* bounds, float x) {
+  x = x < bounds->low ? bounds->low : x;
+  return x > bounds->high ? bounds->high : x;
+}
+
+typedef struct {
+  int inputs, outputs;
+  const float* weights;  // [outputs][inputs]
+  const float* bias;     // [outputs], and kLanes more so that a kernel may read whole blocks
+  // The weights in tiles of up to kTileChannels outputs, in whole blocks of kLanes: for each
+  // tile [inputs][outputs of the tile]. Only if is_tiled.
+  const float* packed;
+} FullyConnected;
+
 // An instruction of a fused stage's program, see program.h. It works on a row, the channels of
 // one pixel in a strip of at most kTileChannels, which is held in registers.
 typedef enum {
@@ -176,6 +190,12 @@ typedef struct {
   // Pixels [first, last) of the flattened batch * out_height * out_width.
   void (*convolve)(const Convolution* convolution, const uint32_t* in, void* out, size_t first,
                    size_t last, void* scratch);
+  // Of one sample, the channels [first, last); first is a multiple of kLanes.
+  void (*mean)(const float* in, size_t pixels, int channels, int first, int last, float* out);
+  // Of each row, the outputs [first, last); first is a multiple of kTileChannels, and so is
+  // last unless it is the end.
+  void (*connect)(const FullyConnected* layer, const float* in, size_t rows, int first,
+                  int last, float* out);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
   // Words that a patch takes if it holds pairs, see pairs.h, and so never lies in the image.

@@ -289,6 +289,11 @@ static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes
   return y;
 }
 
+static inline __attribute__((always_inline)) Lanes fused_lanes(Lanes a, Lanes b, Lanes c) {
+  for (int q = 0; q < kQuads; ++q) c.val[q] = vfmaq_f32(c.val[q], a.val[q], b.val[q]);
+  return c;
+}
+
 static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
   Lanes y;
   for (int q = 0; q < kQuads; ++q) y.val[q] = vcvtq_f32_s32(vld1q_s32(counts + q * 4));
@@ -351,6 +356,7 @@ static void quantize_float(const float* in, size_t rows, int channels, uint32_t*
 
 #define BCD_OWN_ROWS "neon_rows.h"
 #include "rows.h"
+#include "vectors.h"
 
 static bool runs_everywhere(void) { return true; }
 
@@ -360,6 +366,8 @@ const Kernels neon_kernels = {
     .quantize_float = quantize_float,
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
+    .mean = mean,
+    .connect = connect,
     .is_tiled = true,
     .patch_words = patch_words,
     .packed_words = packed_words,

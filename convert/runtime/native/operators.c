@@ -1,5 +1,7 @@
 #include "operators.h"
 
+#include <math.h>
+
 #include "flexbuffer.h"
 
 bool read_option(const TfLiteNode* node, const char* key, int low, int high, int* value,
@@ -57,4 +59,39 @@ size_t rows_of(const Value* value) {
   size_t rows = 1;
   for (int i = 0; i + 1 < value->rank; ++i) rows *= (size_t)value->dims[i];
   return rows;
+}
+
+bool read_bounds(int activation, bool* has_bounds, Bounds* bounds) {
+  enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
+  *has_bounds = activation != kNoActivation;
+  bounds->low = activation == kReluN1To1 ? -1.0f : 0.0f;
+  bounds->high = activation == kRelu6 ? 6.0f : activation == kReluN1To1 ? 1.0f : HUGE_VALF;
+  return activation >= kNoActivation && activation <= kRelu6;
+}
+
+bool is_vector_of_samples(const TfLiteTensor* tensor) {
+  if (tensor == NULL || tensor->type != kTfLiteFloat32 || tensor->dims == NULL ||
+      tensor->dims->size < 2 || tensor->dims->size > kMaxRank ||
+      tensor->allocation_type == kTfLiteMmapRo) {
+    return false;
+  }
+  for (int i = 1; i + 1 < tensor->dims->size; ++i) {
+    if (tensor->dims->data[i] != 1) return false;
+  }
+  return tensor->dims->data[0] >= 1 && last_of(tensor->dims) >= 1;
+}
+
+const int32_t* integers_of(const TfLiteTensor* tensor, int count) {
+  const bool is_right =
+      tensor->type == kTfLiteInt32 && tensor->allocation_type == kTfLiteMmapRo &&
+      tensor->dims != NULL && tensor->dims->size == 1 && tensor->dims->data[0] == count &&
+      tensor->data != NULL && tensor->bytes >= (size_t)count * sizeof(int32_t) &&
+      (uintptr_t)tensor->data % sizeof(int32_t) == 0;
+  return is_right ? tensor->data : NULL;
+}
+
+int share_of_channels(const Plan* plan, int channels, int unit) {
+  const int threads = thread_pool_size(plan->pool);
+  const int share = (channels - 1) / threads + 1;
+  return ((share - 1) / unit + 1) * unit;
 }

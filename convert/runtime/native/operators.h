@@ -23,6 +23,10 @@ extern const Operator split_operator;
 extern const Operator join_operator;
 extern const Operator reshape_operator;
 extern const Operator gather_operator;
+extern const Operator mean_operator;
+extern const Operator fully_connected_operator;
+extern const Operator vector_reshape_operator;
+extern const Operator vector_subtract_operator;
 
 typedef enum {
   kElementwiseAdd,  // of two or more
@@ -68,5 +72,23 @@ static inline size_t window_pixels(const Window* w) {
 
 // All dimensions but the last, multiplied.
 size_t rows_of(const Value* value);
+
+// What a fused activation of TensorFlow Lite cuts to; false if it is none that does only that.
+bool read_bounds(int activation, bool* has_bounds, Bounds* bounds);
+
+// ---- Claims ----
+
+static inline int last_of(const TfLiteIntArray* dims) { return dims->data[dims->size - 1]; }
+
+// Whether a tensor holds one computed vector of floats for each sample: N, 1, .., 1, C.
+bool is_vector_of_samples(const TfLiteTensor* tensor);
+
+// The values of an int32 constant of so many, NULL if it is none.
+const int32_t* integers_of(const TfLiteTensor* tensor, int count);
+
+// ---- Threads ----
+
+// How many channels a piece of work has if all threads share them, a multiple of `unit`.
+int share_of_channels(const Plan* plan, int channels, int unit);
 
 #endif  // BCD_OPERATORS_H_

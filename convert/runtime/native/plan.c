@@ -21,6 +21,9 @@ static const Operator* const kOperators[] = {
     &multiply_operator,
     &prelu_operator,
     &average_pool_operator,
+    &mean_operator,
+    &fully_connected_operator,
+    &vector_subtract_operator,
     // What both could do is for the first of them.
     &concatenation_operator,
     &join_operator,
@@ -28,6 +31,7 @@ static const Operator* const kOperators[] = {
     &strided_slice_operator,
     &pad_operator,
     &split_operator,
+    &vector_reshape_operator,
     &reshape_operator,
     &gather_operator,
 };

@@ -51,11 +51,14 @@ enum {
   kBuiltinAdd = 0,
   kBuiltinAveragePool2d = 1,
   kBuiltinConcatenation = 2,
+  kBuiltinFullyConnected = 9,
   kBuiltinMul = 18,
   kBuiltinReshape = 22,
   kBuiltinCustom = 32,
   kBuiltinPad = 34,
   kBuiltinGather = 36,
+  kBuiltinMean = 40,
+  kBuiltinSub = 41,
   kBuiltinStridedSlice = 45,
   kBuiltinSplit = 49,
   kBuiltinPrelu = 54,
@@ -71,7 +74,8 @@ typedef enum {
   kFusesQuantize,
   kFusesConcatenation,
   kFusesPool,
-  kFusesMove,  // vanishes, see views.h
+  kFusesMove,   // vanishes, see views.h
+  kFusesAlone,  // not at all, and is taken over so that it does not cut a stretch
 } Fusion;
 
 enum { kAnyInputs = -1 };  // 1 to kMaxInputs

@@ -26,6 +26,17 @@
 // the right convolution is K - (2 count + border). Without activation, a float output is
 // corrected after the fact, y - m * border: this is what LCE computes, rounding included. In
 // all other cases 2 count + border takes the place of 2 count.
+//
+// Means and fully connected layers. Floats are summed up in order, here and nowhere else in
+// two orders: a mean over the pixels p of channel c as LCE's interpreter does it,
+//
+//   y[c] = (((0 + x[0][c]) + x[1][c]) + ..) / pixels
+//
+// and output o of a fully connected layer as XNNPACK does in LiteRT 2.3, each product and sum
+// rounded once,
+//
+//   y[o] = fma(x[K-1], w[o][K-1], .. fma(x[1], w[o][1], fma(x[0], w[o][0], bias[o])))
+#include <math.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -136,6 +147,29 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
   }
 }
 
+static void mean(const float* in, size_t pixels, int channels, int first, int last,
+                 float* out) {
+  for (int c = first; c < last; ++c) {
+    float sum = 0.0f;
+    for (size_t p = 0; p < pixels; ++p) sum += in[p * (size_t)channels + (size_t)c];
+    out[c] = sum / (float)pixels;
+  }
+}
+
+static void connect(const FullyConnected* layer, const float* in, size_t rows, int first,
+                    int last, float* out) {
+  const size_t inputs = (size_t)layer->inputs;
+  for (size_t r = 0; r < rows; ++r) {
+    for (int o = first; o < last; ++o) {
+      float sum = layer->bias[o];
+      for (size_t k = 0; k < inputs; ++k) {
+        sum = fmaf(in[r * inputs + k], layer->weights[(size_t)o * inputs + k], sum);
+      }
+      out[r * (size_t)layer->outputs + (size_t)o] = sum;
+    }
+  }
+}
+
 static bool runs_everywhere(void) { return true; }
 
 const Kernels reference_kernels = {
@@ -144,6 +178,8 @@ const Kernels reference_kernels = {
     .quantize_float = quantize_float,
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
+    .mean = mean,
+    .connect = connect,
 };
 
 void quantize_bool(const bool* in, size_t rows, int channels, uint32_t* out) {

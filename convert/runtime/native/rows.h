@@ -74,8 +74,7 @@ static inline __attribute__((always_inline)) void pack_row(const Lanes* row, con
 static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* values,
                                                    int count) {
   for (int i = 0; i < count; ++i) {
-    const float x = values[i] < bounds->low ? bounds->low : values[i];
-    values[i] = x > bounds->high ? bounds->high : x;
+    values[i] = within_bounds(bounds, values[i]);
   }
 }
 

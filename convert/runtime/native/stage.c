@@ -28,12 +28,13 @@ typedef struct {
 // Whether a step needs more of its input than the pixels and channels that it writes.
 static bool needs_all_pixels(const Step* step) {
   return step->op->fusion == kFusesConvolution || step->op->fusion == kFusesPool ||
-         step->op->fusion == kFusesMove;
+         step->op->fusion == kFusesMove || step->op->fusion == kFusesAlone;
 }
 
 static bool is_fusable(const Step* step) {
-  if (step->op->fusion == kFusesNot || step->op->fusion == kFusesMove) return false;
-  if (step->op->fusion != kFusesConvolution) return true;
+  const Fusion fusion = step->op->fusion;
+  if (fusion == kFusesNot || fusion == kFusesMove || fusion == kFusesAlone) return false;
+  if (fusion != kFusesConvolution) return true;
   const Convolution* c = step_convolution(step);
   return c->groups == 1 && c->output == kOutputFloat;
 }

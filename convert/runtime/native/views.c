@@ -227,6 +227,7 @@ bool resolve_views(Plan* plan) {
         break;
       case kFusesPool:
       case kFusesNot:
+      case kFusesAlone:
         break;
     }
   }

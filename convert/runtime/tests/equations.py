@@ -129,6 +129,39 @@ def round_to_int8(values: np.ndarray) -> np.ndarray:
     return np.clip(np.trunc(wide + np.copysign(0.5, wide)), -128, 127).astype(np.int8)
 
 
+def mean(images: np.ndarray) -> np.ndarray:
+    """Returns what MEAN gives over height and width, summed up pixel by pixel as LCE does."""
+    total = np.zeros((len(images), images.shape[3]), np.float32)
+    for pixel in images.reshape(len(images), -1, images.shape[3]).transpose(1, 0, 2):
+        total += pixel
+    return total / np.float32(images.shape[1] * images.shape[2])
+
+
+def fused_multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Returns a * b + c of float32 arrays, rounded once.
+
+    The product is exact in double, and the sum is rounded to odd there: a last bit that is 1
+    wherever the sum is not exact keeps the second rounding from meeting a tie that is none.
+    """
+    product, addend = a.astype(np.float64) * b, c.astype(np.float64)
+    total = product + addend
+    part = total - product
+    error = (product - (total - part)) + (addend - part)
+    is_even = total.view(np.int64) & 1 == 0
+    towards = np.copysign(np.inf, error)
+    odd = np.where((error != 0) & is_even, np.nextafter(total, towards), total)
+    return odd.astype(np.float32)
+
+
+def fully_connected(x, weights, bias=None, activation: int = NONE) -> np.ndarray:
+    """Returns what FULLY_CONNECTED gives, in the order of LiteRT's XNNPACK."""
+    total = np.zeros((len(x), len(weights)), np.float32)
+    total += 0 if bias is None else bias
+    for k in range(x.shape[1]):
+        total = fused_multiply_add(x[:, k, None], weights[None, :, k], total)
+    return np.clip(total, *(np.float32(bound) for bound in CLAMPS[activation]))
+
+
 def convolve(c: Convolution, data: Data) -> np.ndarray:
     """Returns what LceBconv2d gives, in the order of rounding that LCE defines."""
     bits = c.window[0] * c.window[1] * c.channels_in // c.groups

@@ -77,6 +77,7 @@ def network_file() -> bytes:
 
 def cases():
     """Yields a name, a file and its input; the results have to be the same bits."""
+    from embedding import EmbeddingGraph, embedded_network
     from equations import Convolution, pack, random_data
     from files import convolution_file
     from moving import MovingGraph
@@ -109,6 +110,11 @@ def cases():
         result = shift_mlp(graph, entry, 128, how)
         image = rng.normal(size=(1, 7, 7, 128)).astype(np.float32)
         yield f"shift_{how}", graph.file.build([entry], [result]), image
+    for channels in (20, 64):
+        graph = EmbeddingGraph(channels, 7, 9)
+        entry, logits = embedded_network(graph, channels, 10)
+        image = rng.normal(size=(2, 7, 9, channels)).astype(np.float32)
+        yield f"embedding{channels}", graph.file.build([entry], [logits]), image
     for channels in (1, 16, 31, 33, 64, 100):
         floats = rng.normal(size=(3, 5, channels)).astype(np.float32)
         floats.reshape(-1)[:3] = [-0.0, np.nan, -1e-45]

@@ -97,6 +97,21 @@ def test_signs_of_bools(kernels, channels):
     assert_like_lce(quantizer_file((1, 2, 2, channels), np.bool_), values, kernels)
 
 
+@pytest.mark.parametrize("size", [(7, 7), (13, 40)])
+@pytest.mark.parametrize("channels", [7, 32, 100])
+def test_means(kernels, size, channels):
+    from embedding import EmbeddingGraph
+
+    graph = EmbeddingGraph(0, *size)
+    entry = graph.floats(channels)
+    words = graph.quantize(entry, channels)
+    y = graph.mean(graph.convolve(words, channels, channels, pad_values=1))
+    values = np.random.default_rng(0).normal(size=(2, *size, channels)).astype(np.float32)
+    file = graph.file.build([entry], [y])
+    assert Interpreter(file).describe()[0]["stages"][-1]["operators"][0][1] == "MEAN"
+    assert_like_lce(file, values, kernels)
+
+
 @pytest.mark.parametrize("padding", [SAME, VALID])
 @pytest.mark.parametrize("window", [(1, 1), (2, 2), (3, 2), (5, 5)])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 1)])

@@ -28,6 +28,7 @@ __errno
 calloc
 clock_gettime
 fabsf
+fmaf
 free
 getpid
 malloc

@@ -8,6 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from embedding import EmbeddingGraph, embedded_network
 from equations import SAME, Convolution, random_data
 from files import convolution_file
 from moving import MovingGraph
@@ -34,6 +35,9 @@ def blocks():
     y = graph.strided_slice(y, [0, 1, 1, 0], [1, 3, 3, 32], [1] * 4)
     y = graph.on(y).binary("ADD", y, graph.average(x), 32)
     yield graph.file.build([x, threshold], [y])
+    graph = EmbeddingGraph(0, 3, 4)
+    x, y = embedded_network(graph, 20, 5)
+    yield graph.file.build([x], [y])
 
 
 def main(directory: Path) -> None:

@@ -251,6 +251,10 @@ static void load_options(Node* node, Bytes file, size_t table) {
   const int code = node->registration.builtin_code;
   for (int i = 0; i < kOptions; ++i) node->options[i] = (int)scalar(file, options, i, 4);
   if (code == 0 || code == 18) node->options[0] = (int)scalar(file, options, 0, 1);
+  if (code == 9) {
+    for (int i = 0; i < 3; ++i) node->options[i] = (int)scalar(file, options, i, 1);
+  }
+  if (code == 40 || code == 41) node->options[0] = (int)scalar(file, options, 0, 1);
   if (code == 2) node->options[1] = (int)scalar(file, options, 1, 1);
   if (code == 1) {
     node->options[0] = scalar(file, options, 0, 1) == 0 ? 1 : 2;

@@ -1,0 +1,194 @@
+"""Means and fully connected layers: bit by bit in the order of summation that is defined."""
+
+import numpy as np
+import pytest
+from embedding import EmbeddingGraph, embedded_network
+from equations import CLAMPS, NONE, fully_connected, mean, pack
+from files import same_bits
+from hypothesis import given
+from hypothesis import strategies as st
+from test_fusion import assert_fusing_changes_nothing
+
+from larq_bcd_runtime import Interpreter
+from larq_bcd_runtime.delegate import runtime
+
+
+def claimed(file: bytes, **options) -> list[str]:
+    stretches = Interpreter(file, **options).describe()
+    stages = [stage for stretch in stretches for stage in stretch["stages"]]
+    return [name for stage in stages for _, name in stage["operators"]]
+
+
+def all_give(file: bytes, inputs: np.ndarray, expected: np.ndarray, kernels: str) -> None:
+    """Asserts the first output, with and without fusing, for any kernels and threads."""
+    for options in ({"kernels": kernels}, {"kernels": kernels, "num_threads": 3},
+                    {"kernels": kernels, "fuse": False}, {"kernels": "reference"}):  # fmt: skip
+        got, _ = Interpreter(file, **options).predict(inputs, batch_size=len(inputs))
+        same_bits(got, expected)
+
+
+def mean_file(height, width, channels, keep_dims=False, axes=(1, 2)) -> bytes:
+    graph = EmbeddingGraph(0, height, width)
+    x = graph.floats(channels)
+    y = graph.mean(x, keep_dims, axes)
+    return graph.file.build([x], [y, graph.signs(y)])
+
+
+@given(
+    samples=st.integers(1, 3), height=st.integers(1, 9), width=st.integers(1, 9),
+    channels=st.integers(1, 200), keep_dims=st.booleans(), seed=st.integers(0, 999),
+    axes=st.sampled_from([(1, 2), (2, 1), (-3, -2), (1, -2)]),
+)  # fmt: skip
+def test_any_mean(kernels, samples, height, width, channels, keep_dims, seed, axes):
+    images = np.random.default_rng(seed).normal(size=(samples, height, width, channels))
+    images = images.astype(np.float32)
+    file = mean_file(height, width, channels, keep_dims, axes)
+    expected = mean(images)
+    shape = (samples, 1, 1, channels) if keep_dims else (samples, channels)
+    all_give(file, images, expected.reshape(shape), kernels)
+
+
+def test_means_of_what_is_not_ordinary(kernels):
+    images = np.zeros((1, 2, 3, 70), np.float32)
+    images[..., :40] = -0.0
+    images[0, 0, 1, 40:] = np.inf
+    images[0, 1, 1, 50:60] = -np.inf
+    images[0, 1, 2, 60:] = np.nan
+    expected = mean(images)
+    got, signs = Interpreter(mean_file(2, 3, 70), kernels=kernels).predict(images)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    numbers = ~np.isnan(expected)
+    same_bits(got[numbers], expected[numbers])
+    same_bits(signs, pack(expected < 0))
+
+
+@given(
+    samples=st.integers(1, 3), inputs=st.integers(1, 70), outputs=st.integers(1, 150),
+    has_bias=st.booleans(), activation=st.sampled_from(list(CLAMPS)), keep_dims=st.booleans(),
+    is_image=st.booleans(), seed=st.integers(0, 999),
+)  # fmt: skip
+def test_any_fully_connected_layer(
+    kernels, samples, inputs, outputs, has_bias, activation, keep_dims, is_image, seed
+):
+    graph = EmbeddingGraph(seed, 1, 1)
+    weights = graph.rng.normal(size=(outputs, inputs)).astype(np.float32)
+    bias = graph.rng.normal(size=outputs).astype(np.float32) if has_bias else None
+    x = graph.file.tensor((1, 1, 1, inputs) if is_image else (1, inputs))
+    y = graph.fully_connected(x, weights, bias, activation, keep_dims)
+    file = graph.file.build([x], [y, graph.signs(y)])
+    vectors = graph.rng.normal(size=(samples, inputs)).astype(np.float32)
+    expected = fully_connected(vectors, weights, bias, activation)
+    tensor = graph.file.tensors
+    entry = vectors.reshape(samples, *tensor[x].shape[1:])
+    all_give(file, entry, expected.reshape(samples, *tensor[y].shape[1:]), kernels)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(1024, 1000), (128, 512), (33, 130)])
+def test_layers_that_threads_share(kernels, inputs, outputs):
+    graph = EmbeddingGraph(1, 1, 1)
+    x = graph.file.tensor((1, inputs))
+    weights = graph.rng.normal(size=(outputs, inputs)).astype(np.float32)
+    y = graph.fully_connected(x, weights)
+    vectors = graph.rng.normal(size=(2, inputs)).astype(np.float32)
+    file = graph.file.build([x], [y, graph.signs(y)])
+    all_give(file, vectors, fully_connected(vectors, weights), kernels)
+
+
+def test_a_layer_gives_the_bits_of_xnnpack():
+    graph = EmbeddingGraph(2, 1, 1)
+    x = graph.file.tensor((1, 100))
+    y = graph.connect(x, 77)
+    alone = runtime().Interpreter(model_content=graph.file.build([x], [y]))
+    alone.allocate_tensors()
+    vector = graph.rng.normal(size=(1, 100)).astype(np.float32)
+    alone.set_tensor(alone.get_input_details()[0]["index"], vector)
+    alone.invoke()
+    expected = alone.get_tensor(alone.get_output_details()[0]["index"])
+    got, _ = Interpreter(graph.file.build([x], [y, graph.signs(y)])).predict(vector)
+    same_bits(got, expected)
+
+
+@pytest.mark.parametrize("channels", [20, 32, 64])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_embedded_networks(kernels, channels, threads):
+    graph = EmbeddingGraph(channels, 7, 9)
+    entry, logits = embedded_network(graph, channels, 10)
+    file = graph.file.build([entry], [logits])
+    assert_fusing_changes_nothing(file, kernels, threads)
+    images = np.random.default_rng(0).normal(size=(2, 7, 9, channels)).astype(np.float32)
+    expected = Interpreter(file, kernels="reference").predict(images)
+    same_bits(Interpreter(file, kernels=kernels, num_threads=threads).predict(images), expected)
+
+
+def test_an_embedding_cuts_no_stretch():
+    graph = EmbeddingGraph(0, 8, 8)
+    entry, logits = embedded_network(graph, 32, 10)
+    file = graph.file.build([entry], [logits])
+    (stretch,) = Interpreter(file).describe()
+    embedding = ["MEAN", *["FULLY_CONNECTED"] * 2, "RESHAPE", "SUB", "FULLY_CONNECTED"]
+    names = [[name for _, name in stage["operators"]] for stage in stretch["stages"]]
+    alone = [stage[0] for stage in names if len(stage) == 1 and not stage[0].startswith("Lce")]
+    assert sorted(alone) == sorted(2 * embedding + ["MEAN", "FULLY_CONNECTED"])
+    means = [stage for stage, name in zip(stretch["stages"], names) if name == ["MEAN"]]
+    traffic = [(stage["bytes_read"], stage["bytes_written"]) for stage in means]
+    assert traffic == [(64 * c * 4, c * 4) for c in (32, 32, 64)]
+
+
+def test_what_does_not_touch_binary_operators_is_left():
+    graph = EmbeddingGraph(0, 8, 8)
+    x = graph.floats(32)
+    assert claimed(graph.file.build([x], [graph.connect(graph.mean(x), 5)])) == []
+
+
+def changed(make) -> bytes:
+    graph = EmbeddingGraph(0, 4, 4)
+    x = graph.floats(32)
+    y = make(graph, x)
+    return graph.file.build([x], [y, graph.signs(y)])
+
+
+def over(axes, shape):
+    def make(graph, x):
+        y = graph.mean(x, axes=axes)
+        graph.file.tensors[y].shape = np.array(shape, np.int32)
+        return y
+
+    return make
+
+
+def computed_weights(graph, x):
+    pooled = graph.mean(x)
+    weights = graph.abs(graph.file.constant(np.ones((5, 32), np.float32)), 32)
+    graph.file.tensors[weights].shape = np.array((5, 32), np.int32)
+    y = graph.fully_connected(pooled, np.ones((5, 32), np.float32))
+    graph.file.operators[-1].inputs[1] = weights
+    return y
+
+
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (over((1,), (1, 4, 32)), "MEAN"),
+        (over((2, 3), (1, 4)), "MEAN"),
+        (over((0, 1, 2), (32,)), "MEAN"),
+        (computed_weights, "FULLY_CONNECTED"),
+        (lambda g, x: g.fully_connected(x, np.ones((5, 32), np.float32), keep_dims=True),
+         "FULLY_CONNECTED"),  # more than one vector for a sample
+    ],
+    ids=["one axis", "channels", "samples", "weights that are computed", "every pixel"],
+)  # fmt: skip
+def test_what_is_another_case_is_left_to_litert(make, left):
+    file = changed(make)
+    assert left not in claimed(file)
+    result, _ = Interpreter(file).predict(np.ones((1, 4, 4, 32), np.float32))
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("activation", [a for a in CLAMPS if a != NONE])
+def test_an_activation_lets_what_is_not_a_number_pass(kernels, activation):
+    graph = EmbeddingGraph(0, 1, 1)
+    x = graph.file.tensor((1, 2))
+    y = graph.fully_connected(x, np.eye(2, dtype=np.float32), None, activation)
+    file = graph.file.build([x], [y, graph.signs(y)])
+    got, _ = Interpreter(file, kernels=kernels).predict(np.full((1, 2), np.nan, np.float32))
+    assert np.isnan(got).all()

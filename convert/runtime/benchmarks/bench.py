@@ -1,8 +1,8 @@
 """Measures this runtime against LCE's interpreter and against float and int8 networks.
 
 All contestants of a comparison run interleaved in one process: a machine that is slow for a
-while is slow for all. In its turn each runs once untimed, so that the others' data has left the
-caches and its threads are awake, and then for a while. The tables give medians, and their
+while is slow for all. In its turn each runs untimed first, so that the others' data has left
+the caches and its threads are awake, and then for a while. The tables give medians, and their
 ratios to this runtime's.
 
 The files are converted once, into build/bench, by `--prepare` or when they are first needed.
@@ -25,7 +25,7 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 OURS, TWO_THREADS = "larq-bcd-runtime", "with two threads"
 OPTIMISED = "the file as `lce_convert` writes it"
 INT8_HEAD = "with `--head int8`"
-TURN = 0.02  # seconds
+WARM_UP, TURN = 0.02, 0.04  # seconds
 CONVOLUTIONS = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3)]
 
 
@@ -59,19 +59,25 @@ def litert_runner_of(interpreter: Interpreter, inputs: np.ndarray):
     return lambda keep=interpreter: inner.invoke()
 
 
+def repeat(run: Callable[[], object], seconds: float) -> list[float]:
+    """Runs at least once, and until so long has passed; returns each time in milliseconds."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
 def measure(runners: dict[str, Callable], seconds: float) -> dict[str, tuple[float, float]]:
     """Returns the median and the shortest time of each in milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in runners}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
         for name, run in runners.items():
-            run()
-            turn = start = time.perf_counter()
-            while start == turn or start < turn + TURN:
-                run()
-                now = time.perf_counter()
-                times[name].append((now - start) * 1e3)
-                start = now
+            repeat(run, WARM_UP)
+            times[name] += repeat(run, TURN)
     return {name: (statistics.median(values), min(values)) for name, values in times.items()}
 
 

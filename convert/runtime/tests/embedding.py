@@ -43,7 +43,7 @@ class EmbeddingGraph(Graph):
         return self.fully_connected(a, weights, bias)
 
     def reshape(self, a: int, shape) -> int:
-        result = self.file.tensor([self.shape(a)[-1] if s == -1 else s for s in shape])
+        result = self.file.tensor([1 if size == -1 else size for size in shape])
         options = schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
         inputs = [a, self.file.constant(np.array(shape, np.int32))]

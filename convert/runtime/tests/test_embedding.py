@@ -120,6 +120,18 @@ def test_embedded_networks(kernels, channels, threads):
     same_bits(Interpreter(file, kernels=kernels, num_threads=threads).predict(images), expected)
 
 
+def test_a_vector_is_reshaped_and_taken_from_a_constant(kernels):
+    graph = EmbeddingGraph(0, 1, 1)
+    x = graph.file.tensor((1, 37))
+    constant = graph.rng.normal(size=37).astype(np.float32)
+    moved = graph.reshape(x, (-1, 1, 1, 37))
+    y = graph.subtract_from(graph.file.constant(constant), moved)
+    file = graph.file.build([x], [y, graph.signs(y)])
+    assert claimed(file) == ["RESHAPE", "SUB", "LceQuantize"]
+    vectors = graph.rng.normal(size=(3, 37)).astype(np.float32)
+    all_give(file, vectors, (constant - vectors)[:, None, None], kernels)
+
+
 def test_an_embedding_cuts_no_stretch():
     graph = EmbeddingGraph(0, 8, 8)
     entry, logits = embedded_network(graph, 32, 10)
@@ -142,7 +154,7 @@ def test_what_does_not_touch_binary_operators_is_left():
 
 def changed(make) -> bytes:
     graph = EmbeddingGraph(0, 4, 4)
-    x = graph.floats(32)
+    x = graph.floats(4)
     y = make(graph, x)
     return graph.file.build([x], [y, graph.signs(y)])
 
@@ -158,9 +170,9 @@ def over(axes, shape):
 
 def computed_weights(graph, x):
     pooled = graph.mean(x)
-    weights = graph.abs(graph.file.constant(np.ones((5, 32), np.float32)), 32)
-    graph.file.tensors[weights].shape = np.array((5, 32), np.int32)
-    y = graph.fully_connected(pooled, np.ones((5, 32), np.float32))
+    weights = graph.abs(graph.file.constant(np.ones((5, 4), np.float32)), 4)
+    graph.file.tensors[weights].shape = np.array((5, 4), np.int32)
+    y = graph.fully_connected(pooled, np.ones((5, 4), np.float32))
     graph.file.operators[-1].inputs[1] = weights
     return y
 
@@ -168,11 +180,11 @@ def computed_weights(graph, x):
 @pytest.mark.parametrize(
     ("make", "left"),
     [
-        (over((1,), (1, 4, 32)), "MEAN"),
+        (over((1,), (1, 4, 4)), "MEAN"),
         (over((2, 3), (1, 4)), "MEAN"),
-        (over((0, 1, 2), (32,)), "MEAN"),
+        (over((0, 1, 2), (4,)), "MEAN"),
         (computed_weights, "FULLY_CONNECTED"),
-        (lambda g, x: g.fully_connected(x, np.ones((5, 32), np.float32), keep_dims=True),
+        (lambda g, x: g.fully_connected(x, np.ones((5, 4), np.float32), keep_dims=True),
          "FULLY_CONNECTED"),  # more than one vector for a sample
     ],
     ids=["one axis", "channels", "samples", "weights that are computed", "every pixel"],
@@ -180,7 +192,7 @@ def computed_weights(graph, x):
 def test_what_is_another_case_is_left_to_litert(make, left):
     file = changed(make)
     assert left not in claimed(file)
-    result, _ = Interpreter(file).predict(np.ones((1, 4, 4, 32), np.float32))
+    result, _ = Interpreter(file).predict(np.ones((1, 4, 4, 4), np.float32))
     assert np.isfinite(result).all()
 
 

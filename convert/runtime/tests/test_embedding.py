@@ -94,7 +94,7 @@ def test_layers_that_threads_share(kernels, inputs, outputs):
     all_give(file, vectors, fully_connected(vectors, weights), kernels)
 
 
-def test_a_layer_gives_the_bits_of_xnnpack():
+def test_a_layer_agrees_with_the_runtime():
     graph = EmbeddingGraph(2, 1, 1)
     x = graph.file.tensor((1, 100))
     y = graph.connect(x, 77)
@@ -105,7 +105,8 @@ def test_a_layer_gives_the_bits_of_xnnpack():
     alone.invoke()
     expected = alone.get_tensor(alone.get_output_details()[0]["index"])
     got, _ = Interpreter(graph.file.build([x], [y, graph.signs(y)])).predict(vector)
-    same_bits(got, expected)
+    # Which order XNNPACK takes is its own choice, by version and machine.
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("channels", [20, 32, 64])

@@ -133,15 +133,7 @@ class Interpreter:
         death = crash(content, num_threads) if trial else None
         if death is not None:
             raise ModelError(f"LiteRT crashes on the file ({death}): it is damaged.")
-        try:
-            self._runtime = runtime().Interpreter(
-                model_content=content,
-                experimental_delegates=[self._delegate],
-                num_threads=num_threads,
-            )
-            self._runtime.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(str(error)) from None
+        self._runtime = self._open()
         self._inputs = self._runtime.get_input_details()
         self._outputs = self._runtime.get_output_details()
         self.input_details = [TensorDetail._of(detail) for detail in self._inputs]
@@ -242,6 +234,19 @@ class Interpreter:
             )
         return len(arrays[0])
 
+    def _open(self) -> Any:
+        """Returns LiteRT's interpreter, prepared for the batch of the file."""
+        try:
+            interpreter = runtime().Interpreter(
+                model_content=self._content,
+                experimental_delegates=[self._delegate],
+                num_threads=self._arguments[1],
+            )
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(str(error)) from None
+        return interpreter
+
     def _resize(self, size: int) -> int:
         """Prepares for `size` samples if the file can; returns how many to run."""
         if size == self._batch or not self._can_resize:
@@ -249,9 +254,12 @@ class Interpreter:
         try:
             self._allocate(size)
         except RuntimeError:
-            # Mostly a RESHAPE to a shape that the file fixes, batch included.
+            # Mostly a RESHAPE to a shape that the file fixes, batch included. An interpreter
+            # that has failed once is not used again: tflite-runtime crashes in one.
             self._can_resize = False
-            self._allocate(self._file_batch)
+            self._runtime = None
+            self._runtime = self._open()
+            self._batch = self._file_batch
         return self._batch
 
     def _allocate(self, size: int) -> None:

@@ -58,7 +58,7 @@ END
   sed -e 's/^__errno_location$/__errno/' -e '/^__aarch64_/d' | sort -u >"$work/needed"
 missing=$(comm -23 "$work/needed" "$work/known")
 if [ -n "$missing" ]; then
-  echo "Android's libc does not have:" $missing >&2
+  echo "Android's libc and libm do not have:" $missing >&2
   exit 1
 fi
-echo "liblarq_bcd.so for Android: $(wc -l <"$work/needed") symbols, all in its libc"
+echo "liblarq_bcd.so for Android: $(wc -l <"$work/needed") symbols, all in its libc and libm"

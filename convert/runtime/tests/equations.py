@@ -130,7 +130,7 @@ def round_to_int8(values: np.ndarray) -> np.ndarray:
 
 
 def mean(images: np.ndarray) -> np.ndarray:
-    """Returns what MEAN gives over height and width: sums of twelve pixels, and then of these."""
+    """Returns what MEAN gives over height and width: sums of twelve pixels, then of these."""
 
     def total(rows: np.ndarray) -> np.ndarray:
         result = np.zeros_like(rows[:, 0])

@@ -80,6 +80,20 @@ def test_a_mean_of_what_a_stage_computes(
         assert written[-2:] == [sums, samples * (1 + doubles) * channels * 4]
 
 
+def test_a_mean_beside_a_vector_for_all_samples(kernels):
+    graph = EmbeddingGraph(0, 5, 5)
+    x = graph.floats(32)
+    vector = graph.abs(graph.constant(32), 32)
+    graph.file.tensors[vector].shape = np.array([32], np.int32)
+    z = graph.binary("ADD", graph.convolve(graph.quantize(x, 32), 32, 32), x, 32)
+    y = graph.mean(z)
+    shifted = graph.binary("ADD", z, vector, 32)
+    images = graph.rng.normal(size=(3, 5, 5, 32)).astype(np.float32)
+    interpreter = Interpreter(graph.file.build([x], [z, y, shifted]), kernels=kernels)
+    activation, result, _ = interpreter.predict(images, batch_size=3)
+    same_bits(result, mean(activation))
+
+
 def test_sums_are_no_bytes_of_the_file():
     (plan,) = Interpreter(mean_file(5, 5, 64)).describe()
     image, vector, words = 25 * 64 * 4, 64 * 4, 8

@@ -82,14 +82,15 @@ def test_a_mean_of_what_a_stage_computes(
 
 def test_a_mean_beside_a_vector_for_all_samples(kernels):
     graph = EmbeddingGraph(0, 5, 5)
-    x = graph.floats(32)
+    entry = graph.floats(32)
+    x = graph.abs(entry, 32)
     vector = graph.abs(graph.constant(32), 32)
     graph.file.tensors[vector].shape = np.array([32], np.int32)
     z = graph.binary("ADD", graph.convolve(graph.quantize(x, 32), 32, 32), x, 32)
     y = graph.mean(z)
     shifted = graph.binary("ADD", z, vector, 32)
     images = graph.rng.normal(size=(3, 5, 5, 32)).astype(np.float32)
-    interpreter = Interpreter(graph.file.build([x], [z, y, shifted]), kernels=kernels)
+    interpreter = Interpreter(graph.file.build([entry], [z, y, shifted]), kernels=kernels)
     activation, result, _ = interpreter.predict(images, batch_size=3)
     same_bits(result, mean(activation))
 

@@ -89,6 +89,9 @@ enum {
   kTileBlocks = 4,
   kTileChannels = kLanes * kTileBlocks
 };
+// A MEAN adds up so many pixels at a time, and then these sums. It is part of what a MEAN comes
+// to, so it is the same everywhere; panels are multiples of it.
+enum { kSumPixels = 12 };
 
 // A tiled convolution's scratch: panel_pixels of these, then as many patches.
 typedef struct {
@@ -144,6 +147,7 @@ typedef enum {
   kPreluRow,  // row = row < 0 ? row * operand : row
   kBound,
   kStore,
+  kSum,        // adds the row to the sum of its kSumPixels pixels, which begins with the first
   kSign,       // stores the signs, packed
   kSignExact,  // the same of a row that may hold denormal numbers: it has not been computed
                // with
@@ -190,8 +194,9 @@ typedef struct {
   // Pixels [first, last) of the flattened batch * out_height * out_width.
   void (*convolve)(const Convolution* convolution, const uint32_t* in, void* out, size_t first,
                    size_t last, void* scratch);
-  // Of one sample, the channels [first, last); first is a multiple of kLanes.
-  void (*mean)(const float* in, size_t pixels, int channels, int first, int last, float* out);
+  // Adds pixels up, one after the other, in the channels [first, last); first is a multiple of
+  // kLanes.
+  void (*sum)(const float* in, size_t pixels, int channels, int first, int last, float* out);
   // Of each row, the outputs [first, last); first is a multiple of kTileChannels, and so is
   // last unless it is the end.
   void (*connect)(const FullyConnected* layer, const float* in, size_t rows, int first,

@@ -163,6 +163,17 @@ BCD_INLINE void store(char* at, size_t bytes, const float32x4_t* r, const int pi
 BCD_DEFINE(store_in_tile, store(float_at(op, tiled, channel), own_bytes(op), r, pixels))
 BCD_DEFINE(store_in_panel, store(float_at(op, pixel, channel), own_bytes(op), r, pixels))
 
+BCD_INLINE void add_to_sum(const RowOp* op, int64_t pixel, int64_t channel,
+                           const float32x4_t* r, const int pixels) {
+  float* to = sum_at(op, (int)pixel) + channel;
+  BCD_FOR_QUADS {
+    float32x4_t total = begins_sum((int)pixel) ? vdupq_n_f32(0.0f) : vld1q_f32(to + q * 4);
+    BCD_FOR_PIXELS total = vaddq_f32(total, BCD_ROW);
+    vst1q_f32(to + q * 4, total);
+  }
+}
+BCD_DEFINE(sum_row, add_to_sum(op, pixel, channel, r, pixels))
+
 // A block is half a word. The lower one clears the upper one, which may not be there.
 BCD_INLINE void sign(const RowOp* op, int64_t pixel, int64_t channel, const float32x4_t* r,
                      const int pixels, const bool is_exact) {
@@ -228,6 +239,7 @@ static void prepare_rows(RowOp* ops, int count, Counted* counted) {
       BCD_CASE(kSetRepeated, set_repeated)
       BCD_CASE(kAddRepeated, add_repeated)
       BCD_CASE(kBound, bound_row)
+      BCD_CASE(kSum, sum_row)
       BCD_CASE(kSign, sign_row)
       BCD_CASE(kSignExact, sign_row_exact)
       case kStore:

@@ -124,10 +124,8 @@ static int value_of(Plan* plan, int* value_of_tensor, int tensor) {
   return value_of_tensor[tensor];
 }
 
-static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
-                         const TfLiteDelegateParams* params, int* value_of_tensor,
-                         Error* error) {
-  Step* step = &plan->steps[index];
+static bool connect_inputs(Plan* plan, Step* step, const TfLiteNode* node, int* value_of_tensor,
+                           Error* error) {
   const size_t tensors = plan->context->tensors_size;
   const bool takes_any = step->op->inputs == kAnyInputs;
   step->input_count = node->inputs->size;
@@ -135,9 +133,6 @@ static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
                 : step->input_count != step->op->inputs) {
     return refuse(error, "it has %d inputs, and has to have %d", node->inputs->size,
                   takes_any ? kMaxInputs : step->op->inputs);
-  }
-  if (node->outputs->size != 1 && step->op->builtin_code != kBuiltinSplit) {
-    return refuse(error, "it has %d outputs, and has to have 1", node->outputs->size);
   }
   for (int i = 0; i < node->inputs->size; ++i) {
     const int tensor = node->inputs->data[i];
@@ -147,6 +142,17 @@ static bool connect_step(Plan* plan, int index, const TfLiteNode* node,
       return refuse(error, "input %d is tensor %d, and the file has %zu", i, tensor, tensors);
     }
     step->file_inputs[i] = value_of(plan, value_of_tensor, tensor);
+  }
+  return true;
+}
+
+static bool connect_output(Plan* plan, int index, const TfLiteNode* node,
+                           const TfLiteDelegateParams* params, int* value_of_tensor,
+                           Error* error) {
+  Step* step = &plan->steps[index];
+  const size_t tensors = plan->context->tensors_size;
+  if (node->outputs->size != 1 && step->op->builtin_code != kBuiltinSplit) {
+    return refuse(error, "it has %d outputs, and has to have 1", node->outputs->size);
   }
   const int tensor = node->outputs->data[step->output_index];
   if (tensor < 0 || (size_t)tensor >= tensors) {
@@ -170,20 +176,50 @@ typedef struct {
   TfLiteRegistration* registration;
 } Shown;
 
-static bool read_node(Plan* plan, int index, int node_index, const Shown* shown, int output,
-                      const TfLiteDelegateParams* params, int* value_of_tensor, Error* error) {
-  Step* step = &plan->steps[index];
-  const TfLiteNode* node = shown->node;
+// Adds a step with its options and inputs. It has its node before it can fail, for the message.
+static Step* add_step(Plan* plan, const Operator* op, int node_index, const TfLiteNode* node,
+                      int* value_of_tensor, Error* error) {
+  Step* step = &plan->steps[plan->step_count++];
   step->node = node_index;
-  step->output_index = output;
-  step->op = find_operator(plan->context, node, shown->registration);
-  if (step->op == NULL) return refuse(error, "it is not an operator of this library");
-  step->state = calloc(1, step->op->state_bytes);
-  if (step->state == NULL) return refuse(error, "out of memory");
-  if (step->op->read_options != NULL) {
-    if (!step->op->read_options(step->state, node, error)) return false;
+  step->op = op;
+  step->state = calloc(1, op->state_bytes);
+  if (step->state == NULL) {
+    refuse(error, "out of memory");
+    return NULL;
   }
-  return connect_step(plan, index, node, params, value_of_tensor, error);
+  if (op->read_options != NULL && !op->read_options(step->state, node, error)) return NULL;
+  return connect_inputs(plan, step, node, value_of_tensor, error) ? step : NULL;
+}
+
+// The value that a step leaves to the next one of its node.
+static int leave_value(Plan* plan, const Step* step) {
+  Value* value = &plan->values[plan->value_count];
+  value->tensor = -1;
+  value->type = kTfLiteFloat32;
+  value->is_internal = true;
+  value->producer = (int)(step - plan->steps);
+  return plan->value_count++;
+}
+
+static bool read_node(Plan* plan, int node_index, const Shown* shown, int output,
+                      const TfLiteDelegateParams* params, int* value_of_tensor, Error* error) {
+  const TfLiteNode* node = shown->node;
+  const Operator* op = find_operator(plan->context, node, shown->registration);
+  if (op == NULL) {
+    plan->steps[plan->step_count++].node = node_index;
+    return refuse(error, "it is not an operator of this library");
+  }
+  int left = kNoValue;
+  if (op->before != NULL) {
+    Step* before = add_step(plan, op->before, node_index, node, value_of_tensor, error);
+    if (before == NULL) return false;
+    left = before->file_output = leave_value(plan, before);
+  }
+  Step* step = add_step(plan, op, node_index, node, value_of_tensor, error);
+  if (step == NULL) return false;
+  if (left != kNoValue) step->file_inputs[0] = left;
+  step->output_index = output;
+  return connect_output(plan, (int)(step - plan->steps), node, params, value_of_tensor, error);
 }
 
 static void name_culprit(const Step* step, Error* error) {
@@ -193,7 +229,7 @@ static void name_culprit(const Step* step, Error* error) {
   refuse(error, "larq-bcd-runtime: %s (operator %d): %s.", name, step->node, reason.text);
 }
 
-// One for each output; 0 if an operator cannot be seen.
+// One for each output, and one that may stand before them; 0 if an operator cannot be seen.
 static size_t count_steps(TfLiteContext* context, const TfLiteIntArray* nodes, Shown* shown) {
   size_t steps = 0;
   for (int i = 0; i < nodes->size; ++i) {
@@ -201,7 +237,7 @@ static size_t count_steps(TfLiteContext* context, const TfLiteIntArray* nodes, S
                                         &shown[i].registration) != kTfLiteOk) {
       return 0;
     }
-    steps += (size_t)shown[i].node->outputs->size;
+    steps += (size_t)shown[i].node->outputs->size + 1;
   }
   return steps;
 }
@@ -222,10 +258,8 @@ bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* p
   for (size_t i = 0; ok && i < context->tensors_size; ++i) value_of_tensor[i] = kNoValue;
   for (int i = 0; ok && i < nodes->size; ++i) {
     for (int output = 0; ok && output < shown[i].node->outputs->size; ++output) {
-      const int index = plan->step_count++;
-      ok = read_node(plan, index, nodes->data[i], &shown[i], output, params, value_of_tensor,
-                     error);
-      if (!ok) name_culprit(&plan->steps[index], error);
+      ok = read_node(plan, nodes->data[i], &shown[i], output, params, value_of_tensor, error);
+      if (!ok) name_culprit(&plan->steps[plan->step_count - 1], error);
     }
   }
   plan->file_value_count = plan->value_count;
@@ -274,6 +308,7 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
 // Takes over what the runtime knows of a tensor. A tensor that a step writes gets its shape
 // from the step; what the file says of it is only used where an operator asks for it.
 static bool load_value(Plan* plan, Value* value, Error* error) {
+  if (value->tensor < 0) return true;
   const TfLiteTensor* tensor = &plan->context->tensors[value->tensor];
   value->name = tensor->name;
   value->type = tensor->type;

@@ -24,7 +24,7 @@ typedef struct {
 // A tensor as one preparation sees it. The runtime keeps only the tensors that enter or leave
 // the stretch; a value that stays inside has its place in the plan's scratch memory.
 typedef struct {
-  int tensor;  // index in the context
+  int tensor;  // index in the context, -1 if the file has none for it
   const char* name;
   int type;
   int rank;
@@ -72,6 +72,7 @@ typedef enum {
   kFusesConvolution,
   kFusesPointwise,
   kFusesQuantize,
+  kFusesSum,
   kFusesConcatenation,
   kFusesPool,
   kFusesMove,   // vanishes, see views.h
@@ -81,8 +82,11 @@ typedef enum {
 enum { kAnyInputs = -1 };  // 1 to kMaxInputs
 
 // An operator of the file. Its functions check everything they read from the file.
-typedef struct {
+typedef struct Operator {
   const char* name;  // of a custom operator, the one in the file
+  // A step that is executed before it, on the same inputs; what that writes, floats that no
+  // tensor of the file stands for, takes the place of the first one. Mostly NULL.
+  const struct Operator* before;
   int builtin_code;
   Fusion fusion;
   int inputs;
@@ -106,7 +110,7 @@ struct Step {
   int input_count;
   int inputs[kMaxInputs];  // values, or kNoValue
   int output;
-  int output_index;  // of the file's operator; all but SPLIT have one output, and one step
+  int output_index;  // of the file's operator; all but SPLIT have one output
   // Inputs and output as the file has them; resolve_views replaces those above.
   int file_inputs[kMaxInputs], file_output;
   bool is_absorbed;  // not executed: others do its work

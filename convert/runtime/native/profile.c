@@ -45,15 +45,16 @@ typedef struct {
   size_t read, written;
 } Traffic;
 
+static bool writes(const PlannedOp* op) {
+  const RowCode code = op->op.code;
+  return code == kStore || code == kSum || code == kSign || code == kSignExact;
+}
+
 static bool is_first_use(const Program* program, int index) {
   const PlannedOp* op = &program->ops[index];
-  const bool writes =
-      op->op.code == kStore || op->op.code == kSign || op->op.code == kSignExact;
   for (int i = 0; i < index; ++i) {
     const PlannedOp* other = &program->ops[i];
-    const bool other_writes =
-        other->op.code == kStore || other->op.code == kSign || other->op.code == kSignExact;
-    if (other->kind == kMemory && other->value == op->value && other_writes == writes) {
+    if (other->kind == kMemory && other->value == op->value && writes(other) == writes(op)) {
       return false;
     }
   }
@@ -76,14 +77,19 @@ static Traffic traffic_of(const Plan* plan, const Stage* stage) {
     const PlannedOp* op = &program->ops[i];
     if (op->kind != kMemory || !is_first_use(program, i)) continue;
     const size_t bytes = plan->values[op->value].bytes;
-    const bool writes =
-        op->op.code == kStore || op->op.code == kSign || op->op.code == kSignExact;
-    *(writes ? &traffic.written : &traffic.read) += bytes;
+    *(writes(op) ? &traffic.written : &traffic.read) += bytes;
   }
   for (int i = 0; i < program->convolution_count; ++i) {
     traffic.read += plan->values[program->convolutions[i].packed].bytes;
   }
   return traffic;
+}
+
+// What an operator of the file reads or writes; constants, and what two steps of one operator
+// leave each other, do not count.
+static size_t file_bytes(const Plan* plan, int value) {
+  if (value == kNoValue || plan->values[value].tensor < 0) return 0;
+  return plan->values[value].constant == NULL ? plan->values[value].bytes : 0;
 }
 
 static size_t operator_bytes(const Plan* plan) {
@@ -92,12 +98,10 @@ static size_t operator_bytes(const Plan* plan) {
     const Step* step = &plan->steps[i];
     if (step->output_index == 0) {  // once for an operator with several outputs
       for (int k = 0; k < step->input_count; ++k) {
-        const int in = step->file_inputs[k];
-        if (in != kNoValue && plan->values[in].constant == NULL)
-          bytes += plan->values[in].bytes;
+        bytes += file_bytes(plan, step->file_inputs[k]);
       }
     }
-    bytes += plan->values[step->file_output].bytes;
+    bytes += file_bytes(plan, step->file_output);
   }
   return bytes;
 }
@@ -120,7 +124,7 @@ static size_t largest_live(const Plan* plan) {
     for (int i = 0; i <= at; ++i) {
       const int index = plan->steps[i].file_output;
       const Value* value = &plan->values[index];
-      if (value->is_internal && last[index] >= at) live += value->bytes;
+      if (value->is_internal && last[index] >= at) live += file_bytes(plan, index);
     }
     if (live > largest) largest = live;
   }

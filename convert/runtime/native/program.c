@@ -43,8 +43,7 @@ static int channels_of(const Value* value) { return value->dims[value->rank - 1]
 
 static bool is_in_segment(const Translation* t, const Step* step) {
   if (step->op->fusion == kFusesConcatenation) return false;
-  const bool is_quantize = step->op->fusion == kFusesQuantize;
-  const Value* spanned = is_quantize ? value_at(t, step->inputs[0]) : value_at(t, step->output);
+  const Value* spanned = space_of(t->plan, step);
   return step->base <= t->segment->from && step->base + channels_of(spanned) >= t->segment->to;
 }
 
@@ -90,7 +89,7 @@ static bool is_deferred(const Translation* t, int position) {
   const Step* reader = step_at(t, uses.position);
   if (is_adding(reader)) return true;
   return uses.operand == 0 &&
-         (reader->op->fusion == kFusesQuantize || constant_of(reader, 1) != NULL);
+         (elementwise_of(reader) == NULL || constant_of(reader, 1) != NULL);
 }
 
 // The position of the deferred step that computes an operand, or -1.
@@ -161,6 +160,13 @@ static void place_memory(Translation* t, PlannedOp* op, int value, int base) {
   op->op.stride = (size_t)channels_of(value_at(t, value));
 }
 
+// Keeps panels within so many pixels, of which there is a whole number.
+static void keep_within(Program* program, size_t pixels) {
+  if (program->sample_pixels == 0 || pixels < program->sample_pixels) {
+    program->sample_pixels = pixels;
+  }
+}
+
 // An operand that lies in memory or a slot.
 static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
   // The codes of rows and of repeated rows follow each other alike, for setting and adding.
@@ -195,7 +201,7 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
         value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
     op->op.stride = 0;
     const size_t samples = value->bytes / ((size_t)channels_of(value) * sizeof(float));
-    t->program->sample_pixels = rows_of(out) / samples;
+    keep_within(t->program, rows_of(out) / samples);
   }
 }
 
@@ -274,6 +280,16 @@ static void translate_quantize(Translation* t, const Step* step) {
   op->holds_words = true;
 }
 
+static void translate_sum(Translation* t, const Step* step) {
+  take_first(t, step, false);
+  t->held = operand_value(t, step, 0);
+  PlannedOp* op = emit(t, kSum);
+  place_memory(t, op, step->output, step->base);
+  op->holds_sums = true;
+  const Value* in = value_at(t, step->inputs[0]);
+  keep_within(t->program, rows_of(in) / (size_t)in->samples);
+}
+
 // Stores the result in the register where it will be looked for.
 static void keep_result(Translation* t, int position) {
   const Step* step = step_at(t, position);
@@ -294,6 +310,10 @@ static void translate_step(Translation* t, int position) {
   if (!is_in_segment(t, step) || is_deferred(t, position)) return;
   if (step->op->fusion == kFusesQuantize) {
     translate_quantize(t, step);
+    return;
+  }
+  if (step->op->fusion == kFusesSum) {
+    translate_sum(t, step);
     return;
   }
   if (step->op->fusion == kFusesPointwise) {

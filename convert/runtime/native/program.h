@@ -21,6 +21,7 @@ typedef struct {
   int slot;   // kSlot
   int base;   // the stage's channel in which the first one of the value lies
   bool holds_words;
+  bool holds_sums;     // a row for every kSumPixels pixels
   bool is_per_sample;  // one row of so many values for all pixels of a sample
   int row_values;
   const Window* pool;
@@ -57,7 +58,7 @@ typedef struct Program {
   int longest;                      // segment, in instructions
   size_t slots_offset, ops_offset;  // in the scratch memory of a thread
   int panel_pixels;
-  // Panels do not cross from one sample to the next, where an operand changes.
+  // Panels do not cross from one sample to the next, where an operand changes or a sum ends.
   size_t sample_pixels;
 } Program;
 

@@ -147,12 +147,10 @@ static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t
   }
 }
 
-static void mean(const float* in, size_t pixels, int channels, int first, int last,
-                 float* out) {
+static void sum(const float* in, size_t pixels, int channels, int first, int last, float* out) {
   for (int c = first; c < last; ++c) {
-    float sum = 0.0f;
-    for (size_t p = 0; p < pixels; ++p) sum += in[p * (size_t)channels + (size_t)c];
-    out[c] = sum / (float)pixels;
+    out[c] = 0.0f;
+    for (size_t p = 0; p < pixels; ++p) out[c] += in[p * (size_t)channels + (size_t)c];
   }
 }
 
@@ -178,7 +176,7 @@ const Kernels reference_kernels = {
     .quantize_float = quantize_float,
     .quantize_int8 = quantize_int8,
     .convolve = convolve,
-    .mean = mean,
+    .sum = sum,
     .connect = connect,
 };
 

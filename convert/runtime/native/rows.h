@@ -78,6 +78,15 @@ static __attribute__((noinline)) void bound_values(const Bounds* bounds, float* 
   }
 }
 
+// Where the sum lies that a pixel belongs to; it begins with the first of its pixels.
+static inline __attribute__((always_inline)) float* sum_at(const RowOp* op, int pixel) {
+  return (float*)(void*)op->data + (size_t)(pixel / kSumPixels) * op->stride;
+}
+
+static inline __attribute__((always_inline)) bool begins_sum(int pixel) {
+  return pixel % kSumPixels == 0;
+}
+
 #ifdef BCD_OWN_ROWS
 #include BCD_OWN_ROWS
 #else
@@ -218,6 +227,16 @@ static inline __attribute__((always_inline)) void run_rows(const RowOp* op, cons
           at += op->stride;
         }
         break;
+      case kSum: {
+        float* to = sum_at(op, pixel);
+        BCD_FOR_BLOCKS {
+          Lanes total = begins_sum(pixel) ? zero_lanes() : load_lanes(to + BCD_AT);
+          BCD_FOR_PIXELS total = add_lanes(total, BCD_ROW);
+          store_lanes(to + BCD_AT, total);
+          BCD_AFTER_BLOCK
+        }
+        break;
+      }
       case kSign:
         BCD_FOR_PIXELS {
           pack_row(&rows[p * blocks], blocks, false, (uint32_t*)(void*)at);
@@ -367,6 +386,14 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
         Padded padded;
         store_lanes(padded.values, row);
         memcpy(at + from, padded.values, (size_t)count * sizeof(float));
+        break;
+      }
+      case kSum: {
+        float* to = sum_at(op, pixel) + from;
+        Padded padded;
+        const Lanes total = begins_sum(pixel) ? zero_lanes() : load_few(to, count);
+        store_lanes(padded.values, add_lanes(total, row));
+        memcpy(to, padded.values, (size_t)count * sizeof(float));
         break;
       }
       case kSign:

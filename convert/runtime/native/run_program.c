@@ -15,6 +15,8 @@ enum {
   kLineBytes = 64,
 };
 
+_Static_assert(kPanelStep % kSumPixels == 0, "sums would cross from panel to panel");
+
 static size_t align_line(size_t bytes) {
   return (bytes + kLineBytes - 1) & ~(size_t)(kLineBytes - 1);
 }
@@ -93,6 +95,7 @@ typedef struct {
 // The pixels of one piece of work.
 typedef struct {
   size_t first, sample;
+  size_t first_sum;  // among those of all samples
   int pixels;
 } Panel;
 
@@ -130,7 +133,8 @@ static RowOp bind(const PlannedOp* planned, char* data, const Panel* panel, int 
       op.data = (char*)(uintptr_t)(planned->constant + channel);
       break;
     case kMemory:
-      op.data = data + panel->first * op.stride * sizeof(float);
+      op.data = data + (planned->holds_sums ? panel->first_sum : panel->first) * op.stride *
+                           sizeof(float);
       if (op.period != 0) {
         op.offset = (int)(channel % (size_t)op.period);
         break;
@@ -179,6 +183,8 @@ static void run_panel(void* argument, size_t piece, int thread) {
   Panel panel = {.sample = piece / panels};
   const size_t at = piece % panels * per_panel, left = program->sample_pixels - at;
   panel.first = panel.sample * program->sample_pixels + at;
+  const size_t sums = (program->sample_pixels + kSumPixels - 1) / kSumPixels;
+  panel.first_sum = panel.sample * sums + at / kSumPixels;
   panel.pixels = left < per_panel ? (int)left : program->panel_pixels;
   for (int i = 0; i < program->convolution_count; ++i) {
     const StageConvolution* c = &program->convolutions[i];

@@ -25,6 +25,15 @@ typedef struct {
   int split;     // where the second half of a concatenation begins; 0 if there is none
 } Draft;
 
+// Whether a step's space is that of its input, of which it writes something else: signs, sums.
+static bool spans_input(const Step* step) {
+  return step->op->fusion == kFusesQuantize || step->op->fusion == kFusesSum;
+}
+
+const Value* space_of(const Plan* plan, const Step* step) {
+  return spans_input(step) ? step_input(plan, step, 0) : step_output(plan, step);
+}
+
 // Whether a step needs more of its input than the pixels and channels that it writes.
 static bool needs_all_pixels(const Step* step) {
   return step->op->fusion == kFusesConvolution || step->op->fusion == kFusesPool ||
@@ -40,9 +49,7 @@ static bool is_fusable(const Step* step) {
 }
 
 static Draft draft_alone(const Plan* plan, const Step* step) {
-  // The channels of a quantization are those of its input: its output holds words.
-  const bool is_quantize = step->op->fusion == kFusesQuantize;
-  const Value* value = is_quantize ? step_input(plan, step, 0) : step_output(plan, step);
+  const Value* value = space_of(plan, step);
   Draft draft = {
       .is_open = is_fusable(step),
       .pixels = rows_of(value),
@@ -137,7 +144,7 @@ static bool spans_stage(const Plan* plan, const Draft* drafts, const Step* step)
 static bool is_read_here(const Plan* plan, const Step* step, int index) {
   const Value* in = step_input(plan, step, index);
   const Value* out = step_output(plan, step);
-  return step->op->fusion == kFusesQuantize || in->bytes == out->bytes;
+  return spans_input(step) || in->bytes == out->bytes;
 }
 
 static void join_producers(Plan* plan, Draft* drafts, int index) {
@@ -203,7 +210,7 @@ static void group_steps(Plan* plan, Draft* drafts) {
     drafts[i] = draft_alone(plan, step);
     if (!plan->fuses || plan->step_count > kMaxFusedSteps) {
       drafts[i].is_open = false;
-    } else if (step->op->fusion == kFusesPointwise || step->op->fusion == kFusesQuantize) {
+    } else if (step->op->fusion == kFusesPointwise || spans_input(step)) {
       join_producers(plan, drafts, i);
     } else if (step->op->fusion == kFusesConcatenation) {
       drafts[i].is_open = false;  // alone, it copies
@@ -219,13 +226,13 @@ int root_of(const Plan* plan, int value) {
   return value;
 }
 
-// A value of a fused stage is local if nobody else reads it; packed signs always are written,
-// because the convolution that reads them belongs to another stage.
+// A value of a fused stage is local if nobody else reads it; signs and sums always are written,
+// because what reads them belongs to another stage.
 static void find_local_values(Plan* plan, const Stage* stage) {
   for (int i = 0; i < stage->count; ++i) {
     const Step* step = &plan->steps[stage->steps[i]];
     Value* value = &plan->values[step->output];
-    value->is_local = value->is_internal && step->op->fusion != kFusesQuantize;
+    value->is_local = value->is_internal && !spans_input(step);
   }
 }
 

@@ -11,6 +11,7 @@
 //   convolution     of packed words that an earlier stage wrote; several may add up
 //   pointwise       ADD, MUL, PRELU: operands are tiles, activations in memory, or constants
 //   quantize        writes the packed signs to memory
+//   sum             the first part of a MEAN: adds up the pixels, so many at a time
 //   concatenation   two halves of the space, side by side: each half's steps are applied to its
 //                   own channels only (`base` is where they begin), and the concatenation
 //                   itself vanishes, because both halves write where its output belongs
@@ -29,6 +30,8 @@ void run_stage(const Plan* plan, const Stage* stage);
 
 enum { kMaxStageSteps = 64 };
 
+// The value whose pixels and channels are the step's space.
+const Value* space_of(const Plan* plan, const Step* step);
 // The step that writes a value, NULL if it comes from outside the plan.
 const Step* producer_of(const Plan* plan, int value);
 // The value in whose place this one is written: itself, or the concatenation that it is half

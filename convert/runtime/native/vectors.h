@@ -1,5 +1,5 @@
-// MEAN and FULLY_CONNECTED as all optimised kernels share them, compiled into each: after
-// rows.h, and with
+// Sums of pixels and FULLY_CONNECTED as all optimised kernels share them, compiled into each:
+// after rows.h, and with
 //   fused_lanes(a, b, c)   a * b + c, rounded once
 // besides what that needs. The orders of summation are those of reference.c: lanes lie along
 // channels, and never along what is summed up.
@@ -29,10 +29,8 @@ static void sum_few(const float* in, size_t pixels, size_t stride, int count, fl
   memcpy(out, sums, (size_t)count * sizeof(float));
 }
 
-static void mean(const float* in, size_t pixels, int channels, int first, int last,
-                 float* out) {
+static void sum(const float* in, size_t pixels, int channels, int first, int last, float* out) {
   const size_t stride = (size_t)channels;
-  const float count = (float)pixels;
   int c = first;
   for (; c + kTileChannels <= last; c += kTileChannels) {
     sum_blocks(in + c, pixels, stride, kTileBlocks, out + c);
@@ -41,7 +39,6 @@ static void mean(const float* in, size_t pixels, int channels, int first, int la
     sum_blocks(in + c, pixels, stride, 2, out + c);
   for (; c + kLanes <= last; c += kLanes) sum_blocks(in + c, pixels, stride, 1, out + c);
   if (c < last) sum_few(in + c, pixels, stride, last - c, out + c);
-  for (c = first; c < last; ++c) out[c] /= count;
 }
 
 // Weights are fetched so many rows of a tile ahead.

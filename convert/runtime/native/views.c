@@ -226,6 +226,7 @@ bool resolve_views(Plan* plan) {
         resolve_operands(plan, step);
         break;
       case kFusesPool:
+      case kFusesSum:
       case kFusesNot:
       case kFusesAlone:
         break;

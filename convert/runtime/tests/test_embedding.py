@@ -5,9 +5,9 @@ import pytest
 from embedding import EmbeddingGraph, embedded_network
 from equations import CLAMPS, NONE, fully_connected, mean, pack
 from files import same_bits
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_fusion import assert_fusing_changes_nothing
+from test_fusion import assert_fusing_changes_nothing, react_block
 
 from larq_bcd_runtime import Interpreter
 from larq_bcd_runtime.delegate import runtime
@@ -25,6 +25,10 @@ def all_give(file: bytes, inputs: np.ndarray, expected: np.ndarray, kernels: str
                     {"kernels": kernels, "fuse": False}, {"kernels": "reference"}):  # fmt: skip
         got, _ = Interpreter(file, **options).predict(inputs, batch_size=len(inputs))
         same_bits(got, expected)
+
+
+def names_of(stage) -> list[str]:
+    return [name for _, name in stage["operators"]]
 
 
 def mean_file(height, width, channels, keep_dims=False, axes=(1, 2)) -> bytes:
@@ -46,6 +50,56 @@ def test_any_mean(kernels, samples, height, width, channels, keep_dims, seed, ax
     expected = mean(images)
     shape = (samples, 1, 1, channels) if keep_dims else (samples, channels)
     all_give(file, images, expected.reshape(shape), kernels)
+
+
+@given(
+    samples=st.integers(1, 3), height=st.integers(1, 9), width=st.integers(1, 9),
+    channels=st.sampled_from([8, 20, 32, 48, 64, 96]), doubles=st.booleans(),
+    threads=st.integers(1, 3), seed=st.integers(0, 999),
+)  # fmt: skip
+def test_a_mean_of_what_a_stage_computes(
+    kernels, samples, height, width, channels, doubles, threads, seed
+):
+    assume(not doubles or channels % 32 == 0)  # LCE's concatenations are of whole words
+    graph = EmbeddingGraph(seed, height, width)
+    x = graph.floats(channels)
+    z = react_block(graph, x, channels, doubles)
+    y = graph.mean(z)
+    images = graph.rng.normal(size=(samples, height, width, channels)).astype(np.float32)
+    options = {"kernels": kernels, "num_threads": threads}
+    shown = Interpreter(graph.file.build([x], [z, y]), **options)
+    assert ["MEAN"] in [names_of(stage) for stage in shown.describe()[0]["stages"]]
+    activation, result = shown.predict(images, batch_size=samples)
+    same_bits(result, mean(activation))
+    hidden = Interpreter(graph.file.build([x], [y]), **options)
+    same_bits(hidden.predict(images, batch_size=samples), result)
+    # Nobody else reads the activation: it is not stored.
+    written = [stage["bytes_written"] for stage in hidden.describe()[0]["stages"]]
+    sums = samples * -(-height * width // 12) * (1 + doubles) * channels * 4
+    if kernels != "reference":
+        assert written[-2:] == [sums, samples * (1 + doubles) * channels * 4]
+
+
+def test_a_mean_beside_a_vector_for_all_samples(kernels):
+    graph = EmbeddingGraph(0, 5, 5)
+    entry = graph.floats(32)
+    x = graph.abs(entry, 32)
+    vector = graph.abs(graph.constant(32), 32)
+    graph.file.tensors[vector].shape = np.array([32], np.int32)
+    z = graph.binary("ADD", graph.convolve(graph.quantize(x, 32), 32, 32), x, 32)
+    y = graph.mean(z)
+    shifted = graph.binary("ADD", z, vector, 32)
+    images = graph.rng.normal(size=(3, 5, 5, 32)).astype(np.float32)
+    interpreter = Interpreter(graph.file.build([entry], [z, y, shifted]), kernels=kernels)
+    activation, result, _ = interpreter.predict(images, batch_size=3)
+    same_bits(result, mean(activation))
+
+
+def test_sums_are_no_bytes_of_the_file():
+    (plan,) = Interpreter(mean_file(5, 5, 64)).describe()
+    image, vector, words = 25 * 64 * 4, 64 * 4, 8
+    assert plan["operator_bytes"] == image + 2 * vector + words
+    assert plan["largest_live"] == 0  # what enters and leaves is the caller's
 
 
 def test_means_of_what_is_not_ordinary(kernels):
@@ -140,12 +194,15 @@ def test_an_embedding_cuts_no_stretch():
     file = graph.file.build([entry], [logits])
     (stretch,) = Interpreter(file).describe()
     embedding = ["MEAN", *["FULLY_CONNECTED"] * 2, "RESHAPE", "SUB", "FULLY_CONNECTED"]
-    names = [[name for _, name in stage["operators"]] for stage in stretch["stages"]]
+    names = [names_of(stage) for stage in stretch["stages"]]
     alone = [stage[0] for stage in names if len(stage) == 1 and not stage[0].startswith("Lce")]
-    assert sorted(alone) == sorted(2 * embedding + ["MEAN", "FULLY_CONNECTED"])
+    # Before the first convolution nothing is there to add up the pixels with.
+    assert sorted(alone) == sorted(["MEAN"] + 2 * embedding + ["MEAN", "FULLY_CONNECTED"])
+    assert ["MEAN" in name for name in names if "LceBconv2d" in name] == [True, True]
     means = [stage for stage, name in zip(stretch["stages"], names) if name == ["MEAN"]]
     traffic = [(stage["bytes_read"], stage["bytes_written"]) for stage in means]
-    assert traffic == [(64 * c * 4, c * 4) for c in (32, 32, 64)]
+    image, sums, vector = 64 * 32 * 4, 6 * 32 * 4, 32 * 4  # 64 pixels are five dozen and four
+    assert traffic == [(image, sums), (sums, vector), (sums, vector), (2 * sums, 2 * vector)]
 
 
 def test_what_does_not_touch_binary_operators_is_left():

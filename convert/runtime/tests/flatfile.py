@@ -60,6 +60,14 @@ class FlatFile:
         array = np.asarray(array)
         return self.tensor(array.shape, array.dtype, array)
 
+    def filled(self, shape, value) -> int:
+        """Adds a tensor of one value as a FILL, as TensorFlow writes large constants."""
+        result = self.tensor(shape, value.dtype)
+        inputs = [self.constant(np.array(shape, np.int32)), self.constant(value)]
+        kind = schema.BuiltinOptions.FillOptions
+        self.builtin("FILL", inputs, [result], kind, schema.FillOptionsT())
+        return result
+
     def custom(self, name, inputs, outputs, options=None) -> None:
         """Adds a custom operator; `options` are a dict or raw bytes."""
         code = schema.OperatorCodeT()

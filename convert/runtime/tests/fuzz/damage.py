@@ -19,12 +19,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from embedding import EmbeddingGraph, any_embedding, embedded_network
 from equations import SAME
-from flatfile import FlatFile
+from flatfile import FlatFile, schema
 from test_fusion import Graph, react_block
 
 from larq_bcd_runtime import Interpreter, ModelError
 
+TensorType = schema.TensorType
 CASES_PER_WORKER = 100
 # Long enough for files whose shapes LiteRT is asked for in a process of its own, each a second.
 SECONDS_PER_WORKER = 300
@@ -45,9 +47,10 @@ def networks() -> list:
 
 def some_graph(rng: np.random.Generator):
     """Returns a valid graph, its inputs and its outputs."""
-    if rng.random() < 0.7:
+    kind = rng.random()
+    if kind < 0.5:
         return copy.deepcopy(networks()[rng.integers(len(networks()))])
-    return small_graph(rng)
+    return small_graph(rng) if kind < 0.7 else embedding(rng)
 
 
 def small_graph(rng: np.random.Generator):
@@ -67,6 +70,18 @@ def small_graph(rng: np.random.Generator):
     signs = graph.floats(channels)
     graph.file.custom("LceDequantize", [pooled], [signs])
     return graph.file, [x], [y, signs]
+
+
+def embedding(rng: np.random.Generator):
+    """Returns a contextual embedding, or a network with two, its inputs and its outputs."""
+    graph = EmbeddingGraph(int(rng.integers(1000)), *(int(n) for n in rng.integers(1, 6, 2)))
+    channels = int(rng.choice([4, 20, 32, 64]))
+    if rng.random() < 0.3:
+        x, y = embedded_network(graph, channels, 5)
+        return graph.file, [x], [y]
+    graph.size = (int(rng.integers(1, 4)), *graph.size[1:])
+    x, results = any_embedding(graph, channels)
+    return graph.file, [x], results
 
 
 def damage_tensor(rng, file) -> None:
@@ -171,9 +186,32 @@ def resize_constant(rng, file) -> None:
         file.buffers.append(rng.bytes(size))
 
 
+def damage_batch(rng, file) -> None:
+    """Changes the number of samples of all activations alike."""
+    samples = int(rng.choice([0, 1, 2, 3, 7]))
+    for tensor in file.tensors:
+        if tensor.buffer == 0 and len(tensor.shape):
+            tensor.shape = np.array([samples, *tensor.shape[1:]], np.int32)
+
+
+def damage_integers(rng, file) -> None:
+    """Changes axes, sizes or indices, which are short constants of integers."""
+    short = [
+        tensor for tensor in file.tensors
+        if tensor.type == TensorType.INT32 and 4 <= len(file.buffers[tensor.buffer]) <= 32
+    ]  # fmt: skip
+    if not short:
+        return
+    tensor = short[rng.integers(len(short))]
+    content = file.buffers[tensor.buffer]
+    values = np.frombuffer(content[: len(content) // 4 * 4], np.int32).copy()
+    values[rng.integers(len(values))] = rng.choice([*SIZES, *range(-4, 5)])
+    file.buffers[tensor.buffer] = values.tobytes()
+
+
 DAMAGES = [
     damage_tensor, damage_tensor, damage_operator, damage_operator, damage_options,
-    damage_options, damage_buffer, resize_constant,
+    damage_options, damage_buffer, damage_batch, damage_integers, resize_constant,
 ]  # fmt: skip
 
 

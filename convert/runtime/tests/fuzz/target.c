@@ -349,8 +349,33 @@ static void allocate_all(Runtime* runtime, const TfLiteIntArray* tensors) {
   }
 }
 
-// All are prepared before the first is invoked, as by LiteRT.
-static void run_stretches(Runtime* runtime) {
+static int is_written_inside(const Runtime* runtime, int tensor) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    if (contains(runtime->stretches[i].params.output_tensors, tensor)) return 1;
+  }
+  return 0;
+}
+
+// Of all that comes from outside; what the stretches write follows.
+static void double_batch(Runtime* runtime) {
+  for (int t = 0; t < (int)runtime->context.tensors_size; ++t) {
+    TfLiteTensor* tensor = &runtime->tensors[t];
+    int is_input = 0;
+    for (int i = 0; i < runtime->stretch_count; ++i) {
+      is_input |= contains(runtime->stretches[i].params.input_tensors, t);
+    }
+    if (!is_input || is_written_inside(runtime, t) ||
+        tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) {
+      continue;
+    }
+    const int samples = tensor->dims->data[0];
+    if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
+  }
+}
+
+// All are prepared before the first is invoked, as by LiteRT, which, after a resize, creates the
+// kernels while the tensors still have their shapes of before.
+static void run_stretches(Runtime* runtime, int doubles) {
   TfLiteContext* context = &runtime->context;
   const int count = runtime->stretch_count;
   int is_ready = 1;
@@ -358,6 +383,7 @@ static void run_stretches(Runtime* runtime) {
     Stretch* stretch = &runtime->stretches[i];
     stretch->node.user_data = stretch->kernel.init(context, (const char*)&stretch->params, 0);
   }
+  if (doubles) double_batch(runtime);
   for (int i = 0; i < count && is_ready; ++i) {
     Stretch* stretch = &runtime->stretches[i];
     is_ready =
@@ -379,16 +405,6 @@ static void run_stretches(Runtime* runtime) {
     stretch->kernel.free(context, stretch->node.user_data);
     free(stretch->node.temporaries);
     stretch->node.temporaries = NULL;
-  }
-}
-
-static void double_batch(Runtime* runtime) {
-  const TfLiteIntArray* inputs = runtime->stretches[0].params.input_tensors;
-  for (int i = 0; i < inputs->size; ++i) {
-    TfLiteTensor* tensor = &runtime->tensors[inputs->data[i]];
-    if (tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) continue;
-    const int samples = tensor->dims->data[0];
-    if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
   }
 }
 
@@ -440,9 +456,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 3, NULL);
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
       runtime->stretch_count > 0) {
-    run_stretches(runtime);
-    double_batch(runtime);
-    run_stretches(runtime);
+    run_stretches(runtime, 0);
+    run_stretches(runtime, 1);
   }
   release(runtime);
   tflite_plugin_destroy_delegate(delegate);

@@ -191,11 +191,10 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
     op->op.period = channels_of(value);
   } else if (step->op->fusion == kFusesPointwise && rows_of(value) < rows_of(out)) {
     op->is_per_sample = true;
-    op->row_values =
-        value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
     op->op.stride = 0;
-    const size_t samples = value->bytes / ((size_t)channels_of(value) * sizeof(float));
-    t->program->sample_pixels = rows_of(out) / samples;
+    if (rows_of(value) == 1) return;  // for all samples
+    op->row_values = channels_of(value);
+    t->program->sample_pixels = rows_of(out) / rows_of(value);
   }
 }
 

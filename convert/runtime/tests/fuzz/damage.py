@@ -86,8 +86,11 @@ def embedding(rng: np.random.Generator):
 
 def damage_tensor(rng, file) -> None:
     tensor = file.tensors[rng.integers(len(file.tensors))]
-    kind = rng.integers(6)
-    if kind == 0 and len(tensor.shape):
+    kind = rng.integers(7)
+    if kind == 6:
+        tensor.sparsity = schema.SparsityParametersT()
+        tensor.sparsity.traversalOrder = np.arange(len(tensor.shape), dtype=np.int32)
+    elif kind == 0 and len(tensor.shape):
         tensor.shape = tensor.shape.copy()
         tensor.shape[rng.integers(len(tensor.shape))] = rng.choice(SIZES)
     elif kind == 1:

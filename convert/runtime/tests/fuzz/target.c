@@ -300,12 +300,11 @@ static void load_nodes(Runtime* runtime, Bytes file, size_t model, size_t graph)
   }
 }
 
-// LiteRT itself refuses a tensor that is not in the file, and one without an output.
+// LiteRT itself refuses a tensor that is not in the file.
 static int is_whole(const Runtime* runtime) {
   const int tensors = (int)runtime->context.tensors_size;
   for (int i = 0; i < runtime->node_count; ++i) {
     const TfLiteNode* node = &runtime->nodes[i].node;
-    if (node->outputs->size < 1) return 0;
     for (int k = 0; k < node->inputs->size; ++k) {
       if (node->inputs->data[k] < -1 || node->inputs->data[k] >= tensors) return 0;
     }
@@ -373,17 +372,27 @@ static void double_batch(Runtime* runtime) {
   }
 }
 
-// All are prepared before the first is invoked, as by LiteRT, which, after a resize, creates the
-// kernels while the tensors still have their shapes of before.
-static void run_stretches(Runtime* runtime, int doubles) {
+static void create_kernels(Runtime* runtime) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->node.user_data =
+        stretch->kernel.init(&runtime->context, (const char*)&stretch->params, 0);
+  }
+}
+
+static void free_kernels(Runtime* runtime) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->kernel.free(&runtime->context, stretch->node.user_data);
+    free(stretch->node.temporaries);
+  }
+}
+
+// All are prepared before the first is invoked, as by LiteRT.
+static void run_stretches(Runtime* runtime) {
   TfLiteContext* context = &runtime->context;
   const int count = runtime->stretch_count;
   int is_ready = 1;
-  for (int i = 0; i < count; ++i) {
-    Stretch* stretch = &runtime->stretches[i];
-    stretch->node.user_data = stretch->kernel.init(context, (const char*)&stretch->params, 0);
-  }
-  if (doubles) double_batch(runtime);
   for (int i = 0; i < count && is_ready; ++i) {
     Stretch* stretch = &runtime->stretches[i];
     is_ready =
@@ -400,12 +409,6 @@ static void run_stretches(Runtime* runtime, int doubles) {
     stretch->kernel.invoke(context, &stretch->node);
   }
   if (is_ready) bcd_free(bcd_describe(runtime->stretches[0].params.delegate));
-  for (int i = 0; i < count; ++i) {
-    Stretch* stretch = &runtime->stretches[i];
-    stretch->kernel.free(context, stretch->node.user_data);
-    free(stretch->node.temporaries);
-    stretch->node.temporaries = NULL;
-  }
 }
 
 static void release(Runtime* runtime) {
@@ -456,8 +459,11 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 3, NULL);
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
       runtime->stretch_count > 0) {
-    run_stretches(runtime, 0);
-    run_stretches(runtime, 1);
+    create_kernels(runtime);
+    run_stretches(runtime);
+    double_batch(runtime);
+    run_stretches(runtime);
+    free_kernels(runtime);
   }
   release(runtime);
   tflite_plugin_destroy_delegate(delegate);

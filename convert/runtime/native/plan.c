@@ -263,8 +263,8 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   value->rank = rank;
   for (int i = 0; i < rank; ++i) {
     value->dims[i] = dims[i];
-    if (dims[i] < 1 || dims[i] > kMaxSize || __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) ||
-        bytes > PTRDIFF_MAX / 2) {
+    if (dims[i] < 1 || dims[i] > kMaxSize ||
+        __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) || bytes > PTRDIFF_MAX / 2) {
       return refuse(error, "dimension %d of tensor %d is %d, which cannot be", i, value->tensor,
                     dims[i]);
     }

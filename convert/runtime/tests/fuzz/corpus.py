@@ -1,4 +1,8 @@
-"""Writes small valid files for the fuzzer to begin with: every operator, in every role."""
+"""Writes files for the fuzzer to begin with, and for the thread sanitizer.
+
+`corpus.py DIRECTORY seeds` writes small ones with every operator in every role, and `shared`
+some that are large enough for several threads.
+"""
 
 import sys
 from dataclasses import replace
@@ -129,20 +133,36 @@ def stale_shape(graph: EmbeddingGraph, reader: str) -> bytes:
     return graph.file.build([x], [graph.signs(y)])
 
 
-def main(directory: Path) -> None:
-    """Writes everything."""
-    directory.mkdir(parents=True, exist_ok=True)
-    files = [*blocks(), *embeddings()]
+def shared():
+    """Yields the graphs of networks whose every operator several threads share."""
+    graph = EmbeddingGraph(0, 14, 14)
+    x, y = embedded_network(graph, 128, 300)
+    yield graph.file.build([x], [y])
+    graph = MovingGraph(0, 14, 14)
+    x = graph.floats(128)
+    y = react_block(graph, shift_mlp(graph, x, 128, "slices"), 128, doubles=True)
+    yield graph.file.build([x], [y])
+
+
+def seeds():
+    """Yields small files: what makes the fuzzer fast is in the reach of its mutations."""
+    yield from blocks()
+    yield from embeddings()
     small = Convolution(height=3, width=4, channels_in=40, channels_out=20)
     for output in (np.float32, np.int8, np.int32):
         for change in ({}, {"pad_values": 1}, {"strides": (2, 1), "dilations": (1, 2)},
                        {"groups": 2, "channels_in": 64}):  # fmt: skip
             c = replace(small, output=output, padding=SAME, **change)
-            files.append(convolution_file(c, random_data(c), quantize=True))
+            yield convolution_file(c, random_data(c), quantize=True)
+
+
+def main(directory: Path, files) -> None:
+    """Writes files."""
+    directory.mkdir(parents=True, exist_ok=True)
     for index, file in enumerate(files):
         (directory / f"{index}.tflite").write_bytes(file)
-    print(f"{len(files)} files to begin with")
+    print(f"{index + 1} files in {directory}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), {"seeds": seeds, "shared": shared}[sys.argv[2]]())

@@ -431,7 +431,8 @@ static void release(Runtime* runtime) {
   free(runtime);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+// Runs a file with the delegate's options num_threads, kernels and fuse.
+void run_file(const uint8_t* data, size_t size, char* options[3]) {
   const Bytes file = {data, size};
   Runtime* runtime = calloc(1, sizeof(*runtime));
   const size_t model = read_u(file, 0, 4);
@@ -450,13 +451,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   load_tensors(runtime, file, model, graph);
   load_nodes(runtime, file, model, graph);
   runtime->outputs = integers(file, graph, 2, 100);
-  // Which kernels, how many threads, whether to fuse: from the file's own bytes.
-  uint32_t choice = 0;
-  for (size_t i = 0; i < size; ++i) choice = choice * 31 + data[i];
   char* keys[] = {"num_threads", "kernels", "fuse"};
-  char* values[] = {choice % 5 == 0 ? "2" : "1", choice % 7 == 0 ? "reference" : "auto",
-                    choice % 3 == 0 ? "off" : "on"};
-  TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 3, NULL);
+  TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, options, 3, NULL);
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
       runtime->stretch_count > 0) {
     create_kernels(runtime);
@@ -467,5 +463,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   release(runtime);
   tflite_plugin_destroy_delegate(delegate);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // The options follow from the file's own bytes.
+  uint32_t choice = 0;
+  for (size_t i = 0; i < size; ++i) choice = choice * 31 + data[i];
+  run_file(data, size,
+           (char*[]){choice % 5 == 0 ? "2" : "1", choice % 7 == 0 ? "reference" : "auto",
+                     choice % 3 == 0 ? "off" : "on"});
   return 0;
 }

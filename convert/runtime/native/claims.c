@@ -43,6 +43,11 @@ static Tensor* tensor_of(const Graph* graph, int index) {
   return index >= 0 && (size_t)index < graph->tensor_count ? &graph->tensors[index] : NULL;
 }
 
+// Of an operator of several outputs the first, NULL if it has none.
+static Tensor* output_of(const Graph* graph, const TfLiteNode* node) {
+  return node->outputs->size > 0 ? tensor_of(graph, node->outputs->data[0]) : NULL;
+}
+
 static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, Graph* graph) {
   for (size_t i = 0; i < graph->tensor_count; ++i) graph->tensors[i].producer = -1;
   for (int i = 0; i < plan->size; ++i) {
@@ -100,7 +105,7 @@ static void mark_readers(const Graph* graph) {
     const Candidate* candidate = &graph->candidates[i];
     if (!candidate->is_claimed) continue;
     const Fusion fusion = candidate->op->fusion;
-    const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
+    const Tensor* out = output_of(graph, candidate->node);
     const bool passes_on =
         fusion == kFusesPointwise || fusion == kFusesMove || fusion == kFusesAlone;
     for (int k = 0; k < candidate->node->inputs->size; ++k) {
@@ -117,7 +122,7 @@ static void mark_readers(const Graph* graph) {
 // ---- Rules ----
 
 static bool all_pointwise(const Graph* graph, const TfLiteNode* node) {
-  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  const Tensor* out = output_of(graph, node);
   return out != NULL && out->readers > 0 && out->pointwise_readers == out->readers;
 }
 
@@ -150,7 +155,7 @@ static int count_results(const Graph* graph, const TfLiteNode* node) {
 
 static bool is_worth_it(const Graph* graph, const Candidate* candidate) {
   const TfLiteNode* node = candidate->node;
-  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  const Tensor* out = output_of(graph, node);
   switch (candidate->op->fusion) {
     case kFusesPointwise:
     case kFusesAlone:
@@ -217,7 +222,7 @@ static bool is_shortcut(const Candidate* candidate) {
 // The first of the stretches whose nodes read it, or its own if the runtime's read it, too.
 static int stretch_of_readers(const Graph* graph, int index) {
   const Candidate* candidate = &graph->candidates[index];
-  const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
+  const Tensor* out = output_of(graph, candidate->node);
   int first = INT_MAX, readers = 0;
   if (out == NULL) return candidate->stretch;
   for (int i = index + 1; i < graph->count; ++i) {

@@ -318,6 +318,9 @@ void plan_release(Plan* plan) {
 
 // ---- Shapes ----
 
+// The kernels count up to a size, and some lanes beyond it.
+enum { kMaxSize = 1 << 30 };
+
 static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   if (rank < 1 || rank > kMaxRank) {
     return refuse(error, "tensor %d has %d dimensions, and 1 to %d are supported",
@@ -331,8 +334,8 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   value->rank = rank;
   for (int i = 0; i < rank; ++i) {
     value->dims[i] = dims[i];
-    if (dims[i] < 1 || __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) ||
-        bytes > PTRDIFF_MAX / 2) {
+    if (dims[i] < 1 || dims[i] > kMaxSize ||
+        __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) || bytes > PTRDIFF_MAX / 2) {
       return refuse(error, "dimension %d of tensor %d is %d, which cannot be", i, value->tensor,
                     dims[i]);
     }

@@ -160,13 +160,6 @@ static void place_memory(Translation* t, PlannedOp* op, int value, int base) {
   op->op.stride = (size_t)channels_of(value_at(t, value));
 }
 
-// Keeps panels within so many pixels, of which there is a whole number.
-static void keep_within(Program* program, size_t pixels) {
-  if (program->sample_pixels == 0 || pixels < program->sample_pixels) {
-    program->sample_pixels = pixels;
-  }
-}
-
 // An operand that lies in memory or a slot.
 static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
   // The codes of rows and of repeated rows follow each other alike, for setting and adding.
@@ -197,11 +190,10 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
     op->op.period = channels_of(value);
   } else if (step->op->fusion == kFusesPointwise && rows_of(value) < rows_of(out)) {
     op->is_per_sample = true;
-    op->row_values =
-        value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
     op->op.stride = 0;
-    const size_t samples = value->bytes / ((size_t)channels_of(value) * sizeof(float));
-    keep_within(t->program, rows_of(out) / samples);
+    if (rows_of(value) == 1) return;  // for all samples
+    op->row_values = channels_of(value);
+    t->program->sample_pixels = rows_of(out) / rows_of(value);
   }
 }
 
@@ -287,7 +279,7 @@ static void translate_sum(Translation* t, const Step* step) {
   place_memory(t, op, step->output, step->base);
   op->holds_sums = true;
   const Value* in = value_at(t, step->inputs[0]);
-  keep_within(t->program, rows_of(in) / (size_t)in->samples);
+  t->program->sample_pixels = rows_of(in) / (size_t)in->dims[0];
 }
 
 // Stores the result in the register where it will be looked for.

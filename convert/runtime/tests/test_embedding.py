@@ -188,6 +188,17 @@ def test_a_vector_is_reshaped_and_taken_from_a_constant(kernels):
     all_give(file, vectors, (constant - vectors)[:, None, None], kernels)
 
 
+def test_values_of_each_sample_beside_those_of_all(kernels):
+    graph = EmbeddingGraph(0, 3, 3)
+    graph.size = (2, 3, 3)
+    x, each, everyone = graph.floats(32), graph.file.tensor((2, 1, 1, 32)), graph.floats(32)
+    mean = graph.mean(everyone, axes=(0, 1, 2))
+    graph.file.tensors[mean].shape = np.array([32], np.int32)
+    y = graph.convolve(graph.quantize(graph.abs(x, 32), 32), 32, 32)
+    y = graph.binary("ADD", graph.binary("ADD", y, each, 32), mean, 32)
+    assert_fusing_changes_nothing(graph.file.build([x, each, everyone], [y]), kernels, 2)
+
+
 def test_an_embedding_cuts_no_stretch():
     graph = EmbeddingGraph(0, 8, 8)
     entry, logits = embedded_network(graph, 32, 10)

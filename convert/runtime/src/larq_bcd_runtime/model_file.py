@@ -16,7 +16,7 @@ from larq_bcd_runtime.flatbuffer import Damaged, Table
 from larq_bcd_runtime.rules import Tensor, check_operator
 
 # The schema's numbers of operators.
-_CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
+_CUSTOM, _DENSIFY, _GATHER, _SLICE, _STRIDED_SLICE = 32, 124, 36, 65, 45
 # Those that do without some of their inputs: convolutions, also of three dimensions or
 # transposed, fully connected and recurrent layers. LiteRT's others crash without one.
 _OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 35, 44, 46, 52, 67, 132, 133, _CUSTOM}
@@ -114,17 +114,23 @@ def _tensor(index: int, table: Table, buffers: list[memoryview], is_first: bool)
     elements = math.prod(shape)
     if elements * _BITS.get(kind, 8) > 2**40:
         raise Damaged(f"tensor {index} has the shape {shape}")
-    is_plain = kind in _BITS and table.table(6) is None
-    if len(data) and is_plain and len(data) < elements * _BITS[kind] // 8:
+    is_sparse = table.table(6) is not None
+    if (
+        len(data)
+        and kind in _BITS
+        and not is_sparse
+        and len(data) < elements * _BITS[kind] // 8
+    ):
         raise Damaged(f"tensor {index} of shape {shape} has {len(data)} bytes")
     known = shape if len(data) else _known(shape, table) if is_first else None
     is_variable = bool(table.number(5, "<?"))
     quantization = table.table(4)
     if quantization is None:
-        return Tensor(shape, known, kind, data, is_variable, (), ())
+        return Tensor(shape, known, kind, data, is_variable, (), (), is_sparse)
     # Details say where the scales of blocks are.
     scales = None if quantization.number(4, "<B") else quantization.numbers(2, "f")
-    return Tensor(shape, known, kind, data, is_variable, scales, quantization.numbers(3, "q"))
+    points = quantization.numbers(3, "q")
+    return Tensor(shape, known, kind, data, is_variable, scales, points, is_sparse)
 
 
 def _known(shape: tuple[int, ...], table: Table) -> Optional[tuple[Optional[int], ...]]:
@@ -156,6 +162,8 @@ def _check_graph(
     for index in outputs:
         if not written[index]:
             raise Damaged(f"no operator writes its output, tensor {index}")
+        if tensors[index].is_sparse:
+            raise Damaged(f"its output, tensor {index}, is sparse")
     return keeps_samples
 
 
@@ -175,6 +183,9 @@ def _check_operator(
         # An optional tensor may be one without elements.
         if not written[index] and math.prod(tensors[index].shape):
             raise Damaged(f"operator {number} reads tensor {index}, which nobody has written")
+        # LiteRT takes the data for as many as the shape says.
+        if tensors[index].is_sparse and code != _DENSIFY:
+            raise Damaged(f"operator {number} reads tensor {index}, which is sparse")
     for index in outputs:
         if not 0 <= index < len(tensors):
             raise Damaged(f"operator {number} writes tensor {index} of {len(tensors)}")

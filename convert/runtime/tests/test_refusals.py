@@ -338,6 +338,15 @@ def scales_file(name, dtype, largest, lowest) -> bytes:
     return builtin_file(name, *vectors)
 
 
+def added_zeros() -> bytes:
+    """Adds zeros whose scale is 0, as the converter writes them in int16."""
+    file = FlatFile()
+    entry, result = (file.tensor((1, 8), np.int16, scale=1) for _ in range(2))
+    zeros = file.tensor((8,), np.int16, np.zeros(8, np.int16), scale=0)
+    file.builtin("ADD", [entry, zeros], [result])
+    return file.build([entry], [result])
+
+
 IMAGE, INT8_IMAGE = ((1, 4, 4, 3),), ((1, 4, 4, 3), np.int8, None, 0.5)
 
 
@@ -403,6 +412,7 @@ def test_a_sound_operator_of_litert_is_accepted(file):
             for dtype, bits in ((np.int8, 19), (np.int16, 14))
         ),
         (scales_file("ADD", np.int8, 2.0**20, 1), "ADD: the list of scales is"),
+        (added_zeros(), r"ADD: the list of scales is \[1.0, 0.0, 1.0\], .* without 0"),
     ],
 )
 def test_do_not_hand_a_damaged_operator_to_litert(file, reason):

@@ -158,12 +158,16 @@ def _shift(operator: Operator) -> float:
     """Returns max(scales of the inputs) / (2**bits * scale of the output); 0 of floats."""
     if not all(tensor.kind in _QUANTIZED and tensor.scales for tensor in operator.tensors):
         return 0
-    *inputs, output = (tensor.scales[0] for tensor in operator.tensors if tensor.scales)
+    *inputs, output = scales = _first_scales(operator)
+    require(0 not in scales, "the list of scales", scales, "without 0")
     bits = 14 if operator.outputs[0].kind == INT16 else 19
     return max(inputs) / 2**bits / output
 
 
 def _require_shift(operator: Operator, holds: bool) -> None:
-    scales = [tensor.scales[0] for tensor in operator.tensors if tensor.scales]
     allowed = "such that the ratio of input and output is below 2**19, of int16 below 2**14"
-    require(holds, "the list of scales", scales, allowed)
+    require(holds, "the list of scales", _first_scales(operator), allowed)
+
+
+def _first_scales(operator: Operator) -> list[float]:
+    return [tensor.scales[0] for tensor in operator.tensors if tensor.scales]

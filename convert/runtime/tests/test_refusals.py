@@ -345,6 +345,21 @@ def builtin_file(name, *tensors) -> bytes:
     return file.build(given, indices[-1:])
 
 
+def scales_file(name, dtype, largest, lowest) -> bytes:
+    """An operator on two quantized vectors."""
+    vectors = [((1, 8), dtype, None, scale) for scale in (largest, largest / 2, lowest)]
+    return builtin_file(name, *vectors)
+
+
+def added_zeros() -> bytes:
+    """Adds zeros whose scale is 0, as the converter writes them in int16."""
+    file = FlatFile()
+    entry, result = (file.tensor((1, 8), np.int16, scale=1) for _ in range(2))
+    zeros = file.tensor((8,), np.int16, np.zeros(8, np.int16), scale=0)
+    file.builtin("ADD", [entry, zeros], [result])
+    return file.build([entry], [result])
+
+
 IMAGE, INT8_IMAGE = ((1, 4, 4, 3),), ((1, 4, 4, 3), np.int8, None, 0.5)
 
 
@@ -382,7 +397,9 @@ def test_do_not_read_a_sparse_tensor(place):
     "file",
     [split_file(2), pool_file(), builtin_file("ADD", IMAGE, np.ones(3, np.float32), IMAGE),
      builtin_file("ADD", INT8_IMAGE, INT8_IMAGE, INT8_IMAGE),
-     builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 2], np.int32), ((1, 4, 3, 4),))],
+     builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 2], np.int32), ((1, 4, 3, 4),)),
+     scales_file("ADD", np.int8, 2.0**18, 1), scales_file("SUB", np.int8, 2.0**18, 1),
+     scales_file("ADD", np.int16, 2.0**13, 1), scales_file("SUB", np.int16, 2.0**13, 1)],
 )  # fmt: skip
 def test_a_sound_operator_of_litert_is_accepted(file):
     interpreter = Interpreter(file)
@@ -429,6 +446,16 @@ def test_a_sound_operator_of_litert_is_accepted(file):
             builtin_file("RESHAPE", IMAGE, np.full(2, -1, np.int32), IMAGE),
             r"RESHAPE: the new shape is \(-1, -1\), .* one of them -1 at the most",
         ),
+        *(
+            (
+                scales_file(name, dtype, 2.0**bits, 1),
+                rf"{name}: the list of scales is .* 2\*\*19",
+            )
+            for name in ("ADD", "SUB")
+            for dtype, bits in ((np.int8, 19), (np.int16, 14))
+        ),
+        (scales_file("ADD", np.int8, 2.0**20, 1), "ADD: the list of scales is"),
+        (added_zeros(), r"ADD: the list of scales is \[1.0, 0.0, 1.0\], .* without 0"),
     ],
 )
 def test_do_not_hand_a_damaged_operator_to_litert(file, reason):

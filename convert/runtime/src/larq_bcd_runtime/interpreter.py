@@ -271,5 +271,7 @@ class Interpreter:
     def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         for detail, array in zip(self._inputs, arrays):
             self._runtime.set_tensor(detail["index"], array)
+        # An LSTM keeps its state from one run to the next, which is of other samples.
+        self._runtime.reset_all_variables()
         self._runtime.invoke()
         return [self._runtime.get_tensor(detail["index"]) for detail in self._outputs]

@@ -26,6 +26,7 @@ extern const Operator gather_operator;
 extern const Operator mean_operator;
 extern const Operator fully_connected_operator;
 extern const Operator vector_reshape_operator;
+extern const Operator vector_split_operator;
 extern const Operator vector_subtract_operator;
 
 typedef enum {
@@ -83,7 +84,7 @@ static inline int last_of(const TfLiteIntArray* dims) { return dims->data[dims->
 // Whether a tensor holds one computed vector of floats for each sample: N, 1, .., 1, C.
 bool is_vector_of_samples(const TfLiteTensor* tensor);
 
-// The values of an int32 constant of so many, NULL if it is none.
+// The values of an int32 constant of so many, of which one may be a scalar; NULL if it is none.
 const int32_t* integers_of(const TfLiteTensor* tensor, int count);
 
 // ---- Threads ----

@@ -30,6 +30,7 @@ static const Operator* const kOperators[] = {
     &slice_operator,
     &strided_slice_operator,
     &pad_operator,
+    &vector_split_operator,
     &split_operator,
     &vector_reshape_operator,
     &reshape_operator,

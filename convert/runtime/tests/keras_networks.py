@@ -114,12 +114,25 @@ def calibration(model, rng) -> list[np.ndarray]:
     return arrays
 
 
+# Large ones, for which two ways have to do.
+APPLICATIONS = {
+    "DenseNet121": application("DenseNet121", 64),
+    "EfficientNetV2B0": application("EfficientNetV2B0", 64),
+    "InceptionV3": application("InceptionV3", 96),
+    "MobileNetV3Large": application("MobileNetV3Large", 96),
+    "NASNetMobile": application("NASNetMobile", 96),
+    "ResNet50V2": application("ResNet50V2", 64),
+    "VGG16": application("VGG16", 32),
+    "Xception": application("Xception", 96),
+}
+
+
 @functools.cache
 def convert(name: str, mode: str) -> bytes:
     """Returns a network's file; modes are those of `MODES`, and int16."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    model = (NETWORKS | LAYERS)[name]()
+    model = (NETWORKS | APPLICATIONS | LAYERS)[name]()
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if mode == "float32":
         return converter.convert()

@@ -11,6 +11,7 @@ extern const Operator bmaxpool2d_operator;
 
 // Those of TensorFlow Lite that are taken over to be fused with them.
 extern const Operator add_operator;
+extern const Operator subtract_operator;
 extern const Operator multiply_operator;
 extern const Operator prelu_operator;
 extern const Operator add_n_operator;
@@ -31,6 +32,7 @@ extern const Operator vector_subtract_operator;
 
 typedef enum {
   kElementwiseAdd,  // of two or more
+  kElementwiseSubtract,
   kElementwiseMultiply,
   kElementwisePrelu,
 } ElementwiseKind;

@@ -16,15 +16,16 @@ static const Operator* const kOperators[] = {
     &dequantize_operator,
     &bconv2d_operator,
     &bmaxpool2d_operator,
+    // Of several that could do the same the first does.
     &add_operator,
     &add_n_operator,
+    &vector_subtract_operator,
+    &subtract_operator,
     &multiply_operator,
     &prelu_operator,
     &average_pool_operator,
     &mean_operator,
     &fully_connected_operator,
-    &vector_subtract_operator,
-    // What both could do is for the first of them.
     &concatenation_operator,
     &join_operator,
     &slice_operator,

@@ -47,6 +47,11 @@ static bool is_in_segment(const Translation* t, const Step* step) {
   return step->base <= t->segment->from && step->base + channels_of(spanned) >= t->segment->to;
 }
 
+static bool commutes(const Step* step) {
+  const Elementwise* e = elementwise_of(step);
+  return e != NULL && (e->kind == kElementwiseAdd || e->kind == kElementwiseMultiply);
+}
+
 static bool is_adding(const Step* step) {
   const Elementwise* e = elementwise_of(step);
   return e != NULL && e->kind == kElementwiseAdd;
@@ -110,9 +115,7 @@ static bool is_handed_over(const Translation* t, int position, int value) {
   for (int i = position + 1; i < uses.position; ++i) {
     if (is_in_segment(t, step_at(t, i)) && !is_deferred(t, i)) return false;
   }
-  return uses.operand == 0 ||
-         (uses.operand == 1 && elementwise_of(step_at(t, uses.position)) &&
-          elementwise_of(step_at(t, uses.position))->kind != kElementwisePrelu);
+  return uses.operand == 0 || (uses.operand == 1 && commutes(step_at(t, uses.position)));
 }
 
 // ---- Instructions ----
@@ -248,14 +251,18 @@ static int take_first(Translation* t, const Step* step, bool may_swap) {
 
 static void translate_pointwise(Translation* t, const Step* step) {
   const Elementwise* e = step->state;
-  const int taken = take_first(t, step, e->kind != kElementwisePrelu);
+  static const RowCode kCodes[] = {[kElementwiseAdd] = kAddRow,
+                                   [kElementwiseSubtract] = kSubtractRow,
+                                   [kElementwiseMultiply] = kMultiplyRow,
+                                   [kElementwisePrelu] = kPreluRow};
+  const int taken = take_first(t, step, commutes(step));
   for (int k = 0; k < step->input_count; ++k) {
     if (k == taken) continue;
     if (e->kind == kElementwiseAdd) {
       add_operand(t, step, k);
     } else {
-      emit_row(t, e->kind == kElementwiseMultiply ? kMultiplyRow : kPreluRow, step, k);
-      t->is_flushed |= e->kind == kElementwiseMultiply;
+      emit_row(t, kCodes[e->kind], step, k);
+      t->is_flushed |= e->kind != kElementwisePrelu;
     }
   }
   if (e->kind != kElementwisePrelu && e->has_bounds) {

@@ -51,6 +51,15 @@ class EmbeddingGraph(Graph):
         self.file.builtin("RESHAPE", inputs, [result], kind, options)
         return result
 
+    def split(self, a: int, parts: int, axis) -> list[int]:
+        *rest, channels = self.shape(a)
+        results = [self.file.tensor((*rest, channels // parts)) for _ in range(parts)]
+        options = schema.SplitOptionsT()
+        options.numSplits = parts
+        inputs = [self.file.constant(np.array(axis, np.int32)), a]
+        self.file.builtin("SPLIT", inputs, results, schema.BuiltinOptions.SplitOptions, options)
+        return results
+
     def subtract_from(self, constant: int, a: int) -> int:
         result = self.file.tensor(self.shape(a))
         kind = schema.BuiltinOptions.SubOptions
@@ -104,3 +113,19 @@ def any_embedding(graph: EmbeddingGraph, channels: int) -> tuple[int, list[int]]
     words = graph.quantize(graph.binary("ADD", x, threshold, channels), channels)
     y = graph.convolve(words, channels, hidden, window=1)
     return x, [y, graph.signs(pooled)] if rng.integers(2) else [y]
+
+
+def statistics_network(graph: EmbeddingGraph, channels: int) -> tuple[int, int]:
+    """Signs and PRELUs whose thresholds follow channel statistics, as in a DyBCNN."""
+    entry = graph.floats(channels)
+    x = graph.abs(entry, channels)
+    for _ in range(2):
+        threshold = graph.connect(graph.connect(graph.mean(x), 8), channels)
+        signs = graph.quantize(graph.binary("SUB", x, threshold, channels), channels)
+        y = graph.binary("ADD", graph.convolve(signs, channels, channels), x, channels)
+        shifts = graph.connect(graph.mean(y), 2 * channels)
+        shifts = graph.reshape(shifts, (1, 1, 1, 2 * channels))
+        before, after = graph.split(shifts, 2, axis=3)
+        y = graph.prelu(graph.binary("ADD", y, before, channels), channels)
+        x = graph.binary("ADD", y, after, channels)
+    return entry, x

@@ -161,7 +161,7 @@ def test_a_half_that_is_read_elsewhere_keeps_its_own_place(kernels, half, reader
 
 
 @pytest.mark.parametrize("activation", [NONE, RELU, RELU_N1_TO_1, RELU6])
-@pytest.mark.parametrize("name", ["ADD", "MUL"])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
 @pytest.mark.parametrize("shape", [(1,), (64,), (1, 1, 64), (1, 1, 1, 1)])
 def test_activations_and_constants(kernels, activation, name, shape):
     graph = Graph(1, 5, 6)
@@ -200,15 +200,15 @@ def graphs(draw):
         recent = st.integers(1, 3).map(lambda n, v=values[channels]: v[-min(n, len(v))])
         a = draw(recent)
         kind = draw(st.sampled_from(
-            ["constant", "add", "multiply", "prelu", "abs", "quantize", "convolve",
+            ["constant", "ADD", "SUB", "MUL", "prelu", "abs", "quantize", "convolve",
              "concatenate"]
         ))  # fmt: skip
         if kind == "constant":
-            name = draw(st.sampled_from(["ADD", "MUL"]))
-            result = graph.binary(name, a, graph.constant(channels), channels)
-        elif kind in ("add", "multiply"):
-            name = "ADD" if kind == "add" else "MUL"
-            result = graph.binary(name, a, draw(recent), channels)
+            name = draw(st.sampled_from(["ADD", "SUB", "MUL"]))
+            operands = draw(st.permutations([a, graph.constant(channels)]))
+            result = graph.binary(name, *operands, channels)
+        elif kind in ("ADD", "SUB", "MUL"):
+            result = graph.binary(kind, a, draw(recent), channels)
         elif kind == "prelu":
             result = graph.prelu(a, channels)
         elif kind == "abs":

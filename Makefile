@@ -6,7 +6,7 @@ STEPS ?=
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-all \
+.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-runtimes test-all \
 	bench bench-data bench-runtime bench-train tables lint format clean
 
 demo: .venv/installed-digits
@@ -37,6 +37,10 @@ test-runtime: .venv/installed-runtime
 test-aarch64: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test-aarch64 check-android PYTHON=$(CURDIR)/$(BIN)/python
 
+# Its wheel on each of the runtimes that it supports, from the oldest to the newest.
+test-runtimes: .venv/installed-runtime
+	$(MAKE) -C convert/runtime test-runtimes PYTHON=$(CURDIR)/$(BIN)/python
+
 # Operators, sizes, latencies and agreement of every network before and after the passes,
 # into the README's table. An interrupted run goes on; start anew with `rm -r build`.
 bench: .venv/installed-runtime
@@ -55,7 +59,7 @@ bench-data: .venv/installed-dev
 
 # And the large grids, and every supported TensorFlow in an environment of its own, resolved by
 # pip alone.
-test-all: test test-pytorch test-system test-runtime test-aarch64
+test-all: test test-pytorch test-system test-runtime test-aarch64 test-runtimes
 	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system
 	$(BIN)/python tests/stacks.py
 

@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from larq_bcd.models.registry import meant_names
 _KNOWN_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "larq", "larq_bcd"})
 _CODE = frozenset({"Lambda", "__lambda__"})
 _CONFIG, _METADATA, _GRAPH = "config.json", "keras_metadata.pb", "saved_model.pb"
+_WEIGHTS = "model.weights.h5"
+_PLAIN = frozenset({"metadata.json", _CONFIG, _WEIGHTS})
 _LARGEST = 1e4  # outputs that a trained network may have
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -282,10 +285,11 @@ def _foreign_module(entry: dict) -> str | None:
 
 
 def _deserialise(path: Path, trust_code: bool):
-    options = {} if path.is_dir() or path.suffix != ".keras" else {"safe_mode": not trust_code}
     with captured_stderr():
         try:
-            return tf.keras.models.load_model(str(path), compile=False, **options)
+            if path.is_dir() or path.suffix != ".keras":
+                return tf.keras.models.load_model(str(path), compile=False)
+            return _read_archive(path, safe_mode=not trust_code)
         except MemoryError as error:
             raise _too_large(path) from error
         # Keras, h5py and TensorFlow raise TypeError, ValueError, KeyError, OSError, errors of
@@ -303,6 +307,22 @@ def _deserialise(path: Path, trust_code: bool):
                 f"{path} cannot be loaded ({_cause(error)}): it is damaged or was saved by "
                 "another version of Keras; save it again with tf-keras."
             ) from error
+
+
+def _read_archive(path: Path, safe_mode: bool):
+    """Reads a .keras file as Keras does, with its weights unpacked first.
+
+    A step back in an archive may read it again from its beginning, and Keras takes hundreds.
+    Files with more than a plain model needs, such as the vocabulary of a layer, are its own.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if {*archive.namelist()} == _PLAIN:
+            config = {**json.loads(archive.read(_CONFIG)), "compile_config": None}
+            model = tf.keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
+            with tempfile.TemporaryDirectory() as folder:
+                model.load_weights(archive.extract(_WEIGHTS, folder))
+            return model
+    return tf.keras.models.load_model(str(path), compile=False, safe_mode=safe_mode)
 
 
 def _unknown_class(message: str) -> str | None:

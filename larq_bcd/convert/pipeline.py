@@ -40,6 +40,7 @@ from larq_bcd.convert.rewrite import (
     PASSES,
     optimise,
     restore_padding,
+    write_out_fills,
 )
 
 CHECK_INPUTS = 8
@@ -185,7 +186,7 @@ def convert(
         content, notes = convert_model(shipped)
     with progress.step("optimise"):
         graph = InferenceGraph(shipped)
-        flatbuffer = Flatbuffer(content)
+        flatbuffer = write_out_fills(Flatbuffer(content))
         flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
         if repaired:
             changes.append(

@@ -18,8 +18,8 @@ def predictors(
     """Opens two flatbuffers with larq_bcd_runtime.
 
     Returns:
-        Its name and what runs them; or the reason why it cannot, empty if it is not installed,
-        and None.
+        Its name and what runs them; or the reason why it cannot, a part of it that is missing
+        included, empty if it is not installed, and None.
     """
     try:
         import larq_bcd_runtime
@@ -38,6 +38,6 @@ def predictors(
 
     try:
         first, second = (opened(content) for content in contents)
-    except larq_bcd_runtime.ModelError as refusal:
+    except (larq_bcd_runtime.ModelError, ImportError, OSError) as refusal:
         return f"{NAME} cannot run the file: {refusal}", None
     return NAME, (first, second)

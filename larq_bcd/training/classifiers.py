@@ -131,7 +131,8 @@ def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
             larq_bcd_runtime.Interpreter(content, num_threads=threads // count)
             for _ in range(count)
         ]
-    except larq_bcd_runtime.ModelError as refusal:
+    # Its library or LiteRT may be missing.
+    except (larq_bcd_runtime.ModelError, ImportError, OSError) as refusal:
         reason = f"larq_bcd_runtime cannot run the file: {refusal}"
         return f"Larq Compute Engine ({reason})", _engine(content, threads)
     pool = ThreadPoolExecutor(count)

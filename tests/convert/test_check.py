@@ -199,18 +199,19 @@ def test_a_kernel_that_errs_in_the_interpreter_is_a_fault_and_is_noted():
         result.require_equal()
 
 
+class ModelError(RuntimeError):
+    """As that of larq_bcd_runtime."""
+
+
 def _runtime(predict=None, refusal=None):
     """Stands in for larq_bcd_runtime, and remembers what it was given."""
     runtime = types.ModuleType("larq_bcd_runtime")
     runtime.given = []
 
-    class ModelError(RuntimeError):
-        pass
-
     class Interpreter:
         def __init__(self, content, num_threads):
             if refusal:
-                raise ModelError(refusal)
+                raise refusal
             self._engine = lce.testing.Interpreter(content)
 
         def predict(self, x):
@@ -243,8 +244,9 @@ def test_a_runtime_that_computes_something_else_is_a_fault(sound, monkeypatch):
     assert _check(*sound).faults[0].startswith("the outputs differ")
 
 
-def test_a_runtime_that_refuses_a_file_is_named(sound, monkeypatch):
-    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", _runtime(refusal="no PRELU"))
+@pytest.mark.parametrize("kind", [ModelError, ImportError, OSError])
+def test_a_runtime_that_refuses_a_file_is_named(sound, monkeypatch, kind):
+    monkeypatch.setitem(sys.modules, "larq_bcd_runtime", _runtime(refusal=kind("no PRELU")))
     report = _check(*sound)
     wanted = "Larq Compute Engine, since larq_bcd_runtime cannot run the file: no PRELU"
     assert report.runs_on == wanted

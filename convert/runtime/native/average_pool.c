@@ -13,6 +13,7 @@ typedef struct {
 
 typedef struct {
   Window window;
+  bool pads_odd_images;
 } AveragePool;
 
 static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
@@ -30,6 +31,13 @@ static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
          (p->padding == kFileValid || (p->padding == kFileSame && is_whole));
 }
 
+static bool read_options(void* state, const TfLiteNode* node, Error* error) {
+  if (node->builtin_data == NULL) return refuse(error, "it has no options");
+  ((AveragePool*)state)->pads_odd_images =
+      ((const Parameters*)node->builtin_data)->padding == kFileSame;
+  return true;
+}
+
 static bool prepare(Plan* plan, Step* step, Error* error) {
   Window* w = &((AveragePool*)step->state)->window;
   const Value* in = step_input(plan, step, 0);
@@ -37,6 +45,11 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   if (!expect_type(in, "input", kTfLiteFloat32, error) || !expect_rank(in, "input", 4, error) ||
       !expect_type(step_output(plan, step), "output", kTfLiteFloat32, error)) {
     return false;
+  }
+  const bool is_whole = in->dims[1] % kSize == 0 && in->dims[2] % kSize == 0;
+  if (((const AveragePool*)step->state)->pads_odd_images && !is_whole) {
+    return refuse(error, "its input is %d pixels high and %d wide, which is not even",
+                  in->dims[1], in->dims[2]);
   }
   *w = (Window){.batch = in->dims[0],
                 .in_height = in->dims[1],
@@ -61,5 +74,6 @@ const Operator average_pool_operator = {
     .inputs = 1,
     .state_bytes = sizeof(AveragePool),
     .claims = claims,
+    .read_options = read_options,
     .prepare = prepare,
 };

@@ -287,6 +287,10 @@ static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
   return (Lanes){_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
 }
 
+static inline __attribute__((always_inline)) Lanes subtract_lanes(Lanes a, Lanes b) {
+  return (Lanes){_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+
 static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
   return (Lanes){_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
 }

@@ -211,6 +211,10 @@ static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
   return _mm512_add_ps(a, b);
 }
 
+static inline __attribute__((always_inline)) Lanes subtract_lanes(Lanes a, Lanes b) {
+  return _mm512_sub_ps(a, b);
+}
+
 static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
   return _mm512_mul_ps(a, b);
 }

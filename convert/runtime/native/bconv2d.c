@@ -295,7 +295,6 @@ void redirect_convolution(Step* step, const int32_t* map, size_t image_words) {
   Convolution* c = &((Bconv2d*)step->state)->convolution;
   c->map = map;
   c->image_words = image_words;
-  if (map == NULL) return;
   // The longest pieces of a pixel that stay together wherever they go.
   const int words = c->group_words;
   const size_t pixels = (size_t)c->window.in_height * (size_t)c->window.in_width;
@@ -329,9 +328,9 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(plan, step, error)) return false;
-  redirect_convolution(
-      step, NULL,
-      (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words);
+  c->map = NULL;
+  c->image_words =
+      (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words;
   if (kernels->is_tiled) {
     if (!pack_filter(kernels, state, error)) return false;
     if (c->pads_with_zero && !sum_taps(state, error)) return false;

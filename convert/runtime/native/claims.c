@@ -43,6 +43,11 @@ static Tensor* tensor_of(const Graph* graph, int index) {
   return index >= 0 && (size_t)index < graph->tensor_count ? &graph->tensors[index] : NULL;
 }
 
+// Of an operator of several outputs the first, NULL if it has none.
+static Tensor* output_of(const Graph* graph, const TfLiteNode* node) {
+  return node->outputs->size > 0 ? tensor_of(graph, node->outputs->data[0]) : NULL;
+}
+
 static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, Graph* graph) {
   for (size_t i = 0; i < graph->tensor_count; ++i) graph->tensors[i].producer = -1;
   for (int i = 0; i < plan->size; ++i) {
@@ -70,54 +75,10 @@ static bool look_at_nodes(TfLiteContext* context, const TfLiteIntArray* plan, Gr
   return true;
 }
 
-// ---- Marks ----
-
-static void mark_results(const Graph* graph) {
-  for (int i = 0; i < graph->count; ++i) {
-    const Candidate* candidate = &graph->candidates[i];
-    if (!candidate->is_claimed) continue;
-    const Fusion fusion = candidate->op->fusion;
-    bool is_result = fusion == kFusesConvolution || fusion == kFusesConcatenation ||
-                     fusion == kFusesPointwise;
-    const bool passes_on = fusion == kFusesMove || fusion == kFusesAlone;
-    for (int k = 0; passes_on && k < candidate->node->inputs->size; ++k) {
-      const Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
-      is_result |= in != NULL && in->is_result;
-    }
-    for (int k = 0; is_result && k < candidate->node->outputs->size; ++k) {
-      Tensor* out = tensor_of(graph, candidate->node->outputs->data[k]);
-      if (out != NULL) out->is_result = true;
-    }
-  }
-}
-
-// Counts the claimed readers, and marks what quantizations read.
-static void mark_readers(const Graph* graph) {
-  for (size_t i = 0; i < graph->tensor_count; ++i) {
-    graph->tensors[i].pointwise_readers = graph->tensors[i].moving_readers = 0;
-  }
-  for (int i = graph->count - 1; i >= 0; --i) {
-    const Candidate* candidate = &graph->candidates[i];
-    if (!candidate->is_claimed) continue;
-    const Fusion fusion = candidate->op->fusion;
-    const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
-    const bool passes_on =
-        fusion == kFusesPointwise || fusion == kFusesMove || fusion == kFusesAlone;
-    for (int k = 0; k < candidate->node->inputs->size; ++k) {
-      Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
-      if (in == NULL) continue;
-      in->pointwise_readers += fusion == kFusesPointwise;
-      in->moving_readers += fusion == kFusesQuantize || fusion == kFusesMove ||
-                            (fusion == kFusesConvolution && k == 0);
-      in->is_signed |= fusion == kFusesQuantize || (passes_on && out != NULL && out->is_signed);
-    }
-  }
-}
-
 // ---- Rules ----
 
 static bool all_pointwise(const Graph* graph, const TfLiteNode* node) {
-  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  const Tensor* out = output_of(graph, node);
   return out != NULL && out->readers > 0 && out->pointwise_readers == out->readers;
 }
 
@@ -150,7 +111,7 @@ static int count_results(const Graph* graph, const TfLiteNode* node) {
 
 static bool is_worth_it(const Graph* graph, const Candidate* candidate) {
   const TfLiteNode* node = candidate->node;
-  const Tensor* out = tensor_of(graph, node->outputs->data[0]);
+  const Tensor* out = output_of(graph, node);
   switch (candidate->op->fusion) {
     case kFusesPointwise:
     case kFusesAlone:
@@ -168,18 +129,66 @@ static bool is_worth_it(const Graph* graph, const Candidate* candidate) {
   }
 }
 
+static bool claim_if_worth_it(const Graph* graph, Candidate* candidate) {
+  if (candidate->op == NULL || candidate->is_claimed) return false;
+  candidate->is_claimed = is_worth_it(graph, candidate);
+  return candidate->is_claimed;
+}
+
+// Claims what is worth it, marks results, and returns whether there was something to claim.
+static bool claim_onwards(const Graph* graph) {
+  bool has_changed = false;
+  for (int i = 0; i < graph->count; ++i) {
+    Candidate* candidate = &graph->candidates[i];
+    has_changed |= claim_if_worth_it(graph, candidate);
+    if (!candidate->is_claimed) continue;
+    const Fusion fusion = candidate->op->fusion;
+    bool is_result = fusion == kFusesConvolution || fusion == kFusesConcatenation ||
+                     fusion == kFusesPointwise;
+    const bool passes_on = fusion == kFusesMove || fusion == kFusesAlone;
+    for (int k = 0; passes_on && k < candidate->node->inputs->size; ++k) {
+      const Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
+      is_result |= in != NULL && in->is_result;
+    }
+    for (int k = 0; is_result && k < candidate->node->outputs->size; ++k) {
+      Tensor* out = tensor_of(graph, candidate->node->outputs->data[k]);
+      if (out != NULL) out->is_result = true;
+    }
+  }
+  return has_changed;
+}
+
+// The same, counting the claimed readers and marking what quantizations read.
+static bool claim_backwards(const Graph* graph) {
+  bool has_changed = false;
+  for (size_t i = 0; i < graph->tensor_count; ++i) {
+    graph->tensors[i].pointwise_readers = graph->tensors[i].moving_readers = 0;
+  }
+  for (int i = graph->count - 1; i >= 0; --i) {
+    Candidate* candidate = &graph->candidates[i];
+    has_changed |= claim_if_worth_it(graph, candidate);
+    if (!candidate->is_claimed) continue;
+    const Fusion fusion = candidate->op->fusion;
+    const Tensor* out = output_of(graph, candidate->node);
+    const bool passes_on =
+        fusion == kFusesPointwise || fusion == kFusesMove || fusion == kFusesAlone;
+    for (int k = 0; k < candidate->node->inputs->size; ++k) {
+      Tensor* in = tensor_of(graph, candidate->node->inputs->data[k]);
+      if (in == NULL) continue;
+      in->pointwise_readers += fusion == kFusesPointwise;
+      in->moving_readers += fusion == kFusesQuantize || fusion == kFusesMove ||
+                            (fusion == kFusesConvolution && k == 0);
+      in->is_signed |= fusion == kFusesQuantize || (passes_on && out != NULL && out->is_signed);
+    }
+  }
+  return has_changed;
+}
+
 static void claim(const Graph* graph) {
   // One claim may make another worth it, before or after.
   for (bool has_changed = true; has_changed;) {
-    has_changed = false;
-    mark_results(graph);
-    mark_readers(graph);
-    for (int i = 0; i < graph->count; ++i) {
-      Candidate* candidate = &graph->candidates[i];
-      if (candidate->op == NULL || candidate->is_claimed) continue;
-      candidate->is_claimed = is_worth_it(graph, candidate);
-      has_changed |= candidate->is_claimed;
-    }
+    has_changed = claim_onwards(graph);
+    has_changed |= claim_backwards(graph);
   }
 }
 
@@ -217,7 +226,7 @@ static bool is_shortcut(const Candidate* candidate) {
 // The first of the stretches whose nodes read it, or its own if the runtime's read it, too.
 static int stretch_of_readers(const Graph* graph, int index) {
   const Candidate* candidate = &graph->candidates[index];
-  const Tensor* out = tensor_of(graph, candidate->node->outputs->data[0]);
+  const Tensor* out = output_of(graph, candidate->node);
   int first = INT_MAX, readers = 0;
   if (out == NULL) return candidate->stretch;
   for (int i = index + 1; i < graph->count; ++i) {

@@ -1,8 +1,8 @@
-// ADD, ADD_N, MUL and PRELU of TensorFlow Lite, where they stand beside LCE's operators: taken
-// over so that they are computed while a convolution's result is in the cache, see stage.h.
-// Only the cases that trained networks contain: float32, and a second operand that has the same
-// shape, or is one constant per channel, or one for all, or one value per channel of each
-// sample.
+// ADD, ADD_N, SUB, MUL and PRELU of TensorFlow Lite, where they stand beside LCE's operators:
+// taken over so that they are computed while a convolution's result is in the cache, see
+// stage.h. Only the cases that trained networks contain: float32, and a second operand that has
+// the same shape, or is one constant per channel, or one for all, or one value per channel of
+// each sample.
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@ typedef struct {
 
 static bool read_activation(const TfLiteNode* node, Elementwise* e) {
   if (node->builtin_data == NULL) return false;
-  // The parameters of ADD and of MUL begin with the activation.
+  // The parameters of ADD, SUB and MUL begin with the activation.
   return read_bounds(*(const int*)node->builtin_data, &e->has_bounds, &e->bounds);
 }
 
@@ -30,6 +30,12 @@ static bool read_add_n(void* state, const TfLiteNode* node, Error* error) {
   (void)error;
   ((Elementwise*)state)->kind = kElementwiseAdd;
   return true;
+}
+
+static bool read_subtract(void* state, const TfLiteNode* node, Error* error) {
+  Elementwise* e = state;
+  e->kind = kElementwiseSubtract;
+  return read_activation(node, e) || refuse(error, "its activation is not known");
 }
 
 static bool read_multiply(void* state, const TfLiteNode* node, Error* error) {
@@ -212,6 +218,18 @@ const Operator add_n_operator = {
     .state_bytes = sizeof(State),
     .claims = claims_add_n,
     .read_options = read_add_n,
+    .prepare = prepare,
+    .release = release,
+};
+
+const Operator subtract_operator = {
+    .name = "SUB",
+    .builtin_code = kBuiltinSub,
+    .fusion = kFusesPointwise,
+    .inputs = 2,
+    .state_bytes = sizeof(State),
+    .claims = claims_elementwise,
+    .read_options = read_subtract,
     .prepare = prepare,
     .release = release,
 };

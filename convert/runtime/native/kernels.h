@@ -143,6 +143,7 @@ typedef enum {
   kAddCounts,
   kAddPool,
   kAddRepeated,
+  kSubtractRow,
   kMultiplyRow,
   kPreluRow,  // row = row < 0 ? row * operand : row
   kBound,

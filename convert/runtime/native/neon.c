@@ -283,6 +283,12 @@ static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
   return y;
 }
 
+static inline __attribute__((always_inline)) Lanes subtract_lanes(Lanes a, Lanes b) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vsubq_f32(a.val[q], b.val[q]);
+  return y;
+}
+
 static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
   Lanes y;
   for (int q = 0; q < kQuads; ++q) y.val[q] = vmulq_f32(a.val[q], b.val[q]);

@@ -45,7 +45,7 @@ enum { kRunTwo, kRunOne, kOwnCounts, kOwnBytes = kOwnCounts };
 #define BCD_FOR_QUADS _Pragma("GCC unroll 4") for (int q = 0; q < kQuads; ++q)
 #define BCD_ROW r[p * kQuads + q]
 
-typedef enum { kSet, kAdd, kMultiply, kPrelu } Arithmetic;
+typedef enum { kSet, kAdd, kSubtract, kMultiply, kPrelu } Arithmetic;
 
 BCD_INLINE float32x4_t apply(const Arithmetic arithmetic, float32x4_t row, float32x4_t x) {
   switch (arithmetic) {
@@ -53,6 +53,8 @@ BCD_INLINE float32x4_t apply(const Arithmetic arithmetic, float32x4_t row, float
       return x;
     case kAdd:
       return vaddq_f32(row, x);
+    case kSubtract:
+      return vsubq_f32(row, x);
     case kMultiply:
       return vmulq_f32(row, x);
     case kPrelu:
@@ -96,6 +98,7 @@ BCD_INLINE void take_each(const char* at, size_t bytes, float32x4_t* r, const in
              take_each(float_at(op, pixel, channel), own_bytes(op), r, pixels, code))
 BCD_OPERAND(set, kSet)
 BCD_OPERAND(add, kAdd)
+BCD_OPERAND(subtract, kSubtract)
 BCD_OPERAND(multiply, kMultiply)
 BCD_OPERAND(prelu, kPrelu)
 
@@ -230,6 +233,7 @@ static void prepare_rows(RowOp* ops, int count, Counted* counted) {
     switch (op->code) {
       BCD_CASE_WHERE(kSetRow, set)
       BCD_CASE_WHERE(kAddRow, add)
+      BCD_CASE_WHERE(kSubtractRow, subtract)
       BCD_CASE_WHERE(kMultiplyRow, multiply)
       BCD_CASE_WHERE(kPreluRow, prelu)
       BCD_CASE(kSetCounts, set_counts)

@@ -82,11 +82,13 @@ bool is_vector_of_samples(const TfLiteTensor* tensor) {
 }
 
 const int32_t* integers_of(const TfLiteTensor* tensor, int count) {
-  const bool is_right =
-      tensor->type == kTfLiteInt32 && tensor->allocation_type == kTfLiteMmapRo &&
-      tensor->dims != NULL && tensor->dims->size == 1 && tensor->dims->data[0] == count &&
-      tensor->data != NULL && tensor->bytes >= (size_t)count * sizeof(int32_t) &&
-      (uintptr_t)tensor->data % sizeof(int32_t) == 0;
+  if (tensor->dims == NULL || tensor->dims->size > 1) return NULL;
+  const int values = tensor->dims->size == 0 ? 1 : tensor->dims->data[0];
+  const bool is_right = tensor->type == kTfLiteInt32 &&
+                        tensor->allocation_type == kTfLiteMmapRo && values == count &&
+                        tensor->data != NULL &&
+                        tensor->bytes >= (size_t)count * sizeof(int32_t) &&
+                        (uintptr_t)tensor->data % sizeof(int32_t) == 0;
   return is_right ? tensor->data : NULL;
 }
 

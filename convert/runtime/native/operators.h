@@ -11,6 +11,7 @@ extern const Operator bmaxpool2d_operator;
 
 // Those of TensorFlow Lite that are taken over to be fused with them.
 extern const Operator add_operator;
+extern const Operator subtract_operator;
 extern const Operator multiply_operator;
 extern const Operator prelu_operator;
 extern const Operator add_n_operator;
@@ -26,10 +27,12 @@ extern const Operator gather_operator;
 extern const Operator mean_operator;
 extern const Operator fully_connected_operator;
 extern const Operator vector_reshape_operator;
+extern const Operator vector_split_operator;
 extern const Operator vector_subtract_operator;
 
 typedef enum {
   kElementwiseAdd,  // of two or more
+  kElementwiseSubtract,
   kElementwiseMultiply,
   kElementwisePrelu,
 } ElementwiseKind;
@@ -83,7 +86,7 @@ static inline int last_of(const TfLiteIntArray* dims) { return dims->data[dims->
 // Whether a tensor holds one computed vector of floats for each sample: N, 1, .., 1, C.
 bool is_vector_of_samples(const TfLiteTensor* tensor);
 
-// The values of an int32 constant of so many, NULL if it is none.
+// The values of an int32 constant of so many, of which one may be a scalar; NULL if it is none.
 const int32_t* integers_of(const TfLiteTensor* tensor, int count);
 
 // ---- Threads ----

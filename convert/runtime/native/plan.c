@@ -16,20 +16,22 @@ static const Operator* const kOperators[] = {
     &dequantize_operator,
     &bconv2d_operator,
     &bmaxpool2d_operator,
+    // Of several that could do the same the first does.
     &add_operator,
     &add_n_operator,
+    &vector_subtract_operator,
+    &subtract_operator,
     &multiply_operator,
     &prelu_operator,
     &average_pool_operator,
     &mean_operator,
     &fully_connected_operator,
-    &vector_subtract_operator,
-    // What both could do is for the first of them.
     &concatenation_operator,
     &join_operator,
     &slice_operator,
     &strided_slice_operator,
     &pad_operator,
+    &vector_split_operator,
     &split_operator,
     &vector_reshape_operator,
     &reshape_operator,
@@ -114,6 +116,36 @@ static bool contains(const TfLiteIntArray* array, int item) {
   return false;
 }
 
+// TensorFlow's converter writes a large constant whose values are all the same as a FILL, as of
+// a network that has not been trained. Returns what a tensor is filled with, NULL if it is
+// none.
+static const int32_t* fill_of(TfLiteContext* context, int tensor) {
+  TfLiteIntArray* plan = NULL;
+  if (context->GetExecutionPlan(context, &plan) != kTfLiteOk || plan == NULL) return NULL;
+  for (int i = 0; i < plan->size; ++i) {
+    TfLiteNode* node = NULL;
+    TfLiteRegistration* registration = NULL;
+    if (context->GetNodeAndRegistration(context, plan->data[i], &node, &registration) !=
+            kTfLiteOk ||
+        registration->builtin_code != kBuiltinFill || node->inputs->size != 2 ||
+        node->outputs->size != 1 || node->outputs->data[0] != tensor) {
+      continue;
+    }
+    const TfLiteTensor* dims = tensor_at(context, node->inputs->data[0]);
+    const TfLiteTensor* value = tensor_at(context, node->inputs->data[1]);
+    const TfLiteTensor* out = &context->tensors[tensor];
+    const bool is_constant = dims != NULL && dims->allocation_type == kTfLiteMmapRo &&
+                             value != NULL && value->allocation_type == kTfLiteMmapRo;
+    const bool is_word = out->type == kTfLiteInt32 || out->type == kTfLiteFloat32;
+    if (!is_constant || !is_word || value->type != out->type || value->data == NULL ||
+        value->bytes != sizeof(int32_t) || (uintptr_t)value->data % sizeof(int32_t) != 0) {
+      return NULL;
+    }
+    return value->data;
+  }
+  return NULL;
+}
+
 static int value_of(Plan* plan, int* value_of_tensor, int tensor) {
   if (value_of_tensor[tensor] == kNoValue) {
     Value* value = &plan->values[plan->value_count];
@@ -142,6 +174,12 @@ static bool connect_inputs(Plan* plan, Step* step, const TfLiteNode* node, int* 
       return refuse(error, "input %d is tensor %d, and the file has %zu", i, tensor, tensors);
     }
     step->file_inputs[i] = value_of(plan, value_of_tensor, tensor);
+    Value* value = &plan->values[step->file_inputs[i]];
+    const bool has_parameters = step->op->fusion == kFusesConvolution && i > 0;
+    if (has_parameters && value->producer < 0 &&
+        plan->context->tensors[tensor].allocation_type != kTfLiteMmapRo) {
+      value->fill = fill_of(plan->context, tensor);
+    }
   }
   return true;
 }
@@ -274,12 +312,16 @@ void plan_release(Plan* plan) {
     if (step->state != NULL && step->op->release != NULL) step->op->release(step->state);
     free(step->state);
   }
+  for (int i = 0; i < plan->file_value_count; ++i) free(plan->values[i].filled);
   free(plan->steps);
   free(plan->values);
   free_stages(plan);
 }
 
 // ---- Shapes ----
+
+// The kernels count up to a size, and some lanes beyond it.
+enum { kMaxSize = 1 << 30 };
 
 static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   if (rank < 1 || rank > kMaxRank) {
@@ -294,14 +336,23 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   value->rank = rank;
   for (int i = 0; i < rank; ++i) {
     value->dims[i] = dims[i];
-    if (dims[i] < 1 || __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) ||
-        bytes > PTRDIFF_MAX / 2) {
+    if (dims[i] < 1 || dims[i] > kMaxSize ||
+        __builtin_mul_overflow(bytes, (size_t)dims[i], &bytes) || bytes > PTRDIFF_MAX / 2) {
       return refuse(error, "dimension %d of tensor %d is %d, which cannot be", i, value->tensor,
                     dims[i]);
     }
   }
   value->bytes = bytes;
   value->samples = dims[0];
+  return true;
+}
+
+static bool fill_value(Value* value, Error* error) {
+  free(value->filled);
+  value->filled = malloc(value->bytes);
+  if (value->filled == NULL) return refuse(error, "out of memory");
+  for (size_t i = 0; i < value->bytes / sizeof(int32_t); ++i) value->filled[i] = *value->fill;
+  value->constant = value->filled;
   return true;
 }
 
@@ -331,6 +382,7 @@ static bool load_value(Plan* plan, Value* value, Error* error) {
                  is_scalar ? &one : tensor->dims->data, error)) {
     return false;
   }
+  if (value->fill != NULL) return fill_value(value, error);
   if (!is_constant) return true;
   if (tensor->data == NULL || tensor->bytes < value->bytes ||
       (uintptr_t)tensor->data % 4 != 0) {

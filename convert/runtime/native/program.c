@@ -47,6 +47,11 @@ static bool is_in_segment(const Translation* t, const Step* step) {
   return step->base <= t->segment->from && step->base + channels_of(spanned) >= t->segment->to;
 }
 
+static bool commutes(const Step* step) {
+  const Elementwise* e = elementwise_of(step);
+  return e != NULL && (e->kind == kElementwiseAdd || e->kind == kElementwiseMultiply);
+}
+
 static bool is_adding(const Step* step) {
   const Elementwise* e = elementwise_of(step);
   return e != NULL && e->kind == kElementwiseAdd;
@@ -110,9 +115,7 @@ static bool is_handed_over(const Translation* t, int position, int value) {
   for (int i = position + 1; i < uses.position; ++i) {
     if (is_in_segment(t, step_at(t, i)) && !is_deferred(t, i)) return false;
   }
-  return uses.operand == 0 ||
-         (uses.operand == 1 && elementwise_of(step_at(t, uses.position)) &&
-          elementwise_of(step_at(t, uses.position))->kind != kElementwisePrelu);
+  return uses.operand == 0 || (uses.operand == 1 && commutes(step_at(t, uses.position)));
 }
 
 // ---- Instructions ----
@@ -160,13 +163,6 @@ static void place_memory(Translation* t, PlannedOp* op, int value, int base) {
   op->op.stride = (size_t)channels_of(value_at(t, value));
 }
 
-// Keeps panels within so many pixels, of which there is a whole number.
-static void keep_within(Program* program, size_t pixels) {
-  if (program->sample_pixels == 0 || pixels < program->sample_pixels) {
-    program->sample_pixels = pixels;
-  }
-}
-
 // An operand that lies in memory or a slot.
 static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
   // The codes of rows and of repeated rows follow each other alike, for setting and adding.
@@ -197,11 +193,10 @@ static void emit_row(Translation* t, RowCode set, const Step* step, int k) {
     op->op.period = channels_of(value);
   } else if (step->op->fusion == kFusesPointwise && rows_of(value) < rows_of(out)) {
     op->is_per_sample = true;
-    op->row_values =
-        value->bytes / sizeof(float) == (size_t)channels_of(value) ? 0 : channels_of(value);
     op->op.stride = 0;
-    const size_t samples = value->bytes / ((size_t)channels_of(value) * sizeof(float));
-    keep_within(t->program, rows_of(out) / samples);
+    if (rows_of(value) == 1) return;  // for all samples
+    op->row_values = channels_of(value);
+    t->program->sample_pixels = rows_of(out) / rows_of(value);
   }
 }
 
@@ -256,14 +251,18 @@ static int take_first(Translation* t, const Step* step, bool may_swap) {
 
 static void translate_pointwise(Translation* t, const Step* step) {
   const Elementwise* e = step->state;
-  const int taken = take_first(t, step, e->kind != kElementwisePrelu);
+  static const RowCode kCodes[] = {[kElementwiseAdd] = kAddRow,
+                                   [kElementwiseSubtract] = kSubtractRow,
+                                   [kElementwiseMultiply] = kMultiplyRow,
+                                   [kElementwisePrelu] = kPreluRow};
+  const int taken = take_first(t, step, commutes(step));
   for (int k = 0; k < step->input_count; ++k) {
     if (k == taken) continue;
     if (e->kind == kElementwiseAdd) {
       add_operand(t, step, k);
     } else {
-      emit_row(t, e->kind == kElementwiseMultiply ? kMultiplyRow : kPreluRow, step, k);
-      t->is_flushed |= e->kind == kElementwiseMultiply;
+      emit_row(t, kCodes[e->kind], step, k);
+      t->is_flushed |= e->kind != kElementwisePrelu;
     }
   }
   if (e->kind != kElementwisePrelu && e->has_bounds) {
@@ -287,7 +286,7 @@ static void translate_sum(Translation* t, const Step* step) {
   place_memory(t, op, step->output, step->base);
   op->holds_sums = true;
   const Value* in = value_at(t, step->inputs[0]);
-  keep_within(t->program, rows_of(in) / (size_t)in->samples);
+  t->program->sample_pixels = rows_of(in) / (size_t)in->dims[0];
 }
 
 // Stores the result in the register where it will be looked for.

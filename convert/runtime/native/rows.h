@@ -6,7 +6,7 @@
 // The including file defines for its instruction set, besides what tiles.h needs, kLanes floats
 // as
 //   Lanes, load_lanes(from), store_lanes(to, lanes), zero_lanes(),
-//   add_lanes(a, b), multiply_lanes(a, b), lanes_of_counts(counts),
+//   add_lanes(a, b), subtract_lanes(a, b), multiply_lanes(a, b), lanes_of_counts(counts),
 //   prelu_lanes(x, slopes)             x < 0 ? x * slopes : x
 //   negative_lanes_mask(x, is_exact)   bit l is x[l] < 0; is_exact: denormal numbers, too
 //   pack_signs(low, high, is_exact)    a word of two kLanes
@@ -204,6 +204,9 @@ static inline __attribute__((always_inline)) void run_rows(const RowOp* op, cons
       case kAddRepeated:
         BCD_SET_REPEATED(add_lanes(BCD_ROW, x))
         break;
+      case kSubtractRow:
+        BCD_SET_ROWS(subtract_lanes(BCD_ROW, x))
+        break;
       case kMultiplyRow:
         BCD_SET_ROWS(multiply_lanes(BCD_ROW, x))
         break;
@@ -368,6 +371,9 @@ static void run_few(const RowOp* op, const RowOp* end, int from, int count, int 
         break;
       case kSetRepeated:  // only of whole lanes
       case kAddRepeated:
+        break;
+      case kSubtractRow:
+        row = subtract_lanes(row, load_few(at + from, count));
         break;
       case kMultiplyRow:
         row = multiply_lanes(row, load_few(at + from, count));

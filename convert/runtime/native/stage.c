@@ -165,7 +165,8 @@ static bool is_private(const Plan* plan, int concatenation, int value) {
   for (int i = 0; i < plan->step_count; ++i) {
     const Step* reader = &plan->steps[i];
     for (int k = 0; k < reader->input_count; ++k) {
-      if (reader->inputs[k] != value || i == concatenation) continue;
+      const int in = reader->inputs[k];
+      if (in == kNoValue || plan->values[in].view.root != value || i == concatenation) continue;
       if (i > concatenation || reader->stage != stage) return false;
     }
   }

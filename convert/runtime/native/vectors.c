@@ -1,5 +1,6 @@
-// RESHAPE and SUB of TensorFlow Lite where they stand in a contextual embedding: on one vector
-// per sample, which becomes one of an image of one pixel, and is taken from a constant.
+// RESHAPE, SPLIT and SUB of TensorFlow Lite where they stand in a contextual embedding: on one
+// vector per sample, which becomes one of an image of one pixel, is split into thresholds, and
+// is taken from a constant.
 #include <string.h>
 
 #include "operators.h"
@@ -77,6 +78,87 @@ const Operator vector_reshape_operator = {
     .claims = claims_reshape,
     .prepare = prepare_reshape,
     .run = run_reshape,
+};
+
+// ---- SPLIT ----
+
+// Where a part of a vector lies.
+typedef struct {
+  int parts, part;
+} VectorPart;
+
+static bool claims_split(const TfLiteContext* context, const TfLiteNode* node) {
+  const int parts = node->outputs->size;
+  if (node->builtin_data == NULL || node->inputs->size != 2 || parts < 1) return false;
+  const TfLiteTensor* axis = tensor_at(context, node->inputs->data[0]);
+  const TfLiteTensor* in = tensor_at(context, node->inputs->data[1]);
+  if (axis == NULL || !is_vector_of_samples(in)) return false;
+  const int32_t* along = integers_of(axis, 1);
+  const int rank = in->dims->size, channels = last_of(in->dims);
+  if (along == NULL || (*along != rank - 1 && *along != -1) || channels % parts != 0) {
+    return false;
+  }
+  for (int k = 0; k < parts; ++k) {
+    const TfLiteTensor* out = tensor_at(context, node->outputs->data[k]);
+    if (!is_vector_of_samples(out) || out->dims->size != rank ||
+        out->dims->data[0] != in->dims->data[0] || last_of(out->dims) != channels / parts) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool read_parts(void* state, const TfLiteNode* node, Error* error) {
+  (void)error;
+  ((VectorPart*)state)->parts = node->outputs->size;
+  return true;
+}
+
+static bool prepare_split(Plan* plan, Step* step, Error* error) {
+  VectorPart* state = step->state;
+  state->part = step->output_index;
+  const Value* axis = step_input(plan, step, 0);
+  const Value* in = step_input(plan, step, 1);
+  if (axis == NULL || in == NULL) return refuse(error, "it has no axis or no input");
+  if (!expect_type(axis, "axis", kTfLiteInt32, error) ||
+      !expect_type(in, "input", kTfLiteFloat32, error) ||
+      !expect_type(step_output(plan, step), "output", kTfLiteFloat32, error)) {
+    return false;
+  }
+  const int last = in->rank - 1;
+  const int32_t* along = axis->constant;
+  if (along == NULL || axis->bytes != sizeof(int32_t) || (*along != last && *along != -1) ||
+      last < 1 || rows_of(in) != (size_t)in->dims[0] || in->dims[last] % state->parts != 0) {
+    return refuse(error, "it does not split one vector of each sample evenly");
+  }
+  int dims[kMaxRank];
+  memcpy(dims, in->dims, sizeof(dims));
+  dims[last] /= state->parts;
+  return set_output(plan, step, in->rank, dims, error);
+}
+
+static void run_split(const Plan* plan, const Step* step) {
+  const VectorPart* state = step->state;
+  const Value* in = step_input(plan, step, 1);
+  const size_t channels = (size_t)in->dims[in->rank - 1];
+  const size_t width = channels / (size_t)state->parts;
+  const float* from = (const float*)value_data(plan, in) + width * (size_t)state->part;
+  float* to = value_data(plan, step_output(plan, step));
+  for (size_t r = 0; r < rows_of(in); ++r, from += channels, to += width) {
+    memcpy(to, from, width * sizeof(float));
+  }
+}
+
+const Operator vector_split_operator = {
+    .name = "SPLIT",
+    .builtin_code = kBuiltinSplit,
+    .fusion = kFusesAlone,
+    .inputs = 2,
+    .state_bytes = sizeof(VectorPart),
+    .claims = claims_split,
+    .read_options = read_parts,
+    .prepare = prepare_split,
+    .run = run_split,
 };
 
 // ---- SUB ----

@@ -24,28 +24,34 @@ void reset_views(Plan* plan) {
 typedef struct {
   int count;
   bool accept_views;        // each looks its input up in a map
-  bool accept_repetitions;  // each is an addition
+  bool accept_repetitions;  // each is an addition, pixel by pixel
 } Readers;
 
+// Not if a move made several samples of what is one to the map.
+static bool counts_samples(const Value* value) { return value->samples == value->dims[0]; }
+
 static bool accepts_view(const Plan* plan, const Readers* readers, const Step* step, int k) {
+  const Value* in = step_input(plan, step, k);
   switch (step->op->fusion) {
     case kFusesMove: {
       const int first = moved_input(step->op->builtin_code);
       return k == first || (k > first && step->op->builtin_code == kBuiltinConcatenation);
     }
     case kFusesConvolution:
-      return k == 0;
+      return k == 0 && counts_samples(in);
     case kFusesQuantize:
-      return plan->values[step->inputs[k]].type == kTfLiteFloat32 &&
+      return in->type == kTfLiteFloat32 && counts_samples(in) &&
              readers[step->output].accept_views;
     default:
       return false;
   }
 }
 
-static bool is_addition(const Step* step) {
+// Of a value for each pixel: one for all pixels of a sample is not repeated, too.
+static bool accepts_repetition(const Plan* plan, const Step* step, int k) {
   return step->op->fusion == kFusesPointwise &&
-         ((const Elementwise*)step->state)->kind == kElementwiseAdd;
+         ((const Elementwise*)step->state)->kind == kElementwiseAdd &&
+         rows_of(step_input(plan, step, k)) == rows_of(step_output(plan, step));
 }
 
 static void look_at_readers(const Plan* plan, Readers* readers) {
@@ -61,7 +67,7 @@ static void look_at_readers(const Plan* plan, Readers* readers) {
       Readers* of = &readers[step->inputs[k]];
       ++of->count;
       of->accept_views &= accepts_view(plan, readers, step, k);
-      of->accept_repetitions &= is_addition(step);
+      of->accept_repetitions &= accepts_repetition(plan, step, k);
     }
   }
 }
@@ -175,8 +181,9 @@ static void resolve_quantize(Plan* plan, const Readers* readers, int index, int*
 static void resolve_convolution(Plan* plan, Step* step) {
   const Value* in = step_input(plan, step, 0);
   const Value* root = &plan->values[in->view.root];
-  redirect_convolution(step, in->view.map, units_of(root) / (size_t)root->samples);
   step->inputs[0] = in->view.root;
+  if (in->view.map == NULL) return;
+  redirect_convolution(step, in->view.map, units_of(root) / (size_t)root->samples);
 }
 
 // An elementwise operator reads the first half of a value repeated by a concatenation; that it

@@ -1,7 +1,7 @@
 """Graphs with the operators of a contextual embedding: one vector for each sample."""
 
 import numpy as np
-from equations import NONE
+from equations import CLAMPS, NONE
 from flatfile import schema
 from test_fusion import Graph
 
@@ -43,13 +43,22 @@ class EmbeddingGraph(Graph):
         return self.fully_connected(a, weights, bias)
 
     def reshape(self, a: int, shape) -> int:
-        result = self.file.tensor([1 if size == -1 else size for size in shape])
+        result = self.file.tensor(np.empty(self.shape(a)).reshape(shape).shape)
         options = schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
         inputs = [a, self.file.constant(np.array(shape, np.int32))]
         kind = schema.BuiltinOptions.ReshapeOptions
         self.file.builtin("RESHAPE", inputs, [result], kind, options)
         return result
+
+    def split(self, a: int, parts: int, axis) -> list[int]:
+        *rest, channels = self.shape(a)
+        results = [self.file.tensor((*rest, channels // parts)) for _ in range(parts)]
+        options = schema.SplitOptionsT()
+        options.numSplits = parts
+        inputs = [self.file.constant(np.array(axis, np.int32)), a]
+        self.file.builtin("SPLIT", inputs, results, schema.BuiltinOptions.SplitOptions, options)
+        return results
 
     def subtract_from(self, constant: int, a: int) -> int:
         result = self.file.tensor(self.shape(a))
@@ -83,3 +92,40 @@ def embedded_network(graph: EmbeddingGraph, channels: int, classes: int) -> tupl
     x = graph.binary("ADD", embedded_convolution(graph, x, channels, channels), x, channels)
     x = embedded_convolution(graph, x, channels, 2 * channels)
     return entry, graph.connect(graph.mean(x), classes)
+
+
+def any_embedding(graph: EmbeddingGraph, channels: int) -> tuple[int, list[int]]:
+    """One embedding in any of the ways that are served: the image, and what comes of it."""
+    rng, samples = graph.rng, graph.size[0]
+    x = graph.floats(channels)
+    axes = [(1, 2), (2, 1), (-3, -2), (1, -2)][rng.integers(4)]
+    pooled = graph.mean(x, keep_dims=bool(rng.integers(2)), axes=axes)
+    hidden = int(rng.choice([1, 5, 16, 40]))
+    for outputs in (hidden, channels):
+        weights = rng.normal(size=(outputs, graph.shape(pooled)[-1])).astype(np.float32)
+        bias = rng.normal(size=outputs).astype(np.float32) if rng.integers(2) else None
+        pooled = graph.fully_connected(
+            pooled, weights, bias, int(rng.choice(list(CLAMPS))), bool(rng.integers(2))
+        )
+    shapes = [(samples, 1, 1, channels), (-1, 1, 1, channels), (samples, 1, 1, -1)]
+    moved = graph.reshape(pooled, shapes[rng.integers(3)])
+    threshold = graph.subtract_from(graph.constant(channels), moved)
+    words = graph.quantize(graph.binary("ADD", x, threshold, channels), channels)
+    y = graph.convolve(words, channels, hidden, window=1)
+    return x, [y, graph.signs(pooled)] if rng.integers(2) else [y]
+
+
+def statistics_network(graph: EmbeddingGraph, channels: int) -> tuple[int, int]:
+    """Signs and PRELUs whose thresholds follow channel statistics, as in a DyBCNN."""
+    entry = graph.floats(channels)
+    x = graph.abs(entry, channels)
+    for _ in range(2):
+        threshold = graph.connect(graph.connect(graph.mean(x), 8), channels)
+        signs = graph.quantize(graph.binary("SUB", x, threshold, channels), channels)
+        y = graph.binary("ADD", graph.convolve(signs, channels, channels), x, channels)
+        shifts = graph.connect(graph.mean(y), 2 * channels)
+        shifts = graph.reshape(shifts, (1, 1, 1, 2 * channels))
+        before, after = graph.split(shifts, 2, axis=3)
+        y = graph.prelu(graph.binary("ADD", y, before, channels), channels)
+        x = graph.binary("ADD", y, after, channels)
+    return entry, x

@@ -7,16 +7,23 @@ from flatfile import FlatFile
 from larq_bcd_runtime import Interpreter
 
 
-def convolution_file(c: Convolution, data: Data, quantize: bool = False, **changes) -> bytes:
+def convolution_file(
+    c: Convolution, data: Data, quantize: bool = False, fills: bool = False, **changes
+) -> bytes:
     """Writes a file with one LceBconv2d.
 
     Args:
         c: the convolution.
         data: its constants.
+        fills: write the constants as FILLs of their first value.
         quantize: begin with an LceQuantize, which LCE's interpreter needs: it takes no words.
         changes: options to change or to add, or to leave out if None.
     """
     file = FlatFile()
+
+    def constant(array: np.ndarray) -> int:
+        return file.filled(array.shape, array.ravel()[0]) if fills else file.constant(array)
+
     words = (c.batch, c.height, c.width, -(-c.channels_in // 32))
     if quantize:
         entry = file.tensor((*words[:3], c.channels_in))
@@ -26,10 +33,10 @@ def convolution_file(c: Convolution, data: Data, quantize: bool = False, **chang
         entry = packed = file.tensor(words, np.int32)
     constants = [-1, -1, -1]
     if c.output is np.int32:
-        constants[2] = file.constant(data.threshold)
+        constants[2] = constant(data.threshold)
     else:
-        constants[:2] = [file.constant(data.multiplier), file.constant(data.bias)]
-    filters = file.constant(pack(data.filters < 0))
+        constants[:2] = [constant(data.multiplier), constant(data.bias)]
+    filters = constant(pack(data.filters < 0).view(np.int32))
     out_h, _ = axis_layout(c.height, c.window[0], c.strides[0], c.dilations[0], c.padding)
     out_w, _ = axis_layout(c.width, c.window[1], c.strides[1], c.dilations[1], c.padding)
     channels = -(-c.channels_out // 32) if c.output is np.int32 else c.channels_out

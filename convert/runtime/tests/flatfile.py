@@ -11,6 +11,7 @@ _TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.int16): schema.TensorType.INT16,
     np.dtype(np.bool_): schema.TensorType.BOOL,
 }
 
@@ -59,6 +60,14 @@ class FlatFile:
         """Adds an array as a constant tensor."""
         array = np.asarray(array)
         return self.tensor(array.shape, array.dtype, array)
+
+    def filled(self, shape, value) -> int:
+        """Adds a tensor of one value as a FILL, as TensorFlow writes large constants."""
+        result = self.tensor(shape, value.dtype)
+        inputs = [self.constant(np.array(shape, np.int32)), self.constant(value)]
+        kind = schema.BuiltinOptions.FillOptions
+        self.builtin("FILL", inputs, [result], kind, schema.FillOptionsT())
+        return result
 
     def custom(self, name, inputs, outputs, options=None) -> None:
         """Adds a custom operator; `options` are a dict or raw bytes."""

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from keras_layers import LAYERS
 
 layers = keras.layers
 IMAGE = (16, 16, 8)
@@ -103,11 +104,35 @@ NETWORKS = {
 }  # fmt: skip
 
 
+def calibration(model, rng) -> list[np.ndarray]:
+    """Returns a sample for each input, in the order of their names."""
+    arrays = []
+    for x in model.inputs:
+        shape = tuple(size or 1 for size in x.shape)
+        values = rng.normal(size=shape) if x.dtype == tf.float32 else rng.integers(0, 9, shape)
+        arrays.append(values.astype(x.dtype.as_numpy_dtype))
+    return arrays
+
+
+# Large ones, for which two ways have to do.
+APPLICATIONS = {
+    "DenseNet121": application("DenseNet121", 64),
+    "EfficientNetV2B0": application("EfficientNetV2B0", 64),
+    "InceptionV3": application("InceptionV3", 96),
+    "MobileNetV3Large": application("MobileNetV3Large", 96),
+    "NASNetMobile": application("NASNetMobile", 96),
+    "ResNet50V2": application("ResNet50V2", 64),
+    "VGG16": application("VGG16", 32),
+    "Xception": application("Xception", 96),
+}
+
+
 @functools.cache
 def convert(name: str, mode: str) -> bytes:
     """Returns a network's file; modes are those of `MODES`, and int16."""
-    tf.keras.utils.set_random_seed(0)
-    model = NETWORKS[name]()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = (NETWORKS | APPLICATIONS | LAYERS)[name]()
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if mode == "float32":
         return converter.convert()
@@ -116,10 +141,7 @@ def convert(name: str, mode: str) -> bytes:
         converter.target_spec.supported_types = [tf.float16]
     elif mode != "dynamic":
         rng = np.random.default_rng(0)
-        converter.representative_dataset = lambda: (
-            [rng.normal(size=(1, *x.shape[1:])).astype(np.float32) for x in model.inputs]
-            for _ in range(3)
-        )
+        converter.representative_dataset = lambda: (calibration(model, rng) for _ in range(3))
         sets = tf.lite.OpsSet
         converter.target_spec.supported_ops = [
             sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8

@@ -77,7 +77,7 @@ def network_file() -> bytes:
 
 def cases():
     """Yields a name, a file and its input; the results have to be the same bits."""
-    from embedding import EmbeddingGraph, embedded_network
+    from embedding import EmbeddingGraph, embedded_network, statistics_network
     from equations import Convolution, pack, random_data
     from files import convolution_file
     from moving import MovingGraph
@@ -98,6 +98,10 @@ def cases():
         data.inputs[:] = 1
         data.filters[:] = -1
         yield f"deep{depth}", convolution_file(c, data), pack(data.inputs < 0)
+    c = Convolution(height=9, channels_in=64, channels_out=96)
+    data = random_data(c)
+    data.filters[:] = data.multiplier[:] = data.bias[:] = -1
+    yield "filled", convolution_file(c, data, fills=True), pack(data.inputs < 0)
     for channels in (20, 32, 64, 96):
         graph = Graph(channels, 7, 9)
         entry = graph.floats(channels)
@@ -115,6 +119,9 @@ def cases():
         entry, logits = embedded_network(graph, channels, 10)
         image = rng.normal(size=(2, 7, 9, channels)).astype(np.float32)
         yield f"embedding{channels}", graph.file.build([entry], [logits]), image
+        graph = EmbeddingGraph(channels, 7, 9)
+        entry, result = statistics_network(graph, channels)
+        yield f"statistics{channels}", graph.file.build([entry], [result]), image
     for channels in (1, 16, 31, 33, 64, 100):
         floats = rng.normal(size=(3, 5, channels)).astype(np.float32)
         floats.reshape(-1)[:3] = [-0.0, np.nan, -1e-45]

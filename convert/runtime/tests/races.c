@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+void run_file(const uint8_t* data, size_t size, char* options[3]);
 
 enum { kThreads = 2, kRounds = 6, kMaxSize = 1 << 20 };
 
@@ -21,11 +21,10 @@ static void* play(void* argument) {
     for (int i = 0; i < files->count; ++i) {
       FILE* file = fopen(files->paths[i], "rb");
       if (file == NULL) abort();
-      // Trailing bytes decide on threads, kernels and fusion.
-      const size_t size = fread(data, 1, kMaxSize - 1, file);
+      const size_t size = fread(data, 1, kMaxSize, file);
       fclose(file);
-      data[size] = (uint8_t)round;
-      LLVMFuzzerTestOneInput(data, size + 1);
+      run_file(data, size,
+               (char*[]){"2", round % 3 == 0 ? "reference" : "auto", round % 2 ? "off" : "on"});
     }
   }
   free(data);

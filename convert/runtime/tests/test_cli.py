@@ -182,6 +182,9 @@ def bad_files(tmp_path):
     """A file for everything that may be wrong with one."""
     image = io.BytesIO()
     Image.linear_gradient("L").save(image, "PNG")
+    Image.new("RGB", (1000, 9)).save(tmp_path / "line.png")
+    Image.new("F", (9, 9)).save(tmp_path / "float.tif")
+    Image.new("1", (20000, 20000)).save(tmp_path / "huge.png")
     for name, content in {
         "text.tflite": b"no model",
         "empty.tflite": b"",
@@ -207,6 +210,9 @@ def bad_files(tmp_path):
         ("{model} .", "Is a directory"),
         ("{model} text.png", "text.png is no image that Pillow can read."),
         ("{model} cut.png", "cut.png is a damaged image"),
+        ("{model} line.png", "line.png is 1000x9, a line rather than an image."),
+        ("{model} float.tif", "float.tif has pixels of 32 bits: save it with 8 or 16 bits."),
+        ("{model} huge.png", "huge.png has too many pixels: make it smaller."),
         ("{model} good.png --labels two.txt", "2 labels for 3 classes: give one line for each"),
         ("{model} good.png --labels nothing.txt", "0 labels for 3 classes"),
         ("{model} good.png --labels missing.txt", "missing.txt: No such file"),
@@ -243,6 +249,8 @@ def test_an_image_that_cannot_be_read_does_not_keep_others(
         ("a.png --runs 2", "--runs goes with --benchmark only"),
         ("--camera --format csv", "--format goes with --benchmark only"),
         ("a.png --range nan 1", "--range is nan 1.0"),
+        ("a.png --range 0 1e-320", "--range is 0.0 1e-320"),
+        ("a.png --range 1e38 2e38", "--range is 1e+38 2e+38"),
     ],
 )
 def test_do_not_accept_an_argument(model, arguments, reason, capsys):
@@ -278,6 +286,34 @@ def test_a_photograph_is_turned_upright(model, tmp_path):
     (detail,) = Interpreter(model).input_details
     read = images.read_image(tmp_path / "turned.png", detail)
     np.testing.assert_array_equal(read, pixels[::-1])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_of_16_bits_the_upper_half_counts(model, tmp_path, suffix):
+    grey = np.arange(24, dtype=np.uint16).reshape(4, 6) << 11
+    Image.fromarray(grey).save(tmp_path / f"grey.{suffix}")
+    (detail,) = Interpreter(model).input_details
+    read = images.read_image(tmp_path / f"grey.{suffix}", detail)
+    np.testing.assert_array_equal(read, np.repeat(grey[..., None] >> 8, 3, axis=2))
+
+
+def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
+    path, labels = tmp_path / "red.png", tmp_path / "labels.txt"
+    Image.new("RGB", (9, 9), (255, 0, 0)).save(path)
+    labels.write_text("red\ngreen\nblue\n", encoding="utf-8-sig")
+    assert cli.main([model, str(path), "--labels", str(labels), "--top", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == "red"
+
+
+def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "grey.png"
+    Image.new("RGB", (9, 9)).save(path)
+    nothing = np.full((1, 3), np.nan, np.float32)
+    monkeypatch.setattr(Interpreter, "predict", lambda interpreter, batch: nothing)
+    assert cli.main([model, str(path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "the outputs are no finite numbers" in printed.err
 
 
 def test_a_file_may_be_tried_in_a_process_of_its_own(model, tmp_path, capsys, monkeypatch):

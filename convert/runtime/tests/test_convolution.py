@@ -14,11 +14,14 @@ from equations import (
     VALID,
     Convolution,
     convolve,
+    pack,
     random_data,
 )
-from files import run_convolution, same_bits
+from files import convolution_file, run_convolution, same_bits
 from hypothesis import given
 from strategies import convolutions
+
+from larq_bcd_runtime import Interpreter
 
 
 @given(convolutions(max_channels=70))
@@ -38,6 +41,23 @@ def test_threads_do_not_change_a_bit(kernels, c):
     data = random_data(c)
     expected = run_convolution(c, data, kernels)
     same_bits(run_convolution(c, data, kernels, threads=3), expected)
+
+
+@pytest.mark.parametrize("output", [np.float32, np.int8, np.int32])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_constants_that_a_file_fills(kernels, output, sign):
+    c = Convolution(height=9, channels_in=64, channels_out=96, output=output, batch=2)
+    data = random_data(c)
+    data.filters[:] = sign
+    for parameter in (data.multiplier, data.bias, data.threshold):
+        parameter[:] = parameter[0]
+    file = convolution_file(c, data, fills=True)
+    for fuse in (False, True):
+        interpreter = Interpreter(file, kernels=kernels, fuse=fuse)
+        for _ in range(2):
+            same_bits(
+                interpreter.predict(pack(data.inputs < 0), batch_size=2), convolve(c, data)
+            )
 
 
 # A byte-wise sum of counts overflows after 31 words of ones: all bits of a deep window differ.

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from embedding import EmbeddingGraph, embedded_network
+from embedding import EmbeddingGraph, embedded_network, statistics_network
 from equations import CLAMPS, NONE, fully_connected, mean, pack
 from files import same_bits
 from hypothesis import assume, given
@@ -186,6 +186,42 @@ def test_a_vector_is_reshaped_and_taken_from_a_constant(kernels):
     assert claimed(file) == ["RESHAPE", "SUB", "LceQuantize"]
     vectors = graph.rng.normal(size=(3, 37)).astype(np.float32)
     all_give(file, vectors, (constant - vectors)[:, None, None], kernels)
+
+
+def test_values_of_each_sample_beside_those_of_all(kernels):
+    graph = EmbeddingGraph(0, 3, 3)
+    graph.size = (2, 3, 3)
+    x, each, everyone = graph.floats(32), graph.file.tensor((2, 1, 1, 32)), graph.floats(32)
+    mean = graph.mean(everyone, axes=(0, 1, 2))
+    graph.file.tensors[mean].shape = np.array([32], np.int32)
+    y = graph.convolve(graph.quantize(graph.abs(x, 32), 32), 32, 32)
+    y = graph.binary("ADD", graph.binary("ADD", y, each, 32), mean, 32)
+    assert_fusing_changes_nothing(graph.file.build([x, each, everyone], [y]), kernels, 2)
+
+
+@pytest.mark.parametrize("axis", [3, -1, [3], [-1]])
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_a_vector_is_split(kernels, axis, parts):
+    graph = EmbeddingGraph(0, 1, 1)
+    x = graph.file.tensor((1, 1, 1, 6 * 7))
+    split = graph.split(x, parts, axis)
+    file = graph.file.build([x], [*split, *(graph.signs(part) for part in split)])
+    assert claimed(file).count("SPLIT") == parts
+    vectors = graph.rng.normal(size=(3, 1, 1, 42)).astype(np.float32)
+    for options in ({}, {"fuse": False}, {"num_threads": 2}):
+        interpreter = Interpreter(file, kernels=kernels, **options)
+        got = interpreter.predict(vectors, batch_size=3)[:parts]
+        for part, expected in zip(got, np.split(vectors, parts, axis=3)):
+            same_bits(part, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_thresholds_of_channel_statistics(kernels, threads):
+    graph = EmbeddingGraph(0, 6, 5)
+    entry, result = statistics_network(graph, 64)
+    file = graph.file.build([entry], [result])
+    assert len(Interpreter(file).describe()) == 1
+    assert_fusing_changes_nothing(file, kernels, threads)
 
 
 def test_an_embedding_cuts_no_stretch():

@@ -73,12 +73,14 @@ class Graph:
         return result
 
 
-def assert_fusing_changes_nothing(file: bytes, kernels: str, threads: int) -> None:
+def assert_fusing_changes_nothing(
+    file: bytes, kernels: str, threads: int, samples: int = 2
+) -> None:
     alone = Interpreter(file, kernels=kernels, fuse=False)
     fused = Interpreter(file, kernels=kernels, num_threads=threads)
     rng = np.random.default_rng(0)
     shapes = [detail.shape[1:] for detail in alone.input_details]
-    inputs = [rng.normal(size=(2, *shape)).astype(np.float32) for shape in shapes]
+    inputs = [rng.normal(size=(samples, *shape)).astype(np.float32) for shape in shapes]
     # A constant may fix the batch: then both run it sample by sample.
     expected, got = alone.predict(inputs), fused.predict(inputs)
     expected = [expected] if isinstance(expected, np.ndarray) else expected
@@ -159,7 +161,7 @@ def test_a_half_that_is_read_elsewhere_keeps_its_own_place(kernels, half, reader
 
 
 @pytest.mark.parametrize("activation", [NONE, RELU, RELU_N1_TO_1, RELU6])
-@pytest.mark.parametrize("name", ["ADD", "MUL"])
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
 @pytest.mark.parametrize("shape", [(1,), (64,), (1, 1, 64), (1, 1, 1, 1)])
 def test_activations_and_constants(kernels, activation, name, shape):
     graph = Graph(1, 5, 6)
@@ -198,15 +200,15 @@ def graphs(draw):
         recent = st.integers(1, 3).map(lambda n, v=values[channels]: v[-min(n, len(v))])
         a = draw(recent)
         kind = draw(st.sampled_from(
-            ["constant", "add", "multiply", "prelu", "abs", "quantize", "convolve",
+            ["constant", "ADD", "SUB", "MUL", "prelu", "abs", "quantize", "convolve",
              "concatenate"]
         ))  # fmt: skip
         if kind == "constant":
-            name = draw(st.sampled_from(["ADD", "MUL"]))
-            result = graph.binary(name, a, graph.constant(channels), channels)
-        elif kind in ("add", "multiply"):
-            name = "ADD" if kind == "add" else "MUL"
-            result = graph.binary(name, a, draw(recent), channels)
+            name = draw(st.sampled_from(["ADD", "SUB", "MUL"]))
+            operands = draw(st.permutations([a, graph.constant(channels)]))
+            result = graph.binary(name, *operands, channels)
+        elif kind in ("ADD", "SUB", "MUL"):
+            result = graph.binary(kind, a, draw(recent), channels)
         elif kind == "prelu":
             result = graph.prelu(a, channels)
         elif kind == "abs":

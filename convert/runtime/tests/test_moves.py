@@ -122,6 +122,44 @@ def test_moved_words_that_others_read_are_moved(kernels, reader):
     assert_fusing_changes_nothing(graph.file.build([x], [y, *results]), kernels, 2)
 
 
+@pytest.mark.parametrize("how", ["words are reshaped", "floats are joined", "slice"])
+def test_moves_that_make_other_samples(kernels, how):
+    graph = MovingGraph(0, 4, 4)
+    if how == "slice":
+        graph.size = (2, 4, 4)
+    x = graph.floats(64)
+    if how == "words are reshaped":
+        words = graph.reshape(graph.quantize(x, 64), (2, 2, 4, 2))
+    elif how == "floats are joined":
+        joined = graph.join([x, x], axis=0)
+        words = graph.on(joined).quantize(joined, 64)
+    else:
+        words = graph.slice(graph.quantize(x, 64), [1, 0, 0, 0], [1, 4, 4, 2])
+    y = graph.on(words).convolve(words, 64, 32)
+    samples = 2 if how == "slice" else 1
+    assert_fusing_changes_nothing(graph.file.build([x], [y]), kernels, 2, samples)
+
+
+def test_a_half_that_is_read_through_moves_keeps_its_own_place(kernels):
+    graph = MovingGraph(0, 4, 4)
+    x = graph.floats(64)
+    words = graph.quantize(x, 64)
+    halves = [graph.prelu(graph.convolve(words, 64, 64), 64) for _ in range(2)]
+    both = graph.prelu(graph.concatenate(*halves, 128), 128)
+    part = graph.slice(halves[0], [0, 0, 0, 0], [1, 4, 4, 32])
+    part = graph.slice(part, [0, 1, 0, 0], [1, 3, 4, 32])
+    signs = graph.on(part).quantize(part, 32)
+    assert_fusing_changes_nothing(graph.file.build([x], [both, signs]), kernels, 1, samples=1)
+
+
+def test_a_repeated_value_of_each_sample(kernels):
+    graph = MovingGraph(0, 5, 7)
+    x, vector = graph.floats(64), graph.file.tensor((1, 1, 1, 32))
+    y = graph.convolve(graph.quantize(x, 64), 64, 64)
+    y = graph.binary("ADD", y, graph.join([vector, vector], axis=3), 64)
+    assert_fusing_changes_nothing(graph.file.build([x, vector], [y]), kernels, 2)
+
+
 @st.composite
 def moved_convolutions(draw):
     """Words, or the floats before them, moved in any way before convolutions read them."""

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from embedding import EmbeddingGraph
 from equations import SAME, VALID, Convolution, convolve, random_data
 from files import convolution_file, same_bits
 from flatbuffers import flexbuffers
 from flatfile import FlatFile, flexbuffer, schema
+from moving import MovingGraph
 
 import larq_bcd_runtime
 from larq_bcd_runtime import Interpreter, ModelError
@@ -17,11 +19,13 @@ SMALL = Convolution(height=4, width=4, channels_in=64, channels_out=8)
 HUGE = 2**31 - 1
 
 
-def without_file_check(file: bytes) -> None:
+def without_file_check(file: bytes, shape=None) -> None:
     """Loads a file as a program does that uses LiteRT itself: the delegate has to cope."""
     interpreter = runtime().Interpreter(
         model_content=file, experimental_delegates=[larq_bcd_runtime.load()]
     )
+    if shape is not None:
+        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
     interpreter.allocate_tensors()
 
 
@@ -116,6 +120,7 @@ def test_the_unchanged_operator_is_accepted():
         (lambda: bconv2d({4: ((1, 4, 4, 8), np.bool_)}), "output is bool"),
         (lambda: bconv2d({4: ((1, 4, 4, 8), np.int8)}), "int8 output has the scale 0"),
         (lambda: bconv2d({0: ((1, 0, 4, 2), PACKED)}), "dimension 1 of tensor 0 is 0"),
+        (lambda: bconv2d({0: ((1, HUGE, 1, 2), PACKED)}), f"dimension 1 of tensor 0 is {HUGE}"),
     ],
 )
 def test_do_not_accept_a_tensor(file, reason):
@@ -128,6 +133,14 @@ def test_do_not_write_into_the_input_or_a_constant(output):
         Interpreter(bconv2d(outputs=(output,)))
     with pytest.raises((RuntimeError, ValueError)):
         without_file_check(bconv2d(outputs=(output,)))
+
+
+def test_an_operator_without_outputs_does_no_harm():
+    file = FlatFile()
+    entry, result = file.tensor((1, 64)), file.tensor((1, 2), np.int32)
+    file.custom("LceQuantize", [entry], [result])
+    file.custom("LceQuantize", [entry], [])
+    without_file_check(file.build([entry], [result]))
 
 
 def test_do_not_write_a_tensor_twice():
@@ -332,14 +345,61 @@ def builtin_file(name, *tensors) -> bytes:
     return file.build(given, indices[-1:])
 
 
+def scales_file(name, dtype, largest, lowest) -> bytes:
+    """An operator on two quantized vectors."""
+    vectors = [((1, 8), dtype, None, scale) for scale in (largest, largest / 2, lowest)]
+    return builtin_file(name, *vectors)
+
+
+def added_zeros() -> bytes:
+    """Adds zeros whose scale is 0, as the converter writes them in int16."""
+    file = FlatFile()
+    entry, result = (file.tensor((1, 8), np.int16, scale=1) for _ in range(2))
+    zeros = file.tensor((8,), np.int16, np.zeros(8, np.int16), scale=0)
+    file.builtin("ADD", [entry, zeros], [result])
+    return file.build([entry], [result])
+
+
 IMAGE, INT8_IMAGE = ((1, 4, 4, 3),), ((1, 4, 4, 3), np.int8, None, 0.5)
+
+
+def test_do_not_average_over_an_image_that_has_become_odd():
+    graph = MovingGraph(0, 4, 4)
+    x = graph.floats(32)
+    entry = graph.abs(x, 32)
+    words = graph.quantize(entry, 32)
+    y = graph.on(graph.average(entry)).convolve(words, 32, 32, strides=2)
+    pool = graph.file.operators[-2]
+    pool.builtinOptions.padding = schema.Padding.SAME
+    y = graph.binary("ADD", y, pool.outputs[0], 32)
+    file = graph.file.build([x], [y])
+    without_file_check(file)
+    with pytest.raises(RuntimeError, match="5 pixels high and 4 wide, which is not even"):
+        without_file_check(file, (1, 5, 4, 32))
+
+
+@pytest.mark.parametrize("place", ["weights", "output"])
+def test_do_not_read_a_sparse_tensor(place):
+    graph = EmbeddingGraph(0, 1, 1)
+    x = graph.file.tensor((1, 4000))
+    y = graph.fully_connected(x, np.ones((2, 4000), np.float32))
+    weights = graph.file.tensors[graph.file.operators[0].inputs[1]]
+    weights.sparsity = schema.SparsityParametersT()
+    graph.file.buffers[weights.buffer] = bytes(16)
+    result = y if place == "weights" else graph.file.operators[0].inputs[1]
+    if place == "output":
+        graph.file.operators.clear()
+    with pytest.raises(ModelError, match="is sparse"):
+        Interpreter(graph.file.build([x], [result]))
 
 
 @pytest.mark.parametrize(
     "file",
     [split_file(2), pool_file(), builtin_file("ADD", IMAGE, np.ones(3, np.float32), IMAGE),
      builtin_file("ADD", INT8_IMAGE, INT8_IMAGE, INT8_IMAGE),
-     builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 2], np.int32), ((1, 4, 3, 4),))],
+     builtin_file("TRANSPOSE", IMAGE, np.array([0, 1, 3, 2], np.int32), ((1, 4, 3, 4),)),
+     scales_file("ADD", np.int8, 2.0**18, 1), scales_file("SUB", np.int8, 2.0**18, 1),
+     scales_file("ADD", np.int16, 2.0**13, 1), scales_file("SUB", np.int16, 2.0**13, 1)],
 )  # fmt: skip
 def test_a_sound_operator_of_litert_is_accepted(file):
     interpreter = Interpreter(file)
@@ -386,6 +446,16 @@ def test_a_sound_operator_of_litert_is_accepted(file):
             builtin_file("RESHAPE", IMAGE, np.full(2, -1, np.int32), IMAGE),
             r"RESHAPE: the new shape is \(-1, -1\), .* one of them -1 at the most",
         ),
+        *(
+            (
+                scales_file(name, dtype, 2.0**bits, 1),
+                rf"{name}: the list of scales is .* 2\*\*19",
+            )
+            for name in ("ADD", "SUB")
+            for dtype, bits in ((np.int8, 19), (np.int16, 14))
+        ),
+        (scales_file("ADD", np.int8, 2.0**20, 1), "ADD: the list of scales is"),
+        (added_zeros(), r"ADD: the list of scales is \[1.0, 0.0, 1.0\], .* without 0"),
     ],
 )
 def test_do_not_hand_a_damaged_operator_to_litert(file, reason):

@@ -37,6 +37,7 @@ from larq_bcd.convert.rewrite.affine import (
 )
 from larq_bcd.convert.rewrite.common import drop_reshapes, share_common, sum_at_once
 from larq_bcd.convert.rewrite.editor import Editor
+from larq_bcd.convert.rewrite.fills import write_out_fills
 from larq_bcd.convert.rewrite.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.rewrite.padding import restore_padding
 
@@ -151,4 +152,5 @@ __all__ = [
     "optimise",
     "restore_padding",
     "selected_passes",
+    "write_out_fills",
 ]

@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import math
 import os
 import sys
 from pathlib import Path
@@ -71,14 +70,15 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         parser.error(f"--threads is {options.threads}, and has to be from 1 to 64")
     if options.range is not None:
         low, high = options.range
-        if low == high or not math.isfinite(low) or not math.isfinite(high):
-            parser.error(f"--range is {low} {high}, and has to be two different numbers")
+        # NaN is not at least anything.
+        if not (abs(high - low) >= 1e-6 and max(abs(low), abs(high)) <= 1e6):
+            parser.error(f"--range is {low} {high}, and has to be two different numbers to 1e6")
     return options
 
 
 def _read_labels(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no text in UTF-8: give one label a line.") from None
 
@@ -96,8 +96,9 @@ def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:
     )
 
     def show(name: str, pixels: np.ndarray) -> None:
+        best = classifier.classify(pixels, options.top)
         print(name)
-        for label, share in classifier.classify(pixels, options.top):
+        for label, share in best:
             print(f"  {share:6.1%}  {label}", flush=True)
 
     if options.camera:

@@ -10,6 +10,7 @@ from larq_bcd_runtime.model_file import Preprocessing
 
 # -1 to 1, where neither the file nor the user says otherwise.
 DEFAULT = Preprocessing(mean=(127.5,), std=(127.5,))
+_LONGEST = 100  # times the shorter side
 
 
 def from_range(low: float, high: float) -> Preprocessing:
@@ -30,7 +31,7 @@ def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
 
     Raises:
         ModelError: the input takes no images, or Pillow is not installed.
-        ValueError: the file is no image, or a damaged one.
+        ValueError: the file is no image, a damaged one, or one of no use.
         OSError: it cannot be read.
     """
     try:
@@ -42,16 +43,37 @@ def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
     with open(path, "rb") as file:
         try:
             with Image.open(file) as image:
-                return fit(ImageOps.exif_transpose(image), detail)
+                _check_can_be_fitted(path, image)
+                return fit(_of_8_bits(ImageOps.exif_transpose(image)), detail)
         except UnidentifiedImageError:
             raise ValueError(f"{path} is no image that Pillow can read.") from None
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError:
+            raise ValueError(f"{path} has too many pixels: make it smaller.") from None
+        except (OSError, SyntaxError) as error:
             raise ValueError(f"{path} is a damaged image: {error}.") from None
 
 
 def _check_is_image(detail: TensorDetail) -> None:
     if len(detail.shape) != 4 or detail.shape[3] not in (1, 3):
         raise ModelError(f"input {detail.name} of shape {detail.shape} is no image.")
+
+
+def _check_can_be_fitted(path: Union[str, Path], image) -> None:
+    """Floats have no range of their own, and a line of pixels would fill the memory."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise ValueError(f"{path} has pixels of 32 bits: save it with 8 or 16 bits.")
+    if max(image.size) > _LONGEST * min(image.size):
+        width, height = image.size
+        raise ValueError(f"{path} is {width}x{height}, a line rather than an image.")
+
+
+def _of_8_bits(image):
+    """Takes the upper half of 16 bits, which Pillow would cut off at 255."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def fit(image, detail: TensorDetail) -> np.ndarray:
@@ -139,8 +161,14 @@ class Classifier:
         self._labels = list(names)
 
     def classify(self, pixels: np.ndarray, top: int = 5) -> list[tuple[str, float]]:
-        """Returns the best classes of an image of the input's size, and their probabilities."""
+        """Returns the best classes of an image of the input's size, and their probabilities.
+
+        Raises:
+            ModelError: the file gives no finite numbers.
+        """
         batch = prepare(pixels, self.input, self._how)
         shares = probabilities(self._interpreter.predict(batch), self._output)
+        if not np.isfinite(shares).all():
+            raise ModelError("the outputs are no finite numbers: try another --range.")
         best = np.argsort(-shares, kind="stable")[:top]
         return [(self._labels[index], float(shares[index])) for index in best]

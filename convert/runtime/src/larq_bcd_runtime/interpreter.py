@@ -146,8 +146,9 @@ class Interpreter:
     ) -> Union[np.ndarray, list[np.ndarray]]:
         """Computes the outputs for any number of samples.
 
-        A file whose operators demand its own batch size, mostly 1, is run in slices of that
-        size; any other in slices of `batch_size`.
+        A file whose operators demand its own batch size, mostly 1, or mix the samples of a
+        batch, is run in slices of that size; any other in slices of `batch_size`. An LSTM
+        begins anew in each slice.
 
         Args:
             inputs: one array per input of the file, or the array itself if there is one;
@@ -271,5 +272,7 @@ class Interpreter:
     def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         for detail, array in zip(self._inputs, arrays):
             self._runtime.set_tensor(detail["index"], array)
+        # An LSTM keeps its state from one run to the next, which is of other samples.
+        self._runtime.reset_all_variables()
         self._runtime.invoke()
         return [self._runtime.get_tensor(detail["index"]) for detail in self._outputs]

@@ -14,12 +14,13 @@ from typing import Optional
 
 from larq_bcd_runtime.flatbuffer import Damaged, Table
 from larq_bcd_runtime.rules import Tensor, check_operator
+from larq_bcd_runtime.samples import keeps_samples
 
 # The schema's numbers of operators.
-_CUSTOM, _GATHER, _SLICE, _STRIDED_SLICE = 32, 36, 65, 45
+_CUSTOM, _DENSIFY = 32, 124
 # Those that do without some of their inputs: convolutions, also of three dimensions or
 # transposed, fully connected and recurrent layers. LiteRT's others crash without one.
-_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 35, 44, 46, 52, 67, 132, 133, _CUSTOM}
+_OPTIONAL_INPUTS = {3, 4, 9, 16, 27, 35, 44, 46, 52, 67, 132, 141, _CUSTOM}
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64,
          15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
 
@@ -45,7 +46,7 @@ class ModelFile:
         preprocessing: None if the file does not say.
         labels: the names of the classes, None if the file holds none.
         keeps_samples: whether it works on more samples than it was written for; False if one
-            of its constants says how many there are.
+            of its constants says how many there are, or an operator mixes them.
     """
 
     preprocessing: Optional[Preprocessing]
@@ -67,13 +68,13 @@ def read_model(content: bytes) -> ModelFile:
         graphs = list(model.tables(2))
         if not graphs:
             raise Damaged("it has no graph")
-        keeps_samples = all(
+        keeps_apart = all(
             [_check_graph(graph, codes, buffers, at == 0) for at, graph in enumerate(graphs)]
         )
         preprocessing, labels = _read_metadata(model, buffers, content)
     except (struct.error, OverflowError, MemoryError, RecursionError) as error:
         raise Damaged(str(error)) from None
-    return ModelFile(preprocessing, labels, keeps_samples)
+    return ModelFile(preprocessing, labels, keeps_apart)
 
 
 def with_shapes(content: bytes, shapes: dict[int, list[int]]) -> bytes:
@@ -114,17 +115,23 @@ def _tensor(index: int, table: Table, buffers: list[memoryview], is_first: bool)
     elements = math.prod(shape)
     if elements * _BITS.get(kind, 8) > 2**40:
         raise Damaged(f"tensor {index} has the shape {shape}")
-    is_plain = kind in _BITS and table.table(6) is None
-    if len(data) and is_plain and len(data) < elements * _BITS[kind] // 8:
+    is_sparse = table.table(6) is not None
+    if (
+        len(data)
+        and kind in _BITS
+        and not is_sparse
+        and len(data) < elements * _BITS[kind] // 8
+    ):
         raise Damaged(f"tensor {index} of shape {shape} has {len(data)} bytes")
     known = shape if len(data) else _known(shape, table) if is_first else None
     is_variable = bool(table.number(5, "<?"))
     quantization = table.table(4)
     if quantization is None:
-        return Tensor(shape, known, kind, data, is_variable, (), ())
+        return Tensor(shape, known, kind, data, is_variable, (), (), is_sparse)
     # Details say where the scales of blocks are.
     scales = None if quantization.number(4, "<B") else quantization.numbers(2, "f")
-    return Tensor(shape, known, kind, data, is_variable, scales, quantization.numbers(3, "q"))
+    points = quantization.numbers(3, "q")
+    return Tensor(shape, known, kind, data, is_variable, scales, points, is_sparse)
 
 
 def _known(shape: tuple[int, ...], table: Table) -> Optional[tuple[Optional[int], ...]]:
@@ -150,13 +157,15 @@ def _check_graph(
         if written[index]:
             raise Damaged(f"its input, tensor {index}, has a value already")
         written[index] = True
-    keeps_samples = True
+    keeps_apart = True
     for number, operator in enumerate(graph.tables(3)):
-        keeps_samples &= _check_operator(number, operator, codes, tensors, written)
+        keeps_apart &= _check_operator(number, operator, codes, tensors, written)
     for index in outputs:
         if not written[index]:
             raise Damaged(f"no operator writes its output, tensor {index}")
-    return keeps_samples
+        if tensors[index].is_sparse:
+            raise Damaged(f"its output, tensor {index}, is sparse")
+    return keeps_apart
 
 
 def _check_operator(
@@ -175,6 +184,9 @@ def _check_operator(
         # An optional tensor may be one without elements.
         if not written[index] and math.prod(tensors[index].shape):
             raise Damaged(f"operator {number} reads tensor {index}, which nobody has written")
+        # LiteRT takes the data for as many as the shape says.
+        if tensors[index].is_sparse and code != _DENSIFY:
+            raise Damaged(f"operator {number} reads tensor {index}, which is sparse")
     for index in outputs:
         if not 0 <= index < len(tensors):
             raise Damaged(f"operator {number} writes tensor {index} of {len(tensors)}")
@@ -184,24 +196,7 @@ def _check_operator(
     operator.bytes(5)  # the custom options lie inside the file
     read = [tensors[index] if index >= 0 else None for index in inputs]
     check_operator(number, code, operator, read, [tensors[index] for index in outputs])
-    return _keeps_samples(code, operator, [tensor for tensor in read if tensor])
-
-
-def _keeps_samples(code: int, operator: Table, inputs: list[Tensor]) -> bool:
-    """Whether an operator takes the number of samples from its input.
-
-    A slice whose size counts the samples cuts off all further ones without a word.
-    """
-    if code == _SLICE and len(inputs) == 3:
-        size = bytes(inputs[2].data[:4])
-        return len(size) == 4 and struct.unpack("<i", size)[0] == -1
-    if code == _STRIDED_SLICE and inputs:
-        options = operator.table(4)
-        return options is not None and bool(options.number(0) & options.number(1) & 1)
-    if code == _GATHER:
-        options = operator.table(4)
-        return options is not None and options.number(0) != 0
-    return True
+    return keeps_samples(code, operator, [tensor for tensor in read if tensor])
 
 
 def _read_metadata(model: Table, buffers: list[memoryview], content: bytes):

@@ -300,12 +300,11 @@ static void load_nodes(Runtime* runtime, Bytes file, size_t model, size_t graph)
   }
 }
 
-// LiteRT itself refuses a tensor that is not in the file, and one without an output.
+// LiteRT itself refuses a tensor that is not in the file.
 static int is_whole(const Runtime* runtime) {
   const int tensors = (int)runtime->context.tensors_size;
   for (int i = 0; i < runtime->node_count; ++i) {
     const TfLiteNode* node = &runtime->nodes[i].node;
-    if (node->outputs->size < 1) return 0;
     for (int k = 0; k < node->inputs->size; ++k) {
       if (node->inputs->data[k] < -1 || node->inputs->data[k] >= tensors) return 0;
     }
@@ -349,15 +348,51 @@ static void allocate_all(Runtime* runtime, const TfLiteIntArray* tensors) {
   }
 }
 
+static int is_written_inside(const Runtime* runtime, int tensor) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    if (contains(runtime->stretches[i].params.output_tensors, tensor)) return 1;
+  }
+  return 0;
+}
+
+// Of all that comes from outside; what the stretches write follows.
+static void double_batch(Runtime* runtime) {
+  for (int t = 0; t < (int)runtime->context.tensors_size; ++t) {
+    TfLiteTensor* tensor = &runtime->tensors[t];
+    int is_input = 0;
+    for (int i = 0; i < runtime->stretch_count; ++i) {
+      is_input |= contains(runtime->stretches[i].params.input_tensors, t);
+    }
+    if (!is_input || is_written_inside(runtime, t) ||
+        tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) {
+      continue;
+    }
+    const int samples = tensor->dims->data[0];
+    if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
+  }
+}
+
+static void create_kernels(Runtime* runtime) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->node.user_data =
+        stretch->kernel.init(&runtime->context, (const char*)&stretch->params, 0);
+  }
+}
+
+static void free_kernels(Runtime* runtime) {
+  for (int i = 0; i < runtime->stretch_count; ++i) {
+    Stretch* stretch = &runtime->stretches[i];
+    stretch->kernel.free(&runtime->context, stretch->node.user_data);
+    free(stretch->node.temporaries);
+  }
+}
+
 // All are prepared before the first is invoked, as by LiteRT.
 static void run_stretches(Runtime* runtime) {
   TfLiteContext* context = &runtime->context;
   const int count = runtime->stretch_count;
   int is_ready = 1;
-  for (int i = 0; i < count; ++i) {
-    Stretch* stretch = &runtime->stretches[i];
-    stretch->node.user_data = stretch->kernel.init(context, (const char*)&stretch->params, 0);
-  }
   for (int i = 0; i < count && is_ready; ++i) {
     Stretch* stretch = &runtime->stretches[i];
     is_ready =
@@ -374,22 +409,6 @@ static void run_stretches(Runtime* runtime) {
     stretch->kernel.invoke(context, &stretch->node);
   }
   if (is_ready) bcd_free(bcd_describe(runtime->stretches[0].params.delegate));
-  for (int i = 0; i < count; ++i) {
-    Stretch* stretch = &runtime->stretches[i];
-    stretch->kernel.free(context, stretch->node.user_data);
-    free(stretch->node.temporaries);
-    stretch->node.temporaries = NULL;
-  }
-}
-
-static void double_batch(Runtime* runtime) {
-  const TfLiteIntArray* inputs = runtime->stretches[0].params.input_tensors;
-  for (int i = 0; i < inputs->size; ++i) {
-    TfLiteTensor* tensor = &runtime->tensors[inputs->data[i]];
-    if (tensor->allocation_type == kTfLiteMmapRo || tensor->dims->size == 0) continue;
-    const int samples = tensor->dims->data[0];
-    if (samples > 0 && samples < 1000) tensor->dims->data[0] = 2 * samples;
-  }
 }
 
 static void release(Runtime* runtime) {
@@ -412,7 +431,8 @@ static void release(Runtime* runtime) {
   free(runtime);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+// Runs a file with the delegate's options num_threads, kernels and fuse.
+void run_file(const uint8_t* data, size_t size, char* options[3]) {
   const Bytes file = {data, size};
   Runtime* runtime = calloc(1, sizeof(*runtime));
   const size_t model = read_u(file, 0, 4);
@@ -431,20 +451,26 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   load_tensors(runtime, file, model, graph);
   load_nodes(runtime, file, model, graph);
   runtime->outputs = integers(file, graph, 2, 100);
-  // Which kernels, how many threads, whether to fuse: from the file's own bytes.
-  uint32_t choice = 0;
-  for (size_t i = 0; i < size; ++i) choice = choice * 31 + data[i];
   char* keys[] = {"num_threads", "kernels", "fuse"};
-  char* values[] = {choice % 5 == 0 ? "2" : "1", choice % 7 == 0 ? "reference" : "auto",
-                    choice % 3 == 0 ? "off" : "on"};
-  TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, values, 3, NULL);
+  TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, options, 3, NULL);
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
       runtime->stretch_count > 0) {
+    create_kernels(runtime);
     run_stretches(runtime);
     double_batch(runtime);
     run_stretches(runtime);
+    free_kernels(runtime);
   }
   release(runtime);
   tflite_plugin_destroy_delegate(delegate);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // The options follow from the file's own bytes.
+  uint32_t choice = 0;
+  for (size_t i = 0; i < size; ++i) choice = choice * 31 + data[i];
+  run_file(data, size,
+           (char*[]){choice % 5 == 0 ? "2" : "1", choice % 7 == 0 ? "reference" : "auto",
+                     choice % 3 == 0 ? "off" : "on"});
   return 0;
 }

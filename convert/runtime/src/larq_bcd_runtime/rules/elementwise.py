@@ -17,6 +17,7 @@ from larq_bcd_runtime.rules.types import (
     one_type,
     scaled,
     scaled_product,
+    scales_of_a_difference,
     scales_of_a_sum,
     selects,
 )
@@ -47,7 +48,7 @@ RULES = {
         "MUL", (2, 2), (one_type, scaled_product, activation(0)), (broadcasts,), options=21
     ),
     25: Rule("SOFTMAX", (1, 1), (scaled,), (keeps_shape,)),
-    41: Rule("SUB", (2, 2), (*_SUM, scales_of_a_sum), (broadcasts,), options=28),
+    41: Rule("SUB", (2, 2), (*_SUM, scales_of_a_difference), (broadcasts,), options=28),
     42: Rule("DIV", (2, 2), _SUM, (broadcasts,), options=29),
     53: Rule("CAST", (1, 1), (), (keeps_shape,)),
     54: Rule("PRELU", (2, 2), _PLAIN, (keeps_shape, broadcasts)),

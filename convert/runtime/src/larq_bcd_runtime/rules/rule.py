@@ -41,6 +41,7 @@ class Tensor:
         scales: of a quantized tensor, one or one for each slice of a dimension; None if they
             stand elsewhere, as those of blocks do.
         zero_points: likewise.
+        is_sparse: whether its data leave out zeros, so that they are less than its shape says.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +51,7 @@ class Tensor:
     is_variable: bool
     scales: Optional[tuple[float, ...]]
     zero_points: tuple[int, ...]
+    is_sparse: bool
 
     def integers(self) -> Optional[tuple[int, ...]]:
         """Returns the values of a constant of integers, None if it is something else."""

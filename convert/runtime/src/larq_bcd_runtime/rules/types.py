@@ -1,5 +1,6 @@
 """Checks of types, and of the scales of quantized tensors."""
 
+from larq_bcd_runtime.delegate import runtime
 from larq_bcd_runtime.rules.rule import (
     BOOL,
     FLOAT32,
@@ -142,13 +143,31 @@ def _scaled(operator: Operator, lowest: float) -> None:
 
 
 def scales_of_a_sum(operator: Operator) -> None:
-    """LiteRT shifts by the ratio of scales, as far as 18 bits."""
-    if all(tensor.kind in _QUANTIZED and tensor.scales for tensor in operator.tensors):
-        largest = max(tensor.scales[0] for tensor in operator.first(2) if tensor.scales)
-        (lowest, *_) = operator.outputs[0].scales or (largest,)
-        require(
-            largest <= 2**18 * lowest,
-            "the scale of the output",
-            lowest,
-            f"at least the 2**18th part of {largest}",
-        )
+    """LiteRT aborts unless max(scales of the inputs) < 2**bits * (scale of the output)."""
+    _require_shift(operator, _shift(operator) < 1)
+
+
+def scales_of_a_difference(operator: Operator) -> None:
+    """Likewise, but ai-edge-litert on equality only: converters write such scales for zeros."""
+    shift = _shift(operator)
+    is_new = runtime().__name__.startswith("ai_edge_litert")
+    _require_shift(operator, shift < 1 or (shift > 1 and is_new))
+
+
+def _shift(operator: Operator) -> float:
+    """Returns max(scales of the inputs) / (2**bits * scale of the output); 0 of floats."""
+    if not all(tensor.kind in _QUANTIZED and tensor.scales for tensor in operator.tensors):
+        return 0
+    *inputs, output = scales = _first_scales(operator)
+    require(0 not in scales, "the list of scales", scales, "without 0")
+    bits = 14 if operator.outputs[0].kind == INT16 else 19
+    return max(inputs) / 2**bits / output
+
+
+def _require_shift(operator: Operator, holds: bool) -> None:
+    allowed = "such that the ratio of input and output is below 2**19, of int16 below 2**14"
+    require(holds, "the list of scales", _first_scales(operator), allowed)
+
+
+def _first_scales(operator: Operator) -> list[float]:
+    return [tensor.scales[0] for tensor in operator.tensors if tensor.scales]

@@ -44,8 +44,9 @@ static bool claims_as(int builtin_code, const TfLiteContext* context, const TfLi
         !shape_of_tensor(tensor_at(context, node->outputs->data[k]), &out)) {
       return false;
     }
+    // A row of values is that of one sample, whose image has been made flat.
     const Shape* moved = &in[moved_input(builtin_code)];
-    if (moved->dims[0] > 1 && !leaves_samples(&m, moved)) return false;
+    if (moved->rank > 1 && moved->dims[0] > 1 && !leaves_samples(&m, moved)) return false;
     // Options that are not known here show in the shape.
     if (out.type != m.out.type || out.rank != m.out.rank ||
         memcmp(out.dims, m.out.dims, (size_t)out.rank * sizeof(int)) != 0) {

@@ -343,7 +343,7 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
     }
   }
   value->bytes = bytes;
-  value->samples = dims[0];
+  value->samples = rank > 1 ? dims[0] : 1;
   return true;
 }
 

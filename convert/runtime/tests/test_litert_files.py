@@ -5,9 +5,10 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from files import same_bits
 from flatfile import FlatFile
-from keras_layers import LAYERS, RECURRENT
+from keras_layers import LAYERS, RECURRENT, function
 from keras_networks import APPLICATIONS, MODES, NETWORKS, convert
 
 from larq_bcd_runtime import Interpreter, ModelError
@@ -79,6 +80,16 @@ NOT_IN_INT8 = {*RECURRENT, "Conv2D_of_two_tensors"}
 )
 def test_every_file_runs_as_in_litert(name, mode):
     agrees(convert(name, mode))
+
+
+def test_texts_are_bytes():
+    model = function(lambda x: tf.reshape(x, (-1, 2, 2)), (4,), dtype="string")()
+    interpreter = Interpreter(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    words = np.array([["a", "bc", "", "d"], ["ef", "g", "h", "ijk"]])
+    with pytest.raises(ValueError, match=re.escape("use array.astype(np.bytes_)")):
+        interpreter.predict(words)
+    words = words.astype(np.bytes_)
+    np.testing.assert_array_equal(interpreter.predict(words), words.reshape(2, 2, 2))
 
 
 def with_shapes(content: bytes, change) -> bytes:

@@ -218,10 +218,13 @@ class Interpreter:
                     f"input {detail.name} takes an array of shape {wanted}, not {array.shape}; "
                     f"the first dimension counts samples, use array[None] for a single one."
                 )
-            if array.dtype != detail.dtype:
+            # Texts are bytes of any length.
+            are_texts = array.dtype.kind == detail.dtype.kind == "S"
+            if array.dtype != detail.dtype and not are_texts:
+                wanted = detail.dtype.type.__name__
                 raise ValueError(
-                    f"input {detail.name} takes {detail.dtype}, not {array.dtype}; use "
-                    f"array.astype(np.{detail.dtype}) if the values are what the file expects."
+                    f"input {detail.name} takes {wanted}, not {array.dtype}; use "
+                    f"array.astype(np.{wanted}) if the values are what the file expects."
                 )
             if len(array) != len(arrays[0]) or len(array) == 0:
                 raise ValueError(

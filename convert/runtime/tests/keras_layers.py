@@ -409,6 +409,7 @@ OPERATIONS |= {
         lambda x: tf.gather(x, tf.argmax(x, 1, tf.int32), batch_dims=1), VECTOR
     ),
     "tf_gather_nd": function(lambda x: tf.gather_nd(x, [[[3, 1], [2, 2]]], 1), batch=1),
+    "tf_concat_of_samples": function(lambda x: tf.concat([x, 2 * x], 0), batch=1),
     "tf_scatter_nd": function(
         lambda x: x + tf.scatter_nd([[1], [3]], [[1.0] * 6] * 2, (10, 6))
     ),

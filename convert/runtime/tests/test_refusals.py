@@ -1,5 +1,8 @@
 """A file that cannot be served is refused with the operator and the reason; nothing crashes."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -461,3 +464,58 @@ def test_a_sound_operator_of_litert_is_accepted(file):
 def test_do_not_hand_a_damaged_operator_to_litert(file, reason):
     with pytest.raises(ModelError, match=reason):
         Interpreter(file)
+
+
+def rare_file(channels: int = 3) -> bytes:
+    """An operator whose rules are not known here, of a file that is sound."""
+    options = schema.LocalResponseNormalizationOptionsT()
+    options.radius, options.bias, options.alpha, options.beta = 1, 1.0, 1.0, 0.5
+    file = FlatFile()
+    x, y = file.tensor((1, 4, 4, channels)), file.tensor((1, 4, 4, channels))
+    kind = schema.BuiltinOptions.LocalResponseNormalizationOptions
+    file.builtin("LOCAL_RESPONSE_NORMALIZATION", [x], [y], kind, options)
+    return file.build([x], [y])
+
+
+def test_a_file_with_a_rare_operator_is_tried_first(monkeypatch):
+    asked = []
+    run = subprocess.run
+
+    def watch(command, **how):
+        asked.append(command)
+        return run(command, **how)
+
+    monkeypatch.setattr(subprocess, "run", watch)
+    images = np.ones((2, 4, 4, 3), np.float32)
+    assert Interpreter(rare_file()).predict(images).shape == (2, 4, 4, 3)
+    assert len(asked) == 1
+    Interpreter(rare_file(), trial=False)
+    Interpreter(pool_file())
+    assert len(asked) == 1
+    killed = subprocess.CompletedProcess([], -signal.SIGSEGV)
+    monkeypatch.setattr(subprocess, "run", lambda *command, **how: killed)
+    with pytest.raises(ModelError, match=r"LiteRT crashes on the file \(SIGSEGV\)"):
+        Interpreter(rare_file())
+
+
+def test_a_frozen_program_does_not_start_itself(monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(subprocess, "run", None)
+    Interpreter(rare_file())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "value", "reason"),
+    [
+        ([2, -1], np.int32(1), r"FILL: dims is \(2, -1\), and has to be from 0 to"),
+        ([2, 2], np.float32(1), "FILL: the type of the output is int32, and has to be float32"),
+        ([2, 2], np.int32([1, 2]), r"FILL: the shape of the value is \(2,\)"),
+    ],
+)
+def test_do_not_fill_what_cannot_be(sizes, value, reason):
+    file = FlatFile()
+    result = file.tensor((2, 2), np.int32)
+    inputs = [file.constant(np.array(sizes, np.int32)), file.constant(value)]
+    file.builtin("FILL", inputs, [result])
+    with pytest.raises(ModelError, match=reason):
+        Interpreter(file.build([], [result]))

@@ -47,7 +47,8 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--trial", action="store_true",
-        help="run the file in a process of its own first: for files that nobody vouches for",
+        help="run the file in a process of its own first, as one with a rare operator is: for "
+        "files that nobody vouches for",
     )  # fmt: skip
     parser.add_argument(
         "--runs", type=int, help="predictions that the benchmark times (default 50)"
@@ -138,7 +139,10 @@ def _complain(error: Exception) -> None:
 def _open(options: argparse.Namespace) -> Interpreter:
     try:
         return Interpreter(
-            options.model, options.threads, profile=options.benchmark, trial=options.trial
+            options.model,
+            options.threads,
+            profile=options.benchmark,
+            trial=options.trial or None,
         )
     except ModelError as error:
         raise ModelError(f"{options.model}: {error}") from None

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
 from larq_bcd_runtime.model_file import ModelFile, read_model, with_shapes
 from larq_bcd_runtime.rules import ShapesDisagree
-from larq_bcd_runtime.trial import computed_shapes, crash
+from larq_bcd_runtime.trial import computed_shapes, crash, has_python
 
 
 class ModelError(RuntimeError):
@@ -98,9 +98,10 @@ class Interpreter:
         kernels: see `larq_bcd_runtime.load`.
         fuse: see `larq_bcd_runtime.load`.
         profile: see `larq_bcd_runtime.load`.
-        trial: run the file in a process of its own first, for files that nobody vouches for:
-            if LiteRT crashes there, for a damage that the checks do not know, that is a
-            `ModelError` here. Takes as long as starting Python and loading the file once more.
+        trial: run the file in a process of its own first: if LiteRT crashes there, for a damage
+            that the checks do not know, that is a `ModelError` here. Takes as long as starting
+            Python and loading the file once more. None: if it holds an operator of LiteRT whose
+            rules are not known here, which those of binary networks are.
 
     Raises:
         ModelError: the file is no model, or holds an operator that cannot be served.
@@ -115,7 +116,7 @@ class Interpreter:
         kernels: str = "auto",
         fuse: bool = True,
         profile: bool = False,
-        trial: bool = False,
+        trial: Optional[bool] = None,
     ) -> None:
         num_threads = _integer("num_threads", num_threads)
         content = _read(model)
@@ -130,6 +131,8 @@ class Interpreter:
         self._content = content
         self.kernels = fastest_kernels() if kernels == "auto" else kernels
         self._delegate = load(num_threads, kernels, fuse, profile)
+        if trial is None:
+            trial = not self.file.knows_rules and has_python()
         death = crash(content, num_threads) if trial else None
         if death is not None:
             raise ModelError(f"LiteRT crashes on the file ({death}): it is damaged.")

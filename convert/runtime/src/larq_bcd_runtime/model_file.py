@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from larq_bcd_runtime.flatbuffer import Damaged, Table
-from larq_bcd_runtime.rules import Tensor, check_operator
+from larq_bcd_runtime.rules import RULES, Tensor, check_operator
 from larq_bcd_runtime.samples import keeps_samples
 
 # The schema's numbers of operators.
@@ -47,11 +47,13 @@ class ModelFile:
         labels: the names of the classes, None if the file holds none.
         keeps_samples: whether it works on more samples than it was written for; False if one
             of its constants says how many there are, or an operator mixes them.
+        knows_rules: whether the rules of all its operators are known here.
     """
 
     preprocessing: Optional[Preprocessing]
     labels: Optional[tuple[str, ...]]
     keeps_samples: bool
+    knows_rules: bool
 
 
 def read_model(content: bytes) -> ModelFile:
@@ -64,6 +66,12 @@ def read_model(content: bytes) -> ModelFile:
     try:
         model = Table.root(content, b"TFL3")
         codes = [max(code.number(0, "<b"), code.number(3)) for code in model.tables(1)]
+        names = [code.text(1) for code in model.tables(1)]
+        # The delegate checks LCE's own.
+        unknown = any(
+            not name.startswith("Lce") if code == _CUSTOM else code not in RULES
+            for code, name in zip(codes, names)
+        )
         buffers = [_buffer(table, content) for table in model.tables(4)]
         graphs = list(model.tables(2))
         if not graphs:
@@ -74,7 +82,7 @@ def read_model(content: bytes) -> ModelFile:
         preprocessing, labels = _read_metadata(model, buffers, content)
     except (struct.error, OverflowError, MemoryError, RecursionError) as error:
         raise Damaged(str(error)) from None
-    return ModelFile(preprocessing, labels, keeps_apart)
+    return ModelFile(preprocessing, labels, keeps_apart, not unknown)
 
 
 def with_shapes(content: bytes, shapes: dict[int, list[int]]) -> bytes:

@@ -54,6 +54,12 @@ def _reshape(operator: Table, inputs: Inputs) -> bool:
     return not values or -1 not in values[1:]
 
 
+def _concatenation(operator: Table, inputs: Inputs) -> bool:
+    options = operator.table(4)
+    axis = 0 if options is None else options.number(0)
+    return not inputs or axis not in (0, -len(inputs[0].shape))
+
+
 def _along_axes(operator: Table, inputs: Inputs) -> bool:
     """Axes are the second input; a vector holds the sizes of a shape, no samples."""
     axes = inputs[1].integers() if len(inputs) == 2 else None
@@ -61,12 +67,13 @@ def _along_axes(operator: Table, inputs: Inputs) -> bool:
     return rank < 2 or not {0, -rank} & set(axes or ())
 
 
-_GATHER, _GATHER_ND, _RESHAPE, _SLICE, _STRIDED_SLICE = 36, 107, 22, 65, 45
+_CONCATENATION, _GATHER, _GATHER_ND, _RESHAPE, _SLICE, _STRIDED_SLICE = 2, 36, 107, 22, 65, 45
 # MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL, ARG_MAX, ARG_MIN,
 # REVERSE_V2 and CUMSUM.
 _ALONG_AXES = (40, 74, 81, 82, 89, 91, 140, 56, 79, 105, 128)
 
 _CHECKS: dict[int, Callable[[Table, Inputs], bool]] = {
+    _CONCATENATION: _concatenation,
     _GATHER: _gather,
     _GATHER_ND: _gather_nd,
     _RESHAPE: _reshape,

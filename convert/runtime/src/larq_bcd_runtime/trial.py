@@ -9,6 +9,11 @@ from typing import Optional
 import numpy as np
 
 
+def has_python() -> bool:
+    """Returns whether another Python can be started: a frozen program would start itself."""
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
 def crash(content: bytes, num_threads: int) -> Optional[str]:
     """Returns how the process that ran a file died, None if it did not.
 
@@ -48,7 +53,7 @@ def _run(content: bytes, num_threads: int) -> None:
     from larq_bcd_runtime.interpreter import Interpreter, ModelError
 
     try:
-        interpreter = Interpreter(content, num_threads)
+        interpreter = Interpreter(content, num_threads, trial=False)
         details = interpreter.input_details
         interpreter.predict([np.zeros(detail.shape, detail.dtype) for detail in details])
     except (ModelError, RuntimeError, ValueError):

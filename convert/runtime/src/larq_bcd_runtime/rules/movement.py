@@ -9,6 +9,7 @@ from larq_bcd_runtime.rules.rule import (
     Rule,
     axis_of,
     require,
+    type_name,
 )
 from larq_bcd_runtime.rules.types import input_is, keeps_type, one_type, scaled
 
@@ -50,6 +51,24 @@ def _pads(operator: Operator) -> None:
     if data.known is not None and amounts.integers() is not None:
         allowed = (len(data.known), 2)
         require(amounts.shape == allowed, "the shape of paddings", amounts.shape, str(allowed))
+
+
+def _fills(operator: Operator) -> None:
+    sizes, value = operator.first(2)
+    require(
+        all(0 <= size < LARGEST for size in sizes.integers() or ()),
+        "dims",
+        (sizes.integers() or ())[:8],
+        f"from 0 to {LARGEST - 1}",
+    )
+    for output in operator.outputs:
+        require(
+            output.kind == value.kind,
+            "the type of the output",
+            type_name(output.kind),
+            f"{type_name(value.kind)} as that of the value",
+        )
+    require(value.shape in ((), (1,)), "the shape of the value", value.shape, "that of one")
 
 
 def _reshapes(operator: Operator) -> None:
@@ -148,5 +167,6 @@ RULES = {
     65: Rule("SLICE", (3, 3), (keeps_type, _INDEX, input_is(2, INT32, INT64)), (_slices,)),
     69: Rule("TILE", (2, 2), (keeps_type, _INDEX)),
     70: Rule("EXPAND_DIMS", (2, 2), (keeps_type, _INDEX)),
+    94: Rule("FILL", (2, 2), (input_is(0, INT32, INT64), _fills)),
     97: Rule("RESIZE_NEAREST_NEIGHBOR", (2, 2), (keeps_type, input_is(1, INT32))),
 }

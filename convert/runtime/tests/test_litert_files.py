@@ -60,7 +60,8 @@ def agrees(content: bytes) -> None:
     [("conv3d", "float32"), ("gru", "int16"), ("transformer", "dynamic"),
      ("depthwise_without_bias", "int8"), ("Conv3DTranspose", "float32"), ("LSTM", "float32"),
      ("tf_gather_nd", "float32"), ("Reshape_of_one_sample", "float32"),
-     ("tf_concat_of_samples", "float32"), ("standardization", "float32"), ("Embedding", "float32"), ("Softmax_of_two_axes", "int8")],
+     ("tf_concat_of_samples", "float32"), ("standardization", "float32"),
+     ("Embedding", "float32"), ("Softmax_of_two_axes", "int8")],
 )  # fmt: skip
 def test_a_file_runs_as_in_litert(name, mode):
     agrees(convert(name, mode))

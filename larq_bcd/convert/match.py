@@ -195,7 +195,7 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
 def _likeness(
     flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp
 ) -> tuple[bool, bool]:
-    """What speaks for one of several operators of equal weights, the stronger evidence first."""
+    """What speaks for one of several operators of equal weights, the stronger first."""
     scaled = operator.type == BINARY_OPERATOR and _has_scales_of(flatbuffer, operator, layer)
     return scaled, _carries(operator, layer.op.name)
 

@@ -55,6 +55,8 @@ _MOVING = frozenset(
 )
 # Float weights are rounded once when a factor is folded into them.
 _ROUNDED = 1e-5
+# The converter cuts names there, and puts a number behind those that are then equal.
+_NAME_LENGTH = 50
 
 _BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
 
@@ -167,9 +169,8 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
         free = [index for index in fitting if index not in used] or fitting
         if not free:
             return None
-        # Between layers of equal weights the name decides, where the converter kept it.
         chosen = max(
-            free, key=lambda index: _carries(flatbuffer.operators[index], layer.op.name)
+            free, key=lambda index: _likeness(flatbuffer, flatbuffer.operators[index], layer)
         )
         used.add(chosen)
         return flatbuffer.operators[chosen]
@@ -191,8 +192,28 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
     return matches
 
 
+def _likeness(
+    flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp
+) -> tuple[bool, bool]:
+    """What speaks for one of several operators of equal weights, the stronger first."""
+    scaled = operator.type == BINARY_OPERATOR and _has_scales_of(flatbuffer, operator, layer)
+    return scaled, _carries(operator, layer.op.name)
+
+
+def _has_scales_of(flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp) -> bool:
+    multiplier = flatbuffer.constant(operator.inputs[2])
+    if multiplier is None:
+        return False  # it writes signs
+    scales = np.abs(layer.kernel[0, 0, :1])
+    return _same_weights(_normalised(scales), [_normalised(multiplier[None])])
+
+
 def _carries(operator: Operator, name: str) -> bool:
-    return any(name in tensor.name.split(";") for tensor in operator.outputs)
+    return any(
+        name in tensor.name.split(";")
+        or (len(name) > _NAME_LENGTH and tensor.name.startswith(name[:_NAME_LENGTH]))
+        for tensor in operator.outputs
+    )
 
 
 def _one_scale(kernel: np.ndarray) -> bool:

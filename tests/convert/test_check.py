@@ -15,6 +15,7 @@ from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise, normalisation_for
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
+from larq_bcd.layers import QuantShiftMLP
 
 layers = tf.keras.layers
 
@@ -144,6 +145,21 @@ def test_a_fault_behind_a_flip_is_found(converted):
     report = _check(graph, corrupted(moved, second, 1, _flip_a_bit), matches, x)
     assert report.flips > 0
     assert report.faults[0].startswith("the outputs")
+
+
+def test_swapped_scales_of_new_branches_are_a_fault(converted):
+    image = tf.keras.Input((4, 4, 32))
+    initializer = tf.keras.initializers.RandomUniform(0.0, 0.001)
+    mlp = QuantShiftMLP(32, kernel_initializer=initializer)(image)
+    model = tf.keras.Model(image, mlp, name="a_long_name_for_a_network_of_a_single_layer")
+    graph, flatbuffer = converted(model)
+    x = _inputs(model)
+    assert _check(graph, flatbuffer, match_layers(graph, flatbuffer), x).faults == []
+    first, second, _ = flatbuffer.operators_of("LceBconv2d")
+    scales = [flatbuffer.constant(operator.inputs[2]) for operator in (first, second)]
+    swapped = corrupted(flatbuffer, first, 2, lambda values: np.copyto(values, scales[1]))
+    swapped = corrupted(swapped, second, 2, lambda values: np.copyto(values, scales[0]))
+    assert _check(graph, swapped, match_layers(graph, swapped), x).verdict == "fault"
 
 
 def test_a_ternary_quantizer_that_the_converter_takes_for_a_sign_is_a_fault():

@@ -116,36 +116,6 @@ static bool contains(const TfLiteIntArray* array, int item) {
   return false;
 }
 
-// TensorFlow's converter writes a large constant whose values are all the same as a FILL, as of
-// a network that has not been trained. Returns what a tensor is filled with, NULL if it is
-// none.
-static const int32_t* fill_of(TfLiteContext* context, int tensor) {
-  TfLiteIntArray* plan = NULL;
-  if (context->GetExecutionPlan(context, &plan) != kTfLiteOk || plan == NULL) return NULL;
-  for (int i = 0; i < plan->size; ++i) {
-    TfLiteNode* node = NULL;
-    TfLiteRegistration* registration = NULL;
-    if (context->GetNodeAndRegistration(context, plan->data[i], &node, &registration) !=
-            kTfLiteOk ||
-        registration->builtin_code != kBuiltinFill || node->inputs->size != 2 ||
-        node->outputs->size != 1 || node->outputs->data[0] != tensor) {
-      continue;
-    }
-    const TfLiteTensor* dims = tensor_at(context, node->inputs->data[0]);
-    const TfLiteTensor* value = tensor_at(context, node->inputs->data[1]);
-    const TfLiteTensor* out = &context->tensors[tensor];
-    const bool is_constant = dims != NULL && dims->allocation_type == kTfLiteMmapRo &&
-                             value != NULL && value->allocation_type == kTfLiteMmapRo;
-    const bool is_word = out->type == kTfLiteInt32 || out->type == kTfLiteFloat32;
-    if (!is_constant || !is_word || value->type != out->type || value->data == NULL ||
-        value->bytes != sizeof(int32_t) || (uintptr_t)value->data % sizeof(int32_t) != 0) {
-      return NULL;
-    }
-    return value->data;
-  }
-  return NULL;
-}
-
 static int value_of(Plan* plan, int* value_of_tensor, int tensor) {
   if (value_of_tensor[tensor] == kNoValue) {
     Value* value = &plan->values[plan->value_count];
@@ -174,11 +144,8 @@ static bool connect_inputs(Plan* plan, Step* step, const TfLiteNode* node, int* 
       return refuse(error, "input %d is tensor %d, and the file has %zu", i, tensor, tensors);
     }
     step->file_inputs[i] = value_of(plan, value_of_tensor, tensor);
-    Value* value = &plan->values[step->file_inputs[i]];
-    const bool has_parameters = step->op->fusion == kFusesConvolution && i > 0;
-    if (has_parameters && value->producer < 0 &&
-        plan->context->tensors[tensor].allocation_type != kTfLiteMmapRo) {
-      value->fill = fill_of(plan->context, tensor);
+    if (step->op->fusion == kFusesConvolution && i > 0) {
+      plan->values[step->file_inputs[i]].is_parameter = true;
     }
   }
   return true;
@@ -260,6 +227,47 @@ static bool read_node(Plan* plan, int node_index, const Shown* shown, int output
   return connect_output(plan, (int)(step - plan->steps), node, params, value_of_tensor, error);
 }
 
+// What a FILL of constants writes into each word of its output, NULL if it is none.
+static const int32_t* filling(const TfLiteContext* context, const Shown* shown) {
+  const TfLiteNode* node = shown->node;
+  if (shown->registration->builtin_code != kBuiltinFill || node->inputs->size != 2 ||
+      node->outputs->size != 1) {
+    return NULL;
+  }
+  const TfLiteTensor* dims = tensor_at(context, node->inputs->data[0]);
+  const TfLiteTensor* value = tensor_at(context, node->inputs->data[1]);
+  const TfLiteTensor* out = tensor_at(context, node->outputs->data[0]);
+  if (dims == NULL || value == NULL || out == NULL || dims->allocation_type != kTfLiteMmapRo ||
+      value->allocation_type != kTfLiteMmapRo) {
+    return NULL;
+  }
+  const bool is_word = out->type == kTfLiteInt32 || out->type == kTfLiteFloat32;
+  if (!is_word || value->type != out->type || value->data == NULL ||
+      value->bytes != sizeof(int32_t) || (uintptr_t)value->data % sizeof(int32_t) != 0) {
+    return NULL;
+  }
+  return value->data;
+}
+
+// TensorFlow's converter writes a large constant whose values are all the same as a FILL, as of
+// a network that has not been trained. Finds those that are parameters of a convolution.
+static void find_fills(Plan* plan, const int* value_of_tensor) {
+  TfLiteContext* context = plan->context;
+  TfLiteIntArray* nodes = NULL;
+  if (context->GetExecutionPlan(context, &nodes) != kTfLiteOk || nodes == NULL) return;
+  for (int i = 0; i < nodes->size; ++i) {
+    Shown shown = {NULL, NULL};
+    if (context->GetNodeAndRegistration(context, nodes->data[i], &shown.node,
+                                        &shown.registration) != kTfLiteOk) {
+      continue;
+    }
+    const int32_t* fill = filling(context, &shown);
+    if (fill == NULL) continue;
+    const int value = value_of_tensor[shown.node->outputs->data[0]];
+    if (value != kNoValue && plan->values[value].is_parameter) plan->values[value].fill = fill;
+  }
+}
+
 static void name_culprit(const Step* step, Error* error) {
   Error reason = *error;
   const char* name = step->op != NULL ? step->op->name : "operator";
@@ -300,6 +308,7 @@ bool plan_init(Plan* plan, TfLiteContext* context, const TfLiteDelegateParams* p
       if (!ok) name_culprit(&plan->steps[plan->step_count - 1], error);
     }
   }
+  if (ok) find_fills(plan, value_of_tensor);
   plan->file_value_count = plan->value_count;
   free(shown);
   free(value_of_tensor);

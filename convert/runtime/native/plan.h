@@ -33,7 +33,8 @@ typedef struct {
   float scale;
   int32_t zero_point;
   const void* constant;  // the data, if it is part of the file
-  const int32_t* fill;   // of a constant that the file has as a FILL: each of its values
+  bool is_parameter;     // of a convolution
+  const int32_t* fill;   // of a parameter that the file has as a FILL: each of its values
   int32_t* filled;       // and all of them; owned
   int samples;           // of a batch, which are stored, and moved, alike
   View view;

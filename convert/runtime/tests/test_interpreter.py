@@ -259,3 +259,16 @@ def test_interpreters_leave_no_memory_and_no_thread_behind(file):
     assert threads() == count
     # Python's own objects come and go; a kilobyte of each interpreter would be a megabyte.
     assert allocated_bytes() - memory < 200_000
+
+
+@pytest.mark.parametrize("axis", [0, -2, 1, -1])
+def test_samples_that_are_gathered_are_not_given_more_at_once(axis):
+    options = schema.GatherOptionsT()
+    options.axis = axis
+    file = FlatFile()
+    x, y = file.tensor((1, 1)), file.tensor((1, 1))
+    inputs = [x, file.constant(np.array([0], np.int32))]
+    file.builtin("GATHER", inputs, [y], schema.BuiltinOptions.GatherOptions, options)
+    values = np.float32([[1], [2], [3]])
+    interpreter = Interpreter(file.build([x], [y]))
+    np.testing.assert_array_equal(interpreter.predict(values), values)

@@ -37,9 +37,7 @@ def _strided_slice(operator: Table, inputs: Inputs) -> bool:
 
 def _gather(operator: Table, inputs: Inputs) -> bool:
     """Samples are what is gathered in, or the places in a constant."""
-    options = operator.table(4)
-    axis = 0 if options is None else options.number(0)
-    return axis != 0 or (len(inputs) == 2 and len(inputs[0].data) > 0)
+    return _has_other_axis(operator, inputs) or (len(inputs) == 2 and len(inputs[0].data) > 0)
 
 
 def _gather_nd(operator: Table, inputs: Inputs) -> bool:
@@ -54,7 +52,8 @@ def _reshape(operator: Table, inputs: Inputs) -> bool:
     return not values or -1 not in values[1:]
 
 
-def _concatenation(operator: Table, inputs: Inputs) -> bool:
+def _has_other_axis(operator: Table, inputs: Inputs) -> bool:
+    """The axis of CONCATENATION and GATHER, which stands first among the options."""
     options = operator.table(4)
     axis = 0 if options is None else options.number(0)
     return not inputs or axis not in (0, -len(inputs[0].shape))
@@ -73,7 +72,7 @@ _CONCATENATION, _GATHER, _GATHER_ND, _RESHAPE, _SLICE, _STRIDED_SLICE = 2, 36, 1
 _ALONG_AXES = (40, 74, 81, 82, 89, 91, 140, 56, 79, 105, 128)
 
 _CHECKS: dict[int, Callable[[Table, Inputs], bool]] = {
-    _CONCATENATION: _concatenation,
+    _CONCATENATION: _has_other_axis,
     _GATHER: _gather,
     _GATHER_ND: _gather_nd,
     _RESHAPE: _reshape,

@@ -1,6 +1,7 @@
 """Finds the Keras model that a user names, and runs no code that its file carries."""
 
 import builtins
+import errno
 import json
 import tempfile
 import zipfile
@@ -292,6 +293,11 @@ def _deserialise(path: Path, trust_code: bool):
             return _read_archive(path, safe_mode=not trust_code)
         except MemoryError as error:
             raise _too_large(path) from error
+        except _NoRoom as error:
+            raise ConversionError(
+                f"{path} cannot be unpacked into the folder of temporary files ({error}): make "
+                "room there, or set TMPDIR to another folder."
+            ) from error
         # Keras, h5py and TensorFlow raise TypeError, ValueError, KeyError, OSError, errors of
         # their own... for a file that does not fit. All of them mean that, and nothing else
         # happens in this call.
@@ -309,6 +315,26 @@ def _deserialise(path: Path, trust_code: bool):
             ) from error
 
 
+class _NoRoom(Exception):
+    """There is no room for the weights of an archive."""
+
+
+def _unpack(archive: zipfile.ZipFile, folder: str) -> str:
+    try:
+        return archive.extract(_WEIGHTS, folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _NoRoom(error.strerror) from error
+        raise
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory:
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:  # none of the usual places can be written to
+        raise _NoRoom(error.strerror) from error
+
+
 def _read_archive(path: Path, safe_mode: bool):
     """Reads a .keras file as Keras does, with its weights unpacked first.
 
@@ -319,8 +345,8 @@ def _read_archive(path: Path, safe_mode: bool):
         if {*archive.namelist()} == _PLAIN:
             config = {**json.loads(archive.read(_CONFIG)), "compile_config": None}
             model = tf.keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
-            with tempfile.TemporaryDirectory() as folder:
-                model.load_weights(archive.extract(_WEIGHTS, folder))
+            with _temporary_folder() as folder:
+                model.load_weights(_unpack(archive, folder))
             return model
     return tf.keras.models.load_model(str(path), compile=False, safe_mode=safe_mode)
 

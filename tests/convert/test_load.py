@@ -1,3 +1,4 @@
+import errno
 import json
 import zipfile
 
@@ -46,6 +47,23 @@ def test_a_published_name_is_built_with_random_weights():
 
 def test_a_missing_path_names_the_published_models(tmp_path):
     _refuses(tmp_path / "missing.keras", "does not exist", "BCDNetB")
+
+
+def test_an_archive_with_more_than_a_plain_model_is_left_to_keras(small, small_file, tmp_path):
+    path = tmp_path / "more.keras"
+    path.write_bytes(small_file.read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("assets/vocabulary.txt", "a word")
+    for loaded, weight in zip(load_model(path).model.weights, small.weights, strict=True):
+        np.testing.assert_array_equal(loaded, weight)
+
+
+def test_a_full_folder_of_temporary_files_is_no_damage(small_file, monkeypatch):
+    def extract(archive, member, folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "extract", extract)
+    _refuses(small_file, "temporary files (No space left on device)", "set TMPDIR")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,7 @@
 #include "operators.h"
 
 enum { kInput = 0, kWeights = 1, kBias = 2 };
-enum {
-  kLineBytes = 64,
-  // Less than this many multiply-adds are not worth a second thread.
-  kWorthThreads = 1 << 15,
-};
+enum { kLineBytes = 64 };
 
 // How the runtime stores the options.
 typedef struct {

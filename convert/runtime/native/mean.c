@@ -7,9 +7,6 @@
 // their own: LCE adds up all pixels one after the other, and versions of XNNPACK differ.
 #include "operators.h"
 
-// Whether the plan's own threads are worth waking for so many values.
-enum { kWorthThreads = 1 << 15 };
-
 typedef struct {
   bool keeps_dims;
   size_t pixels;  // of a sample

@@ -91,6 +91,9 @@ const int32_t* integers_of(const TfLiteTensor* tensor, int count);
 
 // ---- Threads ----
 
+// Less than this many additions or multiply-adds are not worth a second thread.
+enum { kWorthThreads = 1 << 15 };
+
 // How many channels a piece of work has if all threads share them, a multiple of `unit`.
 int share_of_channels(const Plan* plan, int channels, int unit);
 

@@ -9,7 +9,7 @@
 // A stage is a set of steps whose outputs have the same pixels and channels, its space:
 //
 //   convolution     of packed words that an earlier stage wrote; several may add up
-//   pointwise       ADD, MUL, PRELU: operands are tiles, activations in memory, or constants
+//   pointwise       ADD, SUB, MUL, PRELU: operands are tiles, activations, or constants
 //   quantize        writes the packed signs to memory
 //   sum             the first part of a MEAN: adds up the pixels, so many at a time
 //   concatenation   two halves of the space, side by side: each half's steps are applied to its

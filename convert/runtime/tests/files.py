@@ -15,8 +15,8 @@ def convolution_file(
     Args:
         c: the convolution.
         data: its constants.
-        fills: write the constants as FILLs of their first value.
         quantize: begin with an LceQuantize, which LCE's interpreter needs: it takes no words.
+        fills: write the constants as FILLs of their first value.
         changes: options to change or to add, or to leave out if None.
     """
     file = FlatFile()

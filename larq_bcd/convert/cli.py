@@ -194,11 +194,56 @@ class _SignalError(BaseException):
     """SIGINT or SIGTERM."""
 
 
+class _Signals:
+    """Raises at SIGINT and SIGTERM, and notes them.
+
+    They are noted because foreign code may make another error of what was raised in it, as an
+    import that is interrupted does, or lose it, as Python does in the callback of a weak
+    reference.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._are_heeded = True
+
+    @contextlib.contextmanager
+    def raised(self) -> Iterator[None]:
+        """In the block, they raise."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = [signal.SIGTERM]
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            numbers.append(signal.SIGINT)
+        before = {number: signal.signal(number, self._note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_received(self) -> None:
+        """Raises again, should the error have been lost."""
+        if self.received:
+            raise _SignalError
+
+    def heed_no_more(self) -> None:
+        """Lets what is left, which takes no time, be done whole."""
+        self.raise_received()
+        self._are_heeded = False
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self._are_heeded:
+            self.received.append(number)
+            raise _SignalError
+
+
 class _VisibleProgress(Progress):
     """Prints the steps and their times to stdout, with a clock where stderr is a terminal."""
 
-    def __init__(self, steps: int):
+    def __init__(self, steps: int, signals: _Signals):
         super().__init__()
+        self._signals = signals
         self._steps = steps
         self._done = 0
         self._start = self._shown = 0.0
@@ -219,6 +264,7 @@ class _VisibleProgress(Progress):
             print(f"{self._text} ...", flush=True)
         with self._clock(), captured_stderr(), super().step(name) as advance:
             yield advance
+        self._signals.raise_received()
         print(f"{self._text}: {self.seconds[name]:.1f} s", flush=True)
 
     @contextlib.contextmanager
@@ -246,6 +292,7 @@ class _VisibleProgress(Progress):
 
     def advance(self, done: int, total: int) -> None:
         """Shows how many inputs have been checked."""
+        self._signals.raise_received()
         text = f"[{self._done}/{self._steps}] check {done} of {total} inputs"
         now = time.monotonic()
         if self._console is None and now - self._shown > _SECONDS_BETWEEN_LINES:
@@ -296,15 +343,17 @@ def _file_options(
     )
 
 
-def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes:
+def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | None:
+    if arguments.report is None:
+        return None
     if arguments.report.suffix != ".html":
         return result.report.to_json().encode()
     return html_report(result.report, operator_times(Flatbuffer(result.content))).encode()
 
 
-def _convert(arguments: argparse.Namespace) -> ConversionResult:
+def _convert(arguments: argparse.Namespace, signals: _Signals) -> ConversionResult:
     progress = _VisibleProgress(
-        steps=6 + (arguments.head != "float32") + (arguments.ops != "lce")
+        6 + (arguments.head != "float32") + (arguments.ops != "lce"), signals
     )
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
@@ -334,8 +383,10 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
     # Lines of a file or a pipe need not fit a screen.
     width = None if sys.stdout.isatty() else 160
     print_report(result.report, rich.console.Console(width=width))
-    if arguments.report is not None:
-        write_atomically(arguments.report, _report(arguments, result), arguments.force)
+    report = _report(arguments, result)
+    signals.heed_no_more()
+    if report is not None:
+        write_atomically(arguments.report, report, arguments.force)
     if not arguments.allow_float_fallback:
         result.require_binary()
     result.require_equal()
@@ -343,32 +394,6 @@ def _convert(arguments: argparse.Namespace) -> ConversionResult:
         write_atomically(arguments.output, result.content, arguments.force)
     print(f"wrote {arguments.output}")
     return result
-
-
-@contextlib.contextmanager
-def _signals_raise(received: list[int]) -> Iterator[None]:
-    """In the block, SIGINT and SIGTERM are noted and raise.
-
-    They are noted because foreign code may make another error of what was raised in it, as
-    an import that is interrupted does.
-    """
-
-    def note(number, _frame):
-        received.append(number)
-        raise _SignalError
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        numbers.append(signal.SIGINT)
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -384,16 +409,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
-    received: list[int] = []
+    signals = _Signals()
     try:
-        with _signals_raise(received):
+        with signals.raised():
             _prepare(arguments)
-            _convert(arguments)
+            _convert(arguments, signals)
     except BaseException as error:
-        if received:
-            how = "interrupted" if received[0] == signal.SIGINT else "terminated"
+        if signals.received:
+            number = signals.received[0]
+            how = "interrupted" if number == signal.SIGINT else "terminated"
             print(f"{_PROGRAM}: {how}, nothing is written", file=sys.stderr)
-            return 128 + received[0]
+            return 128 + number
         if isinstance(error, FloatFallbackError | CheckError):
             print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
             return 1

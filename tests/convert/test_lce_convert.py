@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import json
 import os
@@ -297,6 +298,14 @@ def test_an_interrupt_leaves_nothing_behind(small_file, tmp_path, step, number, 
     assert os.listdir(scratch) == []
 
 
+@pytest.fixture
+def interrupts_raise():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_raise")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_of_which_foreign_code_makes_another_error(
     small_file, tmp_path, monkeypatch, capsys, number, status
@@ -308,12 +317,48 @@ def test_an_interrupt_of_which_foreign_code_makes_another_error(
             raise ConversionError("the file is damaged") from error
 
     monkeypatch.setattr(cli, "load_model", load)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == status
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == status
     assert "ted, nothing is written" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("interrupts_raise")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("step", ["load_model", "convert", "advance", "print_report"])
+def test_an_interrupt_that_foreign_code_loses(
+    small_file, tmp_path, monkeypatch, capsys, step, number, status
+):
+    owner = cli._VisibleProgress if step == "advance" else cli
+    original = getattr(owner, step)
+    calls = 0
+
+    def losing(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, step, losing)
+    arguments = ["-o", str(tmp_path / "out.tflite"), "--report", str(tmp_path / "report.json")]
+    assert cli.main([str(small_file), *arguments]) == status
+    assert calls == 1
+    assert "ted, nothing is written" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("interrupts_raise")
+def test_what_an_interrupt_finds_in_writing_is_written(run, small_file, monkeypatch):
+    original = cli.write_atomically
+
+    def write(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        original(*arguments)
+
+    monkeypatch.setattr(cli, "write_atomically", write)
+    status, out, err = run(small_file, "-o", "out.tflite", "--report", "report.json")
+    assert (status, err) == (0, "")
+    assert "wrote out.tflite" in out
+    assert sorted(os.listdir()) == ["out.tflite", "report.json"]
 
 
 def test_the_command_itself_works_and_keeps_stderr_clean(small_file, tmp_path):

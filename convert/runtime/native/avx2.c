@@ -10,57 +10,82 @@ TARGET_BEGIN("avx2,fma")
 
 #include "kernels.h"
 
-// AVX2 has no popcount, but a shuffle that looks up 32 nibbles at once. The table is chosen by
-// four bits of the activation and looked up by four weights, so it holds what their exclusive
-// or would count to: one shuffle and one addition for 4 bits of 32 channels. The weights lie
-// with one nibble in a byte, so that nothing has to be cut out. These are eight operations on
-// 512 bits; the pairs of pairs.h would take eleven, of which seven count one register.
+// AVX2 has no popcount, but a shuffle that looks up 32 nibbles at once. A table is chosen by
+// four bits of the activations of two pixels and looked up by four weights: it holds what both
+// exclusive ors count to, the second pixel's count 16 times. So one shuffle and one addition
+// serve 4 bits of 32 channels of two pixels. The weights lie with one nibble in a byte, so that
+// nothing has to be cut out.
 //
-// Counts of bytes are added up over as many words as a byte can hold, 7 * 32 = 224, then over
-// as many as 16 bits can.
+// Three lookups add up to 12 at most in either half of a byte. Such sums x are added up as they
+// are, and once more shifted right by four within 16 bits, both modulo 256. With the counts a
+// and b of an even byte and c and d of the odd one above it these come to
+//     even: a + 16 b        odd: c + 16 d
+//     even: b + 16 c        odd: d
+// from which d, c, b and a follow in turn. That is done for as many sums as a byte can hold,
+// 21 * 12 = 252; then 16-bit sums are added up over as many words as these can.
 enum {
   kHalf = 8,
   kTilePixels = 4,
+  kTilePairs = kTilePixels / 2,
   kGroupChannels = 32,
   kTileGroups = kTileChannels / kGroupChannels,
   kNibbles = 8,  // of a word
-  kWordsPerByteSum = 7,
-  kWordsPerShortSum = kWordsPerByteSum * 290,
+  kTriple = 3,   // lookups that half a byte holds the sum of
+  kTriplesPerByteSum = 21,
+  kWordsPerSegment = 63,  // whose nibbles make whole byte sums
+  kWordsPerShortSum = kWordsPerSegment * 32,
 };
 
-static const uint8_t kDiffering[16][16] __attribute__((aligned(64))) = {
-#define BCD_COUNTS(a)                                                                         \
-  {                                                                                           \
-    BCD_COUNT(a ^ 0), BCD_COUNT(a ^ 1), BCD_COUNT(a ^ 2), BCD_COUNT(a ^ 3), BCD_COUNT(a ^ 4), \
-        BCD_COUNT(a ^ 5), BCD_COUNT(a ^ 6), BCD_COUNT(a ^ 7), BCD_COUNT(a ^ 8),               \
-        BCD_COUNT(a ^ 9), BCD_COUNT(a ^ 10), BCD_COUNT(a ^ 11), BCD_COUNT(a ^ 12),            \
-        BCD_COUNT(a ^ 13), BCD_COUNT(a ^ 14), BCD_COUNT(a ^ 15)                               \
-  }
 #define BCD_COUNT(x) (((x)&1) + ((x) >> 1 & 1) + ((x) >> 2 & 1) + ((x) >> 3 & 1))
-    BCD_COUNTS(0),  BCD_COUNTS(1),  BCD_COUNTS(2),  BCD_COUNTS(3),
-    BCD_COUNTS(4),  BCD_COUNTS(5),  BCD_COUNTS(6),  BCD_COUNTS(7),
-    BCD_COUNTS(8),  BCD_COUNTS(9),  BCD_COUNTS(10), BCD_COUNTS(11),
-    BCD_COUNTS(12), BCD_COUNTS(13), BCD_COUNTS(14), BCD_COUNTS(15),
-#undef BCD_COUNTS
-#undef BCD_COUNT
+#define BCD_BOTH(a, b, w) (BCD_COUNT((a) ^ (w)) + 16 * BCD_COUNT((b) ^ (w)))
+#define BCD_TABLE(a, b)                                                                \
+  {                                                                                    \
+    BCD_BOTH(a, b, 0), BCD_BOTH(a, b, 1), BCD_BOTH(a, b, 2), BCD_BOTH(a, b, 3),        \
+        BCD_BOTH(a, b, 4), BCD_BOTH(a, b, 5), BCD_BOTH(a, b, 6), BCD_BOTH(a, b, 7),    \
+        BCD_BOTH(a, b, 8), BCD_BOTH(a, b, 9), BCD_BOTH(a, b, 10), BCD_BOTH(a, b, 11),  \
+        BCD_BOTH(a, b, 12), BCD_BOTH(a, b, 13), BCD_BOTH(a, b, 14), BCD_BOTH(a, b, 15) \
+  }
+#define BCD_TABLES(b)                                                                        \
+  {                                                                                          \
+    BCD_TABLE(0, b), BCD_TABLE(1, b), BCD_TABLE(2, b), BCD_TABLE(3, b), BCD_TABLE(4, b),     \
+        BCD_TABLE(5, b), BCD_TABLE(6, b), BCD_TABLE(7, b), BCD_TABLE(8, b), BCD_TABLE(9, b), \
+        BCD_TABLE(10, b), BCD_TABLE(11, b), BCD_TABLE(12, b), BCD_TABLE(13, b),              \
+        BCD_TABLE(14, b), BCD_TABLE(15, b)                                                   \
+  }
+// By the second pixel's bits, the first one's, and the weight's.
+static const uint8_t kDiffering[16][16][16] __attribute__((aligned(64))) = {
+    BCD_TABLES(0),  BCD_TABLES(1),  BCD_TABLES(2),  BCD_TABLES(3),
+    BCD_TABLES(4),  BCD_TABLES(5),  BCD_TABLES(6),  BCD_TABLES(7),
+    BCD_TABLES(8),  BCD_TABLES(9),  BCD_TABLES(10), BCD_TABLES(11),
+    BCD_TABLES(12), BCD_TABLES(13), BCD_TABLES(14), BCD_TABLES(15),
 };
+#undef BCD_TABLES
+#undef BCD_TABLE
+#undef BCD_BOTH
+#undef BCD_COUNT
 
 static int padded_channels(const Convolution* c) {
   return (c->group_channels_out + kGroupChannels - 1) / kGroupChannels * kGroupChannels;
 }
 
+// The last triple is filled up with zeros, of the weights and of the activations.
+static inline int triples_of(int words) { return (words * kNibbles + kTriple - 1) / kTriple; }
+
+static size_t padded_nibbles(const Convolution* c) {
+  return (size_t)kTriple * (size_t)triples_of(convolution_depth(c));
+}
+
 static size_t packed_words(const Convolution* c) {
-  return (size_t)c->groups * (size_t)padded_channels(c) * (size_t)convolution_depth(c) *
-         kNibbles / sizeof(uint32_t);
+  return (size_t)c->groups * (size_t)padded_channels(c) * padded_nibbles(c) / sizeof(uint32_t);
 }
 
 static inline const uint32_t* tile_weights(const Convolution* c, int group, int from) {
   return c->packed + ((size_t)group * (size_t)padded_channels(c) + (size_t)from) *
-                         (size_t)convolution_depth(c) * kNibbles / sizeof(uint32_t);
+                         padded_nibbles(c) / sizeof(uint32_t);
 }
 
-// For each tile of channels, for each word of the patch, for each of its nibbles: that nibble
-// of all the tile's channels, one in a byte.
+// For each tile of channels, for each nibble of the patch: that nibble of all the tile's
+// channels, one in a byte.
 static void pack(const Convolution* c, uint32_t* packed) {
   const size_t depth = (size_t)convolution_depth(c);
   const int padded = padded_channels(c);
@@ -76,122 +101,244 @@ static void pack(const Convolution* c, uint32_t* packed) {
           to[k * (size_t)width + (size_t)o] = word >> (4 * (k % kNibbles)) & 15;
         }
       }
-      to += depth * kNibbles * (size_t)width;
+      to += padded_nibbles(c) * (size_t)width;
     }
   }
 }
 
-// 16 times each nibble of up to kWordsPerByteSum words: the places of their tables.
-static inline void place_tables(const uint32_t* row, int words, uint8_t* places) {
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i high_nibble = _mm256_set1_epi8((char)0xf0);
-  const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(words), lanes);
-  const __m256i x = _mm256_maskload_epi32((const int*)row, valid);
-  const __m256i even = _mm256_and_si256(_mm256_slli_epi32(x, 4), high_nibble);
-  const __m256i odd = _mm256_and_si256(x, high_nibble);
-  const __m256i low = _mm256_unpacklo_epi8(even, odd), high = _mm256_unpackhi_epi8(even, odd);
-  _mm256_store_si256((__m256i*)places, _mm256_permute2x128_si256(low, high, 0x20));
-  _mm256_store_si256((__m256i*)places + 1, _mm256_permute2x128_si256(low, high, 0x31));
-}
-
+// Where the tables of two pixels' nibbles begin, counted in bytes; of words that are not there
+// the first one.
 typedef struct {
-  _Alignas(32) uint8_t of[kMaxTilePixels][kNibbles * (kWordsPerByteSum + 1)];
+  _Alignas(32) uint16_t of[kNibbles * (kWordsPerSegment + 1)];
 } Places;
 
-// Adds up the bytes of a chunk of words. `sums` holds 16-bit sums: of each group of channels
-// those that unpacklo and unpackhi make of the bytes.
-static inline __attribute__((always_inline)) void add_chunk(const Places* places,
-                                                            const int pixels, int words,
-                                                            const uint8_t* weights,
-                                                            const int groups, __m256i* sums) {
-  __m256i bytes[kMaxTilePixels][kTileGroups];
-#pragma GCC unroll 4
-  for (int p = 0; p < pixels; ++p) {
-#pragma GCC unroll 2
-    for (int g = 0; g < groups; ++g) bytes[p][g] = _mm256_setzero_si256();
+static inline void place_eight(const uint32_t* first, const uint32_t* second, int words,
+                               uint16_t* places) {
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i high_nibble = _mm256_set1_epi8((char)0xf0);
+  const __m256i low_nibble = _mm256_set1_epi8(0x0f);
+  const __m256i valid = _mm256_cmpgt_epi32(_mm256_set1_epi32(words), lanes);
+  const __m256i x = _mm256_maskload_epi32((const int*)first, valid);
+  const __m256i y = _mm256_maskload_epi32((const int*)second, valid);
+  // The even nibbles of bytes, and the odd ones: 16 times the first pixel's in the low byte,
+  // the second one's in the high byte.
+  const __m256i even_x = _mm256_and_si256(_mm256_slli_epi32(x, 4), high_nibble);
+  const __m256i even_y = _mm256_and_si256(y, low_nibble);
+  const __m256i odd_x = _mm256_and_si256(x, high_nibble);
+  const __m256i odd_y = _mm256_and_si256(_mm256_srli_epi32(y, 4), low_nibble);
+  const __m256i even_low = _mm256_unpacklo_epi8(even_x, even_y);
+  const __m256i even_high = _mm256_unpackhi_epi8(even_x, even_y);
+  const __m256i odd_low = _mm256_unpacklo_epi8(odd_x, odd_y);
+  const __m256i odd_high = _mm256_unpackhi_epi8(odd_x, odd_y);
+  const __m256i a = _mm256_unpacklo_epi16(even_low, odd_low);
+  const __m256i b = _mm256_unpackhi_epi16(even_low, odd_low);
+  const __m256i c = _mm256_unpacklo_epi16(even_high, odd_high);
+  const __m256i d = _mm256_unpackhi_epi16(even_high, odd_high);
+  __m256i* to = (__m256i*)places;
+  _mm256_store_si256(to, _mm256_permute2x128_si256(a, b, 0x20));
+  _mm256_store_si256(to + 1, _mm256_permute2x128_si256(c, d, 0x20));
+  _mm256_store_si256(to + 2, _mm256_permute2x128_si256(a, b, 0x31));
+  _mm256_store_si256(to + 3, _mm256_permute2x128_si256(c, d, 0x31));
+}
+
+static inline void place_tables(const uint32_t* first, const uint32_t* second, int words,
+                                Places* places) {
+  // Past the last word, because a triple may reach beyond it.
+  for (int k = 0; k <= words; k += kHalf) {
+    place_eight(first + k, second + k, words - k, places->of + k * kNibbles);
   }
-  for (int k = 0; k < words * kNibbles; ++k, weights += groups * kGroupChannels) {
-    __m256i w[kTileGroups];
+}
+
+// 16-bit sums of two pixels in a group's even and odd channels.
+typedef struct {
+  __m256i first_even, first_odd, second_even, second_odd;
+} Sums;
+
+// A chunk's sums x and shifted sums, of two pixels in a group.
+typedef struct {
+  __m256i plain, shifted;
+} ByteSums;
+
+// The counts in them, as the head of this file explains.
+static inline Sums counts_in(ByteSums bytes) {
+  const __m256i low = _mm256_set1_epi16(0x00ff);
+  Sums s;
+  s.second_odd = _mm256_srli_epi16(bytes.shifted, 8);
+  const __m256i high = _mm256_sub_epi8(bytes.plain, _mm256_slli_epi16(s.second_odd, 12));
+  s.first_odd = _mm256_srli_epi16(high, 8);
+  const __m256i b = _mm256_sub_epi16(bytes.shifted, _mm256_slli_epi16(s.first_odd, 4));
+  s.second_even = _mm256_and_si256(b, low);
+  const __m256i a = _mm256_sub_epi16(bytes.plain, _mm256_slli_epi16(s.second_even, 4));
+  s.first_even = _mm256_and_si256(a, low);
+  return s;
+}
+
+static inline Sums add_sums(Sums a, Sums b) {
+  return (Sums){
+      .first_even = _mm256_add_epi16(a.first_even, b.first_even),
+      .first_odd = _mm256_add_epi16(a.first_odd, b.first_odd),
+      .second_even = _mm256_add_epi16(a.second_even, b.second_even),
+      .second_odd = _mm256_add_epi16(a.second_odd, b.second_odd),
+  };
+}
+
+// Adds what weights, `stride` apart, find in three tables to the plain sums and to the shifted
+// ones. Written in C it takes more registers than there are: compilers load each weight into
+// one, and hold sums twice.
+static inline __attribute__((always_inline)) void look_up(const __m256i* tables,
+                                                          const __m256i* weights,
+                                                          const int stride, ByteSums* sums) {
+  __m256i x, y;
+  __asm__(
+      "vpshufb %[w0], %[t0], %[x]\n\t"
+      "vpshufb %[w1], %[t1], %[y]\n\t"
+      "vpaddb %[y], %[x], %[x]\n\t"
+      "vpshufb %[w2], %[t2], %[y]\n\t"
+      "vpaddb %[y], %[x], %[x]\n\t"
+      "vpaddb %[x], %[plain], %[plain]\n\t"
+      "vpsrlw $4, %[x], %[x]\n\t"
+      "vpaddb %[x], %[shifted], %[shifted]"
+      : [plain] "+x"(sums->plain), [shifted] "+x"(sums->shifted), [x] "=&x"(x), [y] "=&x"(y)
+      : [t0] "x"(tables[0]), [t1] "x"(tables[1]), [t2] "x"(tables[2]), [w0] "m"(weights[0]),
+        [w1] "m"(weights[stride]), [w2] "m"(weights[2 * stride]));
+}
+
+// Adds up so many triples, from the nibble `from` of the places on.
+static inline __attribute__((always_inline)) void sum_chunk(const Places* places, int from,
+                                                            const int pairs, int triples,
+                                                            const uint8_t* weights,
+                                                            const int groups,
+                                                            ByteSums sums[][kTileGroups]) {
+#pragma GCC unroll 2
+  for (int p = 0; p < pairs; ++p) {
 #pragma GCC unroll 2
     for (int g = 0; g < groups; ++g) {
-      w[g] = _mm256_loadu_si256((const __m256i*)(weights + g * kGroupChannels));
+      sums[p][g].plain = sums[p][g].shifted = _mm256_setzero_si256();
     }
-#pragma GCC unroll 4
-    for (int p = 0; p < pixels; ++p) {
-      const uint8_t* table = &kDiffering[0][0] + places->of[p][k];
-      const __m256i differing = _mm256_broadcastsi128_si256(*(const __m128i*)table);
+  }
+  const int end = from + triples * kTriple;
+  for (int k = from; k < end; k += kTriple, weights += kTriple * groups * kGroupChannels) {
+#pragma GCC unroll 2
+    for (int p = 0; p < pairs; ++p) {
+      __m256i tables[kTriple];
+#pragma GCC unroll 3
+      for (int i = 0; i < kTriple; ++i) {
+        const char* table = (const char*)kDiffering + places[p].of[k + i];
+        tables[i] = _mm256_broadcastsi128_si256(*(const __m128i*)table);
+      }
 #pragma GCC unroll 2
       for (int g = 0; g < groups; ++g) {
-        bytes[p][g] = _mm256_add_epi8(bytes[p][g], _mm256_shuffle_epi8(differing, w[g]));
+        look_up(tables, (const __m256i*)weights + g, groups, &sums[p][g]);
       }
-    }
-  }
-  const __m256i zero = _mm256_setzero_si256();
-#pragma GCC unroll 4
-  for (int p = 0; p < pixels; ++p) {
-#pragma GCC unroll 2
-    for (int g = 0; g < groups; ++g) {
-      __m256i* sum = sums + (p * kTileGroups + g) * 2;
-      sum[0] = _mm256_add_epi16(sum[0], _mm256_unpacklo_epi8(bytes[p][g], zero));
-      sum[1] = _mm256_add_epi16(sum[1], _mm256_unpackhi_epi8(bytes[p][g], zero));
     }
   }
 }
 
 // Eight 16-bit sums become counts.
-static inline void widen(__m128i sums, bool is_first, int32_t* counts) {
+static inline void widen_half(__m128i sums, bool is_first, int32_t* counts) {
   const __m256i wide = _mm256_cvtepu16_epi32(sums);
   __m256i* to = (__m256i*)counts;
   _mm256_store_si256(to, is_first ? wide : _mm256_add_epi32(_mm256_load_si256(to), wide));
 }
 
+static inline void widen(__m256i even, __m256i odd, bool is_first, int32_t* counts) {
+  const __m256i low = _mm256_unpacklo_epi16(even, odd);
+  const __m256i high = _mm256_unpackhi_epi16(even, odd);
+  widen_half(_mm256_castsi256_si128(low), is_first, counts);
+  widen_half(_mm256_castsi256_si128(high), is_first, counts + 8);
+  widen_half(_mm256_extracti128_si256(low, 1), is_first, counts + 16);
+  widen_half(_mm256_extracti128_si256(high, 1), is_first, counts + 24);
+}
+
+static inline void widen_sums(Sums sums, bool is_first, int pair, int group, int32_t* counts) {
+  counts += 2 * pair * kTileChannels + group * kGroupChannels;
+  widen(sums.first_even, sums.first_odd, is_first, counts);
+  widen(sums.second_even, sums.second_odd, is_first, counts + kTileChannels);
+}
+
+static inline __attribute__((always_inline)) void place_pairs(const uint32_t* const* rows,
+                                                              const int pairs, int from,
+                                                              int words, Places* places) {
+#pragma GCC unroll 2
+  for (int p = 0; p < pairs; ++p) {
+    place_tables(rows[2 * p] + from, rows[2 * p + 1] + from, words, &places[p]);
+  }
+}
+
+// Of a depth that is a single chunk.
+static inline __attribute__((always_inline)) void count_chunk(const uint32_t* const* rows,
+                                                              const int pairs, int depth,
+                                                              const uint32_t* weights,
+                                                              const int groups,
+                                                              int32_t* counts) {
+  Places places[kTilePairs];
+  ByteSums bytes[kTilePairs][kTileGroups];
+  place_pairs(rows, pairs, 0, depth, places);
+  sum_chunk(places, 0, pairs, triples_of(depth), (const uint8_t*)weights, groups, bytes);
+#pragma GCC unroll 2
+  for (int p = 0; p < pairs; ++p) {
+#pragma GCC unroll 2
+    for (int g = 0; g < groups; ++g) widen_sums(counts_in(bytes[p][g]), true, p, g, counts);
+  }
+}
+
 static inline __attribute__((always_inline)) void count(const uint32_t* const* rows,
-                                                        const int pixels, int depth,
+                                                        const int pairs, int depth,
                                                         const uint32_t* weights,
                                                         const int groups, int32_t* counts) {
   const uint8_t* nibbles = (const uint8_t*)weights;
   for (int begin = 0; begin < depth; begin += kWordsPerShortSum) {
     const int end = depth - begin < kWordsPerShortSum ? depth : begin + kWordsPerShortSum;
-    __m256i sums[kMaxTilePixels * kTileGroups * 2];
-    for (int i = 0; i < pixels * kTileGroups * 2; ++i) sums[i] = _mm256_setzero_si256();
-    for (int done = begin; done < end; done += kWordsPerByteSum) {
-      const int words = end - done < kWordsPerByteSum ? end - done : kWordsPerByteSum;
-      Places places;
-#pragma GCC unroll 4
-      for (int p = 0; p < pixels; ++p) place_tables(rows[p] + done, words, places.of[p]);
-      add_chunk(&places, pixels, words, nibbles, groups, sums);
-      nibbles += words * kNibbles * groups * kGroupChannels;
-    }
-    for (int p = 0; p < pixels; ++p) {
-      for (int g = 0; g < groups; ++g) {
-        const __m256i low = sums[(p * kTileGroups + g) * 2];
-        const __m256i high = sums[(p * kTileGroups + g) * 2 + 1];
-        int32_t* to = counts + p * kTileChannels + g * kGroupChannels;
-        widen(_mm256_castsi256_si128(low), begin == 0, to);
-        widen(_mm256_castsi256_si128(high), begin == 0, to + 8);
-        widen(_mm256_extracti128_si256(low, 1), begin == 0, to + 16);
-        widen(_mm256_extracti128_si256(high, 1), begin == 0, to + 24);
+    Sums sums[kTilePairs][kTileGroups];
+    memset(sums, 0, sizeof(sums));
+    for (int done = begin; done < end; done += kWordsPerSegment) {
+      const int words = end - done < kWordsPerSegment ? end - done : kWordsPerSegment;
+      const int triples = triples_of(words);
+      Places places[kTilePairs];
+      place_pairs(rows, pairs, done, words, places);
+      for (int t = 0; t < triples; t += kTriplesPerByteSum) {
+        const int now = triples - t < kTriplesPerByteSum ? triples - t : kTriplesPerByteSum;
+        ByteSums bytes[kTilePairs][kTileGroups];
+        sum_chunk(places, t * kTriple, pairs, now, nibbles, groups, bytes);
+        nibbles += now * kTriple * groups * kGroupChannels;
+#pragma GCC unroll 2
+        for (int p = 0; p < pairs; ++p) {
+#pragma GCC unroll 2
+          for (int g = 0; g < groups; ++g) {
+            sums[p][g] = add_sums(sums[p][g], counts_in(bytes[p][g]));
+          }
+        }
       }
+    }
+    for (int p = 0; p < pairs; ++p) {
+      for (int g = 0; g < groups; ++g) widen_sums(sums[p][g], begin == 0, p, g, counts);
     }
   }
 }
 
-#define BCD_TILE(pixels, groups)                         \
-  case (pixels)*4 + (groups):                            \
-    count(rows, pixels, depth, weights, groups, counts); \
-    break;
+#define BCD_TILE(name, pairs, groups) name(rows, pairs, depth, weights, groups, counts)
 
+// Of an odd number of pixels the last one's partner is the first one once more.
 static void count_tile(const uint32_t* const* rows, int pixels, int depth,
                        const uint32_t* weights, int blocks, int32_t* counts) {
-  switch (pixels * 4 + (blocks + 1) / 2) {
-    BCD_TILE(1, 1)
-    BCD_TILE(2, 1)
-    BCD_TILE(3, 1)
-    BCD_TILE(4, 1)
-    BCD_TILE(1, 2)
-    BCD_TILE(2, 2)
-    BCD_TILE(3, 2)
-    BCD_TILE(4, 2)
+  const bool is_chunk = triples_of(depth) <= kTriplesPerByteSum;
+  switch (is_chunk * 4 + (pixels > 2) * 2 + (blocks > 2)) {
+    case 0:
+      return BCD_TILE(count, 1, 1);
+    case 1:
+      return BCD_TILE(count, 1, 2);
+    case 2:
+      return BCD_TILE(count, 2, 1);
+    case 3:
+      return BCD_TILE(count, 2, 2);
+    case 4:
+      return BCD_TILE(count_chunk, 1, 1);
+    case 5:
+      return BCD_TILE(count_chunk, 1, 2);
+    case 6:
+      return BCD_TILE(count_chunk, 2, 1);
+    case 7:
+      return BCD_TILE(count_chunk, 2, 2);
   }
 }
 

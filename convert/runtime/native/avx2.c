@@ -316,29 +316,24 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
   }
 }
 
-#define BCD_TILE(name, pairs, groups) name(rows, pairs, depth, weights, groups, counts)
+#define BCD_TILE(kind, name, pairs, groups)            \
+  case kind:                                           \
+    name(rows, pairs, depth, weights, groups, counts); \
+    break;
 
 // Of an odd number of pixels the last one's partner is the first one once more.
 static void count_tile(const uint32_t* const* rows, int pixels, int depth,
                        const uint32_t* weights, int blocks, int32_t* counts) {
   const bool is_chunk = triples_of(depth) <= kTriplesPerByteSum;
   switch (is_chunk * 4 + (pixels > 2) * 2 + (blocks > 2)) {
-    case 0:
-      return BCD_TILE(count, 1, 1);
-    case 1:
-      return BCD_TILE(count, 1, 2);
-    case 2:
-      return BCD_TILE(count, 2, 1);
-    case 3:
-      return BCD_TILE(count, 2, 2);
-    case 4:
-      return BCD_TILE(count_chunk, 1, 1);
-    case 5:
-      return BCD_TILE(count_chunk, 1, 2);
-    case 6:
-      return BCD_TILE(count_chunk, 2, 1);
-    case 7:
-      return BCD_TILE(count_chunk, 2, 2);
+    BCD_TILE(0, count, 1, 1)
+    BCD_TILE(1, count, 1, 2)
+    BCD_TILE(2, count, 2, 1)
+    BCD_TILE(3, count, 2, 2)
+    BCD_TILE(4, count_chunk, 1, 1)
+    BCD_TILE(5, count_chunk, 1, 2)
+    BCD_TILE(6, count_chunk, 2, 1)
+    BCD_TILE(7, count_chunk, 2, 2)
   }
 }
 

@@ -32,7 +32,7 @@ test-system: .venv/installed-dev
 # The device side, against Larq Compute Engine's own interpreter; on aarch64 under qemu, and
 # linked for Android.
 test-runtime: .venv/installed-runtime
-	$(MAKE) -C convert/runtime test PYTHON=$(CURDIR)/$(BIN)/python
+	PYTEST_ADDOPTS='-n 2' $(MAKE) -C convert/runtime test PYTHON=$(CURDIR)/$(BIN)/python
 
 test-aarch64: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test-aarch64 check-android PYTHON=$(CURDIR)/$(BIN)/python

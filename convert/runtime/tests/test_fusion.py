@@ -261,6 +261,21 @@ def test_any_graph(kernels, file, threads):
     assert_fusing_changes_nothing(file, kernels, threads)
 
 
+def test_prelu_of_a_stage_keeps_to_its_definition(kernels):
+    channels = 72
+    graph = Graph(0, 3, 5)
+    slopes = graph.rng.normal(size=(1, 1, channels)).astype(np.float32)
+    x, y = graph.floats(channels), graph.floats(channels)
+    graph.file.builtin("PRELU", [x, graph.file.constant(slopes)], [y])
+    result = graph.convolve(graph.quantize(y, channels), channels, 32)
+    file = graph.file.build([x], [y, result])
+    values = graph.rng.choice(
+        np.float32([-np.inf, -1.5, -0.0, 0, 0.3, np.inf]), (3, 5, channels)
+    )
+    got, _ = Interpreter(file, kernels=kernels).predict(values[None])
+    same_bits(got[0], np.where(values < 0, values * slopes, values))
+
+
 def test_elementwise_operators_beside_binary_ones_are_taken_over():
     graph = Graph(0, 8, 8)
     x = graph.floats(64)

@@ -72,15 +72,15 @@ def convert_one(name: str, folder: Path) -> dict:
     """Converts a network, keeps its files, and says what is known of them."""
     from larq_bcd.convert import convert, load_model
     from larq_bcd.convert.flatbuffer import Flatbuffer
-    from larq_bcd.convert.head import quantise_head
+    from larq_bcd.convert.head import quantize_head
 
     model = load_model(name).model
     result = convert(model, name=name, allow_float_fallback=True)
     report, check = result.report, result.report.check
-    done = report.optimisation
-    optimised = Flatbuffer(result.content)
-    rounded, _ = quantise_head(optimised, "int8")
-    for kind, content in (("plain", result.plain), ("optimised", result.content)):
+    done = report.optimization
+    optimized = Flatbuffer(result.content)
+    rounded, _ = quantize_head(optimized, "int8")
+    for kind, content in (("plain", result.plain), ("optimized", result.content)):
         (folder / f"{name}.{kind}.tflite").write_bytes(content)
     return {
         "network": name,
@@ -106,7 +106,7 @@ def convert_one(name: str, folder: Path) -> dict:
 def time_one(name: str, folder: Path, rounds: int) -> dict:
     """The latencies of the files that are kept of a network."""
     files = {
-        kind: (folder / f"{name}.{kind}.tflite").read_bytes() for kind in ("plain", "optimised")
+        kind: (folder / f"{name}.{kind}.tflite").read_bytes() for kind in ("plain", "optimized")
     }
     return {"milliseconds": latencies(files, rounds)}
 
@@ -125,7 +125,7 @@ def table(found: list[dict]) -> str:
         pairs = []
         for kernels in timed:
             before, after = (
-                one["milliseconds"][f"{kind} {kernels}"] for kind in ("plain", "optimised")
+                one["milliseconds"][f"{kind} {kernels}"] for kind in ("plain", "optimized")
             )
             pairs.append(f"{before:.1f} → {after:.1f}")
         before, after = one["activation_bytes"]

@@ -198,7 +198,7 @@ def main() -> int:
 
 
 def show(options, times, memory) -> None:
-    """Prints the table; the ratios are medians over the rounds, of neighbours in time.
+    """Prints the table; the ratios are medians over the rounds, of neighbors in time.
 
     The CPU time is what a machine that does other things at the same time disturbs least.
     """

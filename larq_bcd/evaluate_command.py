@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resize",
         type=int,
-        help="shorter side before the centre of the model's size is cut out, 256 for 224 in "
+        help="shorter side before the center of the model's size is cut out, 256 for 224 in "
         "the papers (default: the whole image is resized to the model's size)",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images at once (32)")

@@ -21,7 +21,7 @@ def binary_conv(filters=32, size=3, **options):
     )
 
 
-def randomise(model, seed=0):
+def randomize(model, seed=0):
     """Weights as after training: no zeros, no ones, kernels of both signs."""
     rng = np.random.default_rng(seed)
     for variable in model.variables:
@@ -50,7 +50,7 @@ def small_model():
     x = binary_conv(name="second", kernel_quantizer="magnitude_aware_sign")(x)
     x = tf.keras.layers.BatchNormalization(name="second_bn")(x)
     x = tf.keras.layers.GlobalAveragePooling2D()(x)
-    return randomise(tf.keras.Model(image, two_heads(x), name="small"))
+    return randomize(tf.keras.Model(image, two_heads(x), name="small"))
 
 
 def corrupted(flatbuffer, operator, position, change):

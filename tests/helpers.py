@@ -148,5 +148,5 @@ def _moves_every_weight(model, images):
     for old, new in zip(before, model.trainable_weights, strict=True):
         assert np.isfinite(new.numpy()).all(), new.name
         # A constant before a batch norm is subtracted again: its gradient is zero.
-        cancelled = new.name.endswith("beta_bias:0")
-        assert cancelled or (old != new.numpy()).any(), new.name
+        canceled = new.name.endswith("beta_bias:0")
+        assert canceled or (old != new.numpy()).any(), new.name

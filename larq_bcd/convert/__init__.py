@@ -8,7 +8,7 @@ from larq_bcd.convert.pipeline import ConversionResult, FileOptions, convert
 from larq_bcd.convert.report import (
     ConversionReport,
     LayerReport,
-    OptimisationReport,
+    OptimizationReport,
     TensorReport,
 )
 from larq_bcd.convert.write import write_atomically
@@ -23,7 +23,7 @@ __all__ = [
     "FloatFallbackError",
     "LayerCheck",
     "LayerReport",
-    "OptimisationReport",
+    "OptimizationReport",
     "TensorReport",
     "convert",
     "load_model",

@@ -125,8 +125,8 @@ def parser() -> argparse.ArgumentParser:
         "--input-type",
         choices=INPUT_TYPES,
         default="float32",
-        help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalises them "
-        "with --mean and --std; by default it takes normalised float32",
+        help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
+        "with --mean and --std; by default it takes normalized float32",
     )
     add(
         "--labels",
@@ -150,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         "--check-inputs",
         metavar="DIR",
         type=Path,
-        help="check on the images in this folder, resized and cropped at the centre, instead "
+        help="check on the images in this folder, resized and cropped at the center, instead "
         "of noise",
     )
     add(
@@ -322,7 +322,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _file_options(
-    arguments: argparse.Namespace, normalise: check_inputs.Normalisation
+    arguments: argparse.Namespace, normalize: check_inputs.Normalization
 ) -> FileOptions:
     recipe = None
     if arguments.recipe is not None:
@@ -337,7 +337,7 @@ def _file_options(
         head=arguments.head,
         ops=arguments.ops,
         input_type=arguments.input_type,
-        normalise=normalise,
+        normalize=normalize,
         labels=None if arguments.labels is None else read_labels(arguments.labels),
         recipe_sha256=recipe,
     )
@@ -358,14 +358,14 @@ def _convert(arguments: argparse.Namespace, signals: _Signals) -> ConversionResu
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
         model = loaded.model
-        normalise = check_inputs.normalisation_for(model, arguments.mean, arguments.std)
-        options = _file_options(arguments, normalise)
+        normalize = check_inputs.normalization_for(model, arguments.mean, arguments.std)
+        options = _file_options(arguments, normalize)
         shape = tuple(model.inputs[0].shape[1:])
         count = arguments.check_count
         if arguments.check_inputs is None:
-            inputs, source = check_inputs.noise(shape, count, normalise), "noise"
+            inputs, source = check_inputs.noise(shape, count, normalize), "noise"
         else:
-            inputs = check_inputs.images(arguments.check_inputs, shape, count, normalise)
+            inputs = check_inputs.images(arguments.check_inputs, shape, count, normalize)
             source = f"images in {arguments.check_inputs}"
     result = convert(
         model,

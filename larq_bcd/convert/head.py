@@ -53,7 +53,7 @@ def per_channel_int8(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8), scales
 
 
-def quantise_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[str]]:
+def quantize_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[str]]:
     """Stores the weights of the dense layers before the outputs in fewer bits.
 
     A DEQUANTIZE turns them into float32 when the file is loaded, once: activations and sums

@@ -45,7 +45,7 @@ def _bars(titles: Sequence[str], rows: Sequence[tuple[str, str, float]]) -> str:
 
 
 def _sizes(report: ConversionReport) -> str:
-    done = report.optimisation
+    done = report.optimization
     rows = [("converter", done.operators_before, done.bytes_before)]
     rows += [(one.name, one.operators, one.file_bytes) for one in done.passes]
     sizes = [(name, size_in_words(size), size) for name, _, size in rows]
@@ -121,8 +121,8 @@ def _summary(report: ConversionReport) -> str:
     facts = {
         "file": size_in_words(report.file_bytes),
         "parameters in float32": size_in_words(report.float32_bytes),
-        "operators": f"{report.optimisation.operators_before} to "
-        f"{report.optimisation.operators_after}",
+        "operators": f"{report.optimization.operators_before} to "
+        f"{report.optimization.operators_after}",
         "layers": f"{binary} binary, {len(report.layers) - binary} float",
     }
     if report.check is not None:
@@ -151,7 +151,7 @@ def html_report(report: ConversionReport, times: Sequence[OperatorTime]) -> str:
         _summary(report),
         "".join(f"<p>{escape(text)}</p>" for text in (*report.changes, *report.notes)),
         "<h2>Passes</h2>" + _sizes(report),
-        "".join(f"<p class=note>left: {escape(text)}</p>" for text in report.optimisation.left),
+        "".join(f"<p class=note>left: {escape(text)}</p>" for text in report.optimization.left),
     ]
     if report.replacement is not None:
         parts.append(_replacement(report.replacement))

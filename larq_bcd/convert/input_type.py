@@ -1,4 +1,4 @@
-"""Images that go into the file as bytes: the normalisation becomes part of it."""
+"""Images that go into the file as bytes: the normalization becomes part of it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.flatbuffer import Flatbuffer
-from larq_bcd.convert.inputs import Normalisation
+from larq_bcd.convert.inputs import Normalization
 from larq_bcd.convert.rewrite.editor import Editor
 
 INPUT_TYPES = ("float32", "uint8", "int8")
@@ -19,13 +19,13 @@ class InputEncoding:
     """How the pixels of an image go into a file.
 
     Attributes:
-        kind: `"float32"`, normalised pixels; `"uint8"`, pixels of 0 to 255; `"int8"`, pixels
+        kind: `"float32"`, normalized pixels; `"uint8"`, pixels of 0 to 255; `"int8"`, pixels
             less 128.
-        normalise: what the model expects of its caller.
+        normalize: what the model expects of its caller.
     """
 
     kind: str
-    normalise: Normalisation
+    normalize: Normalization
 
     def __post_init__(self) -> None:
         if self.kind not in INPUT_TYPES:
@@ -43,7 +43,7 @@ class InputEncoding:
         """What the file takes, of what the model takes; float32 stays as it is."""
         if self.kind == "float32":
             return images
-        mean, std = np.array(self.normalise.mean), np.array(self.normalise.std)
+        mean, std = np.array(self.normalize.mean), np.array(self.normalize.std)
         pixels = np.rint((images * std + mean) * _WHITE).clip(0, _WHITE)
         return (pixels + self.zero_point).astype(self.kind)
 
@@ -51,15 +51,15 @@ class InputEncoding:
         """What the model takes, of what the file takes."""
         if self.kind == "float32":
             return encoded
-        return self.normalise((encoded.astype(np.float64) - self.zero_point) / _WHITE)
+        return self.normalize((encoded.astype(np.float64) - self.zero_point) / _WHITE)
 
 
 def set_input_type(flatbuffer: Flatbuffer, encoding: InputEncoding) -> Flatbuffer:
-    """Lets a file take bytes, which it turns into normalised pixels itself.
+    """Lets a file take bytes, which it turns into normalized pixels itself.
 
     Three operators before all others: DEQUANTIZE to [0, 1], MUL by 1 / std, ADD of
     -mean / std; what is 1 or 0 for all channels is left out. They are explicit, because the
-    mean cannot go through a padding with zeros of the normalised image.
+    mean cannot go through a padding with zeros of the normalized image.
 
     Args:
         flatbuffer: with one float32 input of shape (1, ..., channels); it is not changed.
@@ -76,13 +76,13 @@ def set_input_type(flatbuffer: Flatbuffer, encoding: InputEncoding) -> Flatbuffe
     if given.dtype != "float32":
         raise ConversionError(
             f"input_type={encoding.kind!r}: the model takes {given.dtype}, not float32, so "
-            "that there is nothing to normalise: leave it out."
+            "that there is nothing to normalize: leave it out."
         )
     editor = Editor(flatbuffer)
     image = editor.inputs[0]
     readers = editor.uses(image)
-    std = np.array(encoding.normalise.std, np.float64)
-    mean = np.array(encoding.normalise.mean, np.float64)
+    std = np.array(encoding.normalize.std, np.float64)
+    mean = np.array(encoding.normalize.mean, np.float64)
 
     current = editor.add_tensor(given.shape, np.float32, f"{given.name}/pixels")
     editor.add_node("DEQUANTIZE", [image], [current], schema.DequantizeOptionsT(), version=2)

@@ -20,7 +20,7 @@ RESIZE = 256 / 224
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What turns pixels in [0, 1] into the model's input: (pixel - mean) / std.
 
     Attributes:
@@ -32,16 +32,16 @@ class Normalisation:
     std: tuple[float, ...]
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Normalises pixels of shape (..., channels) in [0, 1] to float32."""
+        """Normalizes pixels of shape (..., channels) in [0, 1] to float32."""
         return ((pixels - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
 
 
-def normalisation_for(
+def normalization_for(
     model: tf.keras.Model,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-) -> Normalisation:
-    """The normalisation that a model expects of its caller.
+) -> Normalization:
+    """The normalization that a model expects of its caller.
 
     Args:
         model: a model with one input whose last axis is the channels.
@@ -78,18 +78,18 @@ def normalisation_for(
         values.append(chosen)
     if min(values[1]) <= 0:
         raise ConversionError(f"std is {values[1]}: give values above 0.")
-    return Normalisation(*values)
+    return Normalization(*values)
 
 
 def noise(
-    shape: Sequence[int], count: int, normalise: Normalisation, seed: int = 0
+    shape: Sequence[int], count: int, normalize: Normalization, seed: int = 0
 ) -> np.ndarray:
     """Random images, smooth with grain, in the value range of the model's preprocessing.
 
     Args:
         shape: (height, width, channels), or any other shape of one input.
         count: the number of inputs.
-        normalise: the model's normalisation.
+        normalize: the model's normalization.
         seed: the same seed gives the same inputs.
 
     Returns:
@@ -97,24 +97,24 @@ def noise(
     """
     rng = np.random.default_rng(seed)
     if len(shape) != 3:
-        return normalise(rng.uniform(0, 1, (count, *shape)))
+        return normalize(rng.uniform(0, 1, (count, *shape)))
     height, width, channels = shape
     coarse = rng.uniform(-0.2, 1.2, (count, 4, 4, channels))
     smooth = tf.image.resize(coarse, (height, width), method="bicubic").numpy()
     pixels = smooth + rng.normal(0, 0.1, (count, height, width, channels))
-    return normalise(np.clip(pixels, 0, 1))
+    return normalize(np.clip(pixels, 0, 1))
 
 
 def images(
-    folder: Path, shape: Sequence[int], count: int, normalise: Normalisation
+    folder: Path, shape: Sequence[int], count: int, normalize: Normalization
 ) -> np.ndarray:
-    """Reads images as they are prepared for evaluation: resized and cropped at the centre.
+    """Reads images as they are prepared for evaluation: resized and cropped at the center.
 
     Args:
         folder: searched with its sub-folders, in alphabetic order.
         shape: (height, width, channels) of the model's input, with 1 or 3 channels.
         count: the largest number of images to read.
-        normalise: the model's normalisation.
+        normalize: the model's normalization.
 
     Returns:
         float32 array of shape (images, *shape).
@@ -138,10 +138,10 @@ def images(
             f"check-inputs {folder} holds no images: put some there "
             f"({', '.join(sorted(_SUFFIXES))}) or leave it out to check on noise."
         )
-    return np.stack([read_image(path, shape, normalise) for path in paths[:count]])
+    return np.stack([read_image(path, shape, normalize) for path in paths[:count]])
 
 
-def read_image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np.ndarray:
+def read_image(path: Path, shape: Sequence[int], normalize: Normalization) -> np.ndarray:
     """Reads one image as `images` reads those of a folder, of shape `shape`."""
     height, width, channels = shape
     try:
@@ -160,4 +160,4 @@ def read_image(path: Path, shape: Sequence[int], normalise: Normalisation) -> np
     image = image.resize(size, PIL.Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     image = image.crop((left, top, left + width, top + height))
-    return normalise(np.asarray(image, np.float64).reshape(shape) / 255)
+    return normalize(np.asarray(image, np.float64).reshape(shape) / 255)

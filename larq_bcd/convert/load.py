@@ -81,7 +81,7 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
     if not trust_code:
         for config in configs:
             _refuse_code(path, config)
-    model = _deserialise(path, trust_code)
+    model = _deserialize(path, trust_code)
     if not isinstance(model, tf.keras.Model):
         raise ConversionError(
             f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
@@ -140,7 +140,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _configs(path: Path) -> list:
-    """Every configuration in a model's file, as plain data: nothing is deserialised."""
+    """Every configuration in a model's file, as plain data: nothing is deserialized."""
     if path.is_dir():
         return _saved_model_configs(path)
     with path.open("rb") as file:
@@ -285,7 +285,7 @@ def _foreign_module(entry: dict) -> str | None:
     return None if known else module
 
 
-def _deserialise(path: Path, trust_code: bool):
+def _deserialize(path: Path, trust_code: bool):
     with captured_stderr():
         try:
             if path.is_dir() or path.suffix != ".keras":

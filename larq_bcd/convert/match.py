@@ -110,7 +110,7 @@ def _operator_rows(weights: np.ndarray, operator: Operator) -> np.ndarray:
     return weights.reshape(weights.shape[0], -1)
 
 
-def _normalised(rows: np.ndarray) -> np.ndarray:
+def _normalized(rows: np.ndarray) -> np.ndarray:
     """Rows of unit length whose largest entry is positive: equal for scaled rows."""
     rows = rows.astype(np.float64)
     peak = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
@@ -119,7 +119,7 @@ def _normalised(rows: np.ndarray) -> np.ndarray:
 
 
 def _same_weights(ours: np.ndarray, theirs: list[np.ndarray]) -> bool:
-    """Whether rows, of `_normalised`, are among candidates but for rounding and signs."""
+    """Whether rows, of `_normalized`, are among candidates but for rounding and signs."""
     for candidate in theirs:
         if candidate.shape != ours.shape:
             continue
@@ -133,7 +133,7 @@ def _same_weights(ours: np.ndarray, theirs: list[np.ndarray]) -> bool:
 
 
 def _float_candidates(flatbuffer: Flatbuffer) -> dict[int, list[np.ndarray]]:
-    """The normalised rows of the weights of each float operator, in each layout they have."""
+    """The normalized rows of the weights of each float operator, in each layout they have."""
     found: dict[int, list[np.ndarray]] = {}
     for operator in flatbuffer.operators_of(*_FLOAT_OPERATORS):
         constants = [flatbuffer.constant(tensor) for tensor in operator.inputs]
@@ -142,7 +142,7 @@ def _float_candidates(flatbuffer: Flatbuffer) -> dict[int, list[np.ndarray]]:
             layouts = [_operator_rows(weights[0], operator)]
             if weights[0].ndim == 2:
                 layouts.append(weights[0].T)
-            found[operator.index] = [_normalised(rows) for rows in layouts]
+            found[operator.index] = [_normalized(rows) for rows in layouts]
     return found
 
 
@@ -186,7 +186,7 @@ def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
             packed = pack_signs(np.moveaxis(layer.kernel, -1, 0))
             found = choose(layer, [i for i, w in binary.items() if np.array_equal(packed, w)])
         if found is None:
-            rows = _normalised(_rows(layer.kernel, layer.op.type))
+            rows = _normalized(_rows(layer.kernel, layer.op.type))
             found = choose(layer, [i for i, w in floats.items() if _same_weights(rows, w)])
         matches.append(Match(layer, found))
     return matches
@@ -205,7 +205,7 @@ def _has_scales_of(flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp
     if multiplier is None:
         return False  # it writes signs
     scales = np.abs(layer.kernel[0, 0, :1])
-    return _same_weights(_normalised(scales), [_normalised(multiplier[None])])
+    return _same_weights(_normalized(scales), [_normalized(multiplier[None])])
 
 
 def _carries(operator: Operator, name: str) -> bool:

@@ -133,9 +133,9 @@ def plain_name(name: str) -> str:
 
 def _image(name: str, shape: tuple[int, ...], encoding: InputEncoding) -> dict:
     _, height, width, channels = shape
-    mean, std = encoding.normalise.mean, encoding.normalise.std
+    mean, std = encoding.normalize.mean, encoding.normalize.std
     if encoding.kind != "float32":
-        # The file normalises; its quantization maps [0, 1] to bytes.
+        # The file normalizes; its quantization maps [0, 1] to bytes.
         mean, std = (0.0,) * channels, (1.0,) * channels
     black = [-m / s for m, s in zip(mean, std, strict=True)]
     white = [(1 - m) / s for m, s in zip(mean, std, strict=True)]
@@ -143,7 +143,7 @@ def _image(name: str, shape: tuple[int, ...], encoding: InputEncoding) -> dict:
     return {
         "name": name,
         "description": f"Image, scaled to cover {sides[1]}x{sides[0]} and cropped at the "
-        f"centre to {width}x{height}; pixels of 0 to 255.",
+        f"center to {width}x{height}; pixels of 0 to 255.",
         "content": {
             "content_properties_type": metadata_schema.IMAGE_PROPERTIES,
             "content_properties": {

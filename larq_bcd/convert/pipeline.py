@@ -18,9 +18,9 @@ from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackEr
 from larq_bcd.convert.flatbuffer import Flatbuffer, Tensor
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph, source_of
-from larq_bcd.convert.head import quantise_head
+from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.input_type import InputEncoding, set_input_type
-from larq_bcd.convert.inputs import Normalisation
+from larq_bcd.convert.inputs import Normalization
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
@@ -33,12 +33,12 @@ from larq_bcd.convert.reasons import (
 from larq_bcd.convert.report import (
     ConversionReport,
     LayerReport,
-    OptimisationReport,
+    OptimizationReport,
     TensorReport,
 )
 from larq_bcd.convert.rewrite import (
     PASSES,
-    optimise,
+    optimize,
     restore_padding,
     write_out_fills,
 )
@@ -122,7 +122,7 @@ class FileOptions:
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
-        normalise: the normalisation of the pixels; by default what `normalisation_for` says.
+        normalize: the normalization of the pixels; by default what `normalization_for` says.
         labels: names of the classes, for the metadata.
         recipe_sha256: of the recipe that the model was trained with, for the metadata.
     """
@@ -131,7 +131,7 @@ class FileOptions:
     head: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
-    normalise: Normalisation | None = None
+    normalize: Normalization | None = None
     labels: tuple[str, ...] | None = None
     recipe_sha256: str | None = None
 
@@ -145,13 +145,13 @@ def convert(
     progress: Progress | None = None,
     options: FileOptions | None = None,
 ) -> ConversionResult:
-    """Converts a Keras model with Larq Compute Engine, optimises and checks what comes out.
+    """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
     Args:
         model: a built model with one input of fixed height, width and channels; it is not
             changed.
         inputs: array of shape (inputs, *input_shape), on which the flatbuffer is compared
-            with Keras; by default noise in the range of normalised images.
+            with Keras; by default noise in the range of normalized images.
         source: where the inputs come from, for the report.
         name: what the report calls the model, by default its own name.
         allow_float_fallback: whether to go on to the check if a layer that trains as binary
@@ -170,11 +170,11 @@ def convert(
     require_convertible(model)
     progress = progress or Progress()
     options = options or FileOptions()
-    normalise = options.normalise or check_inputs.normalisation_for(model)
-    encoding = InputEncoding(options.input_type, normalise)
+    normalize = options.normalize or check_inputs.normalization_for(model)
+    encoding = InputEncoding(options.input_type, normalize)
     if inputs is None:
         shape = tuple(model.inputs[0].shape[1:])
-        inputs = check_inputs.noise(shape, CHECK_INPUTS, normalise)
+        inputs = check_inputs.noise(shape, CHECK_INPUTS, normalize)
     changes = []
     with progress.step("merge the heads"):
         shipped, merged = merge_heads(as_float32(model))
@@ -184,7 +184,7 @@ def convert(
             )
     with progress.step("convert"):
         content, notes = convert_model(shipped)
-    with progress.step("optimise"):
+    with progress.step("optimize"):
         graph = InferenceGraph(shipped)
         flatbuffer = write_out_fills(Flatbuffer(content))
         flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
@@ -194,12 +194,12 @@ def convert(
                 f"{', '.join(repaired)}; it is restored"
             )
         plain = flatbuffer.content
-        optimisation = OptimisationReport.of_plain(flatbuffer)
+        optimization = OptimizationReport.of_plain(flatbuffer)
         passes = options.passes
         if options.ops == "builtin":
             passes = [name for name in passes if name not in PASSES_OF_WORDS]
-        flatbuffer, optimisation.passes = optimise(flatbuffer, passes)
-        optimisation.conclude(flatbuffer)
+        flatbuffer, optimization.passes = optimize(flatbuffer, passes)
+        optimization.conclude(flatbuffer)
         flatbuffer = set_input_type(flatbuffer, encoding)
         matches = match_layers(graph, flatbuffer)
         report = ConversionReport(
@@ -213,7 +213,7 @@ def convert(
                 *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
-            optimisation=optimisation,
+            optimization=optimization,
             changes=changes,
             notes=notes + _notes(matches),
         )
@@ -225,7 +225,7 @@ def convert(
             )
     if options.head != "float32":
         with progress.step("round the head"):
-            rounded, _ = quantise_head(flatbuffer, options.head)
+            rounded, _ = quantize_head(flatbuffer, options.head)
             report.rounding = compare(flatbuffer, rounded, given, f"{options.head} head")
             flatbuffer = rounded
     if options.ops == "builtin":
@@ -254,8 +254,8 @@ def _origin(report: ConversionReport, options: FileOptions) -> dict:
         "binary_layers": sum(layer.ships_as == "binary" for layer in report.layers),
         "float_layers": sum(layer.ships_as == "float" for layer in report.layers),
         "float_fallbacks": [layer.name for layer in report.fallbacks],
-        "operators": report.optimisation.operators_after,
-        "passes": [done.name for done in report.optimisation.passes],
+        "operators": report.optimization.operators_after,
+        "passes": [done.name for done in report.optimization.passes],
         "head": options.head,
         "ops": options.ops,
     }

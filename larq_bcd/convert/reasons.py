@@ -175,4 +175,4 @@ def _reason_of_operator(match: Match, flatbuffer: Flatbuffer) -> str:
         return "no operator of the flatbuffer holds its weights"
     producer = flatbuffer.producers.get(match.operator.data.index)
     feeder = producer.type if producer else "the model's input"
-    return f"{match.operator.type} with {feeder} before it was not recognised by the converter"
+    return f"{match.operator.type} with {feeder} before it was not recognized by the converter"

@@ -53,7 +53,7 @@ class LayerReport:
 
 
 @dataclass
-class OptimisationReport:
+class OptimizationReport:
     """What the passes over the flatbuffer have done.
 
     Attributes:
@@ -75,7 +75,7 @@ class OptimisationReport:
     passes: list[PassReport] = field(default_factory=list)
 
     @classmethod
-    def of_plain(cls, flatbuffer: Flatbuffer) -> "OptimisationReport":
+    def of_plain(cls, flatbuffer: Flatbuffer) -> "OptimizationReport":
         """A report that knows the flatbuffer before any pass."""
         return cls(
             len(flatbuffer.operators), len(flatbuffer.content), activation_bytes(flatbuffer)
@@ -104,7 +104,7 @@ class ConversionReport:
         file_bytes: the size of the flatbuffer.
         float32_bytes: 4 bytes for each parameter of the Keras model that ships.
         layers: every convolution and dense layer, in the order of execution.
-        optimisation: what the passes over the flatbuffer have done.
+        optimization: what the passes over the flatbuffer have done.
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
@@ -120,7 +120,7 @@ class ConversionReport:
     file_bytes: int
     float32_bytes: int
     layers: list[LayerReport]
-    optimisation: OptimisationReport
+    optimization: OptimizationReport
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
@@ -177,7 +177,7 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         else f"size     {size_in_words(report.file_bytes)}; its parameters in float32 are "
         f"{size_in_words(report.float32_bytes)}"
     )
-    for text in _describe_optimisation(report.optimisation):
+    for text in _describe_optimization(report.optimization):
         line(f"passes   {text}")
     for text in (*report.changes, *report.notes):
         line(f"note     {text}")
@@ -220,7 +220,7 @@ def _describe_comparison(found: Comparison) -> str:
     )
 
 
-def _describe_optimisation(done: OptimisationReport) -> list[str]:
+def _describe_optimization(done: OptimizationReport) -> list[str]:
     """What the passes have done in sentences, for people."""
     if not done.passes:
         return [f"none; {done.operators_after} operators"]

@@ -54,7 +54,7 @@ def _tensor(tensor: Tensor) -> str:
     return f"{tensor.name} {list(tensor.shape)} {tensor.dtype}"
 
 
-def _normalisation(standard: dict) -> list[str]:
+def _normalization(standard: dict) -> list[str]:
     lines = []
     for graph in standard.get("subgraph_metadata", ()):
         for tensor in graph.get("input_tensor_metadata", ()):
@@ -81,7 +81,7 @@ def describe(flatbuffer: Flatbuffer, found: FileMetadata) -> list[str]:
     ]
     if found.standard is not None:
         lines.append(f"name        {found.standard.get('name', '')}")
-        lines += _normalisation(found.standard)
+        lines += _normalization(found.standard)
     if found.labels is not None:
         shown = ", ".join(found.labels[:5]) + (", ..." if len(found.labels) > 5 else "")
         lines.append(f"labels      {len(found.labels)}: {shown}")

@@ -37,7 +37,7 @@ def effective_receptive_field(
 ) -> np.ndarray:
     """How much the central unit of a layer depends on each pixel.
 
-    The mean magnitude, over images and colours, of the gradient of the unit's channel sum.
+    The mean magnitude, over images and colors, of the gradient of the unit's channel sum.
     The gradient of a sign is that of its surrogate in training.
 
     Source: *Understanding the Effective Receptive Field in Deep Convolutional Neural

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from larq_bcd.convert.inputs import Normalisation, normalisation_for, read_image
+from larq_bcd.convert.inputs import Normalization, normalization_for, read_image
 from larq_bcd.convert.load import load_model
 from larq_bcd.convert.metadata import read_labels
 from larq_bcd.convert.write import check_writable, write_atomically
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=float,
             nargs="+",
             metavar="X",
-            help=f"{unit} that normalises pixels in [0, 1]; by default ImageNet's",
+            help=f"{unit} that normalizes pixels in [0, 1]; by default ImageNet's",
         )
 
 
@@ -104,10 +104,10 @@ def _see(model: tf.keras.Model, arguments: argparse.Namespace, labels) -> figure
             f"--labels {arguments.labels} has {len(labels)} names, but MODEL {model.name!r} "
             f"has {classes} classes: write one name in each line."
         )
-    normalise = normalisation_for(model, arguments.mean, arguments.std)
-    plain = Normalisation((0.0,) * shape[-1], (1.0,) * shape[-1])
+    normalize = normalization_for(model, arguments.mean, arguments.std)
+    plain = Normalization((0.0,) * shape[-1], (1.0,) * shape[-1])
     return figure.Seen(
         model,
-        read_image(arguments.image, shape, normalise),
+        read_image(arguments.image, shape, normalize),
         read_image(arguments.image, shape, plain),
     )

@@ -90,20 +90,20 @@ def _picture(pixels: np.ndarray) -> np.ndarray:
 
 def _overlay(pixels: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     gray = np.repeat(pixels.mean(-1, keepdims=True), 3, axis=-1)
-    colours = matplotlib.colormaps["jet"](evidence)[..., :3]
-    return 0.5 * gray + 0.5 * colours
+    colors = matplotlib.colormaps["jet"](evidence)[..., :3]
+    return 0.5 * gray + 0.5 * colors
 
 
 def _draw_thresholds(figure: Figure, axes, thresholds: list[Thresholds]) -> None:
-    """Each channel's chosen threshold over its static one, coloured by depth."""
+    """Each channel's chosen threshold over its static one, colored by depth."""
     if not thresholds:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "the same for every image", ha="center", va="center")
         return
     depth = Normalize(1, len(thresholds))
     for number, found in enumerate(thresholds, 1):
-        colour = _DEPTH(depth(number))
-        axes.scatter(found.static, found.chosen[0], s=3, color=colour, linewidths=0)
+        color = _DEPTH(depth(number))
+        axes.scatter(found.static, found.chosen[0], s=3, color=color, linewidths=0)
     ends = [min(t.static.min() for t in thresholds), max(t.static.max() for t in thresholds)]
     axes.plot(ends, ends, color="black", linewidth=0.8, label="static = chosen")
     axes.legend(loc="upper left", frameon=False, fontsize="small", handlelength=1)

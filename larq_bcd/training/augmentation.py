@@ -24,7 +24,7 @@ class Preprocessing:
         mean: mean of each channel of the training images, of values in [0, 1]; one value
             makes a grayscale input.
         std: standard deviation of each channel, likewise.
-        resize: in evaluation, the shorter side of the image in pixels before the centre of
+        resize: in evaluation, the shorter side of the image in pixels before the center of
             `image_size` is cut out, 256 for 224 in the papers; `None` squeezes the whole
             image into `image_size`.
     """
@@ -83,7 +83,7 @@ class ColorJitter:
         brightness: the factor is drawn from [1 - brightness, 1 + brightness].
         contrast: likewise.
         saturation: likewise.
-        hue: the shift is drawn from [-hue, hue], in turns of the colour circle.
+        hue: the shift is drawn from [-hue, hue], in turns of the color circle.
     """
 
     __pydantic_config__: ClassVar[dict] = {"extra": "forbid"}
@@ -107,11 +107,11 @@ class Augmentation:
 
     Attributes:
         random_resized_crop: a random part of the image, for large images.
-        pad_crop: pixels of the mean colour that are added on every side before a random
+        pad_crop: pixels of the mean color that are added on every side before a random
             part of `image_size` is cut out, for small images.
         horizontal_flip: whether every other image is mirrored.
-        color_jitter: random changes of colour.
-        cutout: side in pixels of a square that is blanked with the mean colour around a
+        color_jitter: random changes of color.
+        cutout: side in pixels of a square that is blanked with the mean color around a
             random pixel (arXiv 1708.04552).
         mixup: alpha of the Beta distribution of the share in which two images and their
             labels are blended (arXiv 1710.09412).

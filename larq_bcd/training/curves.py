@@ -41,7 +41,7 @@ def plot(path: Path, progress: Progress, title: str) -> None:
 
 
 def _draw(panel, progress: Progress, key: str) -> None:
-    """One line for each stage, of one colour, named once."""
+    """One line for each stage, of one color, named once."""
     validation = key.startswith("val_")
     first, named = 0, False
     for stage in progress.stages:

@@ -15,7 +15,7 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of a classifier on labelled images.
+    """The results of a classifier on labeled images.
 
     Attributes:
         confusion: int64 `(classes, classes)`, images by label and by class that was found.

@@ -54,7 +54,7 @@ def in_place_of_missing(recipe: Recipe, output: Path, report: Callable[[str], No
 
 
 def write_images(folder: Path, names: list[str], size: tuple[int, int]) -> None:
-    """Writes a folder of class folders for each split: noise around a colour of the class."""
+    """Writes a folder of class folders for each split: noise around a color of the class."""
     rng = np.random.default_rng(0)
     colors = rng.integers(64, 192, (_CLASSES, 3))
     for name in names:

@@ -1,6 +1,6 @@
-"""Mixup and cutmix, between neighbours of the stream.
+"""Mixup and cutmix, between neighbors of the stream.
 
-The stream is in random order, so that neighbours are random pairs; and a pair is never
+The stream is in random order, so that neighbors are random pairs; and a pair is never
 divided among processes whose share of a batch is even, so that all numbers of processes see
 the same mixtures. Both images of a pair get the same share of the other.
 """
@@ -63,7 +63,7 @@ def own_share(
 
 
 def mix(images: tf.Tensor, labels: tf.Tensor, shares: tf.Tensor, classes: int):
-    """Mixes each image of a batch with its neighbour.
+    """Mixes each image of a batch with its neighbor.
 
     Args:
         images: float32 `(batch, height, width, channels)`, of even batch.

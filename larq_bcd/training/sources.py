@@ -1,4 +1,4 @@
-"""Where labelled images come from: what a data set is to the pipelines."""
+"""Where labeled images come from: what a data set is to the pipelines."""
 
 import abc
 import contextlib

@@ -179,7 +179,7 @@ def _random_resized_crop(image, crop: RandomResizedCrop, image_size, draws) -> t
 
 
 def _pad_crop(image, margin: int, image_size, draws) -> tf.Tensor:
-    """Of a normalized image, where 0 is the mean colour."""
+    """Of a normalized image, where 0 is the mean color."""
     image = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]])
     top, left = _below(draws[0], 2 * margin + 1), _below(draws[1], 2 * margin + 1)
     return image[top : top + image_size[0], left : left + image_size[1]]

@@ -5,7 +5,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, randomise
+from conversion_models import binary_conv, randomize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from larq_compute_engine.tflite.python.interpreter import Interpreter
@@ -16,7 +16,7 @@ from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.flatbuffer import Flatbuffer, pack_signs
 from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.lce import convert_model
-from larq_bcd.convert.rewrite import PASSES, optimise
+from larq_bcd.convert.rewrite import PASSES, optimize
 from larq_bcd.convert.rewrite.editor import Editor
 from larq_bcd.layers import QuantConv2D, QuantShiftMLP
 
@@ -80,9 +80,9 @@ def stock_interpreter(content):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_file_of_builtin_operators_gives_the_same_bits(name):
     image = tf.keras.Input((9, 9, 64))
-    model = randomise(tf.keras.Model(image, NETWORKS[name](image)))
+    model = randomize(tf.keras.Model(image, NETWORKS[name](image)))
     names = [one for one in PASSES if one not in PASSES_OF_WORDS]
-    packed, _ = optimise(Flatbuffer(convert_model(model)[0]), names)
+    packed, _ = optimize(Flatbuffer(convert_model(model)[0]), names)
     builtin = with_builtin_operators(packed)
     assert any(op.type.startswith("Lce") for op in packed.operators)
     assert not any(op.type.startswith("Lce") for op in builtin.operators)
@@ -102,7 +102,7 @@ def template():
     """A sign and a binary convolution with a gain and a bias."""
     image = tf.keras.Input((9, 9, 64))
     output = layers.BatchNormalization()(binary_conv(40, 3)(image))
-    return Flatbuffer(convert_model(randomise(tf.keras.Model(image, output)))[0])
+    return Flatbuffer(convert_model(randomize(tf.keras.Model(image, output)))[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +181,8 @@ def test_any_convolution_and_border_gives_the_same_bits(template, geometry, seed
 
 def test_packed_words_that_are_moved_are_an_error():
     image = tf.keras.Input((9, 9, 128))
-    model = randomise(tf.keras.Model(image, QuantShiftMLP(32)(image)))
-    moved, _ = optimise(Flatbuffer(convert_model(model)[0]))
+    model = randomize(tf.keras.Model(image, QuantShiftMLP(32)(image)))
+    moved, _ = optimize(Flatbuffer(convert_model(model)[0]))
     with pytest.raises(ConversionError, match="movement"):
         with_builtin_operators(moved)
 

@@ -6,13 +6,13 @@ import larq_compute_engine as lce
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, corrupted, randomise, small_model
+from conversion_models import binary_conv, corrupted, randomize, small_model
 
 from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.check import check
 from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.graph import InferenceGraph
-from larq_bcd.convert.inputs import noise, normalisation_for
+from larq_bcd.convert.inputs import noise, normalization_for
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
 from larq_bcd.layers import QuantShiftMLP
@@ -21,7 +21,7 @@ layers = tf.keras.layers
 
 
 def _inputs(model, count=3):
-    return noise(tuple(model.inputs[0].shape[1:]), count, normalisation_for(model))
+    return noise(tuple(model.inputs[0].shape[1:]), count, normalization_for(model))
 
 
 def _check(graph, flatbuffer, matches, x):
@@ -89,7 +89,7 @@ def test_a_wrong_threshold_of_a_convolution_that_writes_signs_is_a_fault(convert
     x = binary_conv(name="first")(x)
     x = layers.BatchNormalization()(x)
     x = binary_conv(name="second")(x)
-    model = randomise(tf.keras.Model(image, x))
+    model = randomize(tf.keras.Model(image, x))
     graph, flatbuffer = converted(model)
     matches = match_layers(graph, flatbuffer)
     first = flatbuffer.operators_of("LceBconv2d")[0]
@@ -107,7 +107,7 @@ def _on_the_threshold():
     x = binary_conv(name="first")(x)
     x = layers.PReLU(shared_axes=[1, 2])(x)
     x = binary_conv(name="second")(x)
-    model = randomise(tf.keras.Model(image, layers.GlobalAveragePooling2D()(x)))
+    model = randomize(tf.keras.Model(image, layers.GlobalAveragePooling2D()(x)))
     stem = model.get_layer("stem")
     stem.bias.assign(np.zeros(32))
     inputs = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("f")
@@ -167,7 +167,7 @@ def test_a_ternary_quantizer_that_the_converter_takes_for_a_sign_is_a_fault():
     x = layers.Conv2D(32, 1)(image)
     ternary = lq.quantizers.SteTern(threshold_value=0.5)
     x = binary_conv(size=1, input_quantizer=ternary, name="ternary")(x)
-    result = convert(randomise(tf.keras.Model(image, x)))
+    result = convert(randomize(tf.keras.Model(image, x)))
     with pytest.raises(CheckError, match=r"ternary: .*SteTern.* for a plain sign"):
         result.require_equal()
 
@@ -178,7 +178,7 @@ def test_other_steps_are_followed_too(quantizer):
     x = layers.Conv2D(32, 1)(image)
     x = binary_conv(input_quantizer=quantizer, pad_values=0.0, name="steps")(x)
     x = binary_conv(name="signs")(layers.PReLU(shared_axes=[1, 2])(x))
-    result = convert(randomise(tf.keras.Model(image, x)), allow_float_fallback=True)
+    result = convert(randomize(tf.keras.Model(image, x)), allow_float_fallback=True)
     result.require_equal()
     assert result.report.check.unseen == []
 
@@ -187,7 +187,7 @@ def test_several_outputs_are_compared_by_name():
     image = tf.keras.Input((8, 8, 3))
     x = layers.Flatten()(image)
     outputs = [layers.Dense(3, name="z")(x), layers.Dense(3, name="a")(x)]
-    result = convert(randomise(tf.keras.Model(image, outputs)))
+    result = convert(randomize(tf.keras.Model(image, outputs)))
     result.require_equal()
     assert [output.name for output in result.report.outputs] == ["z", "a"]
 
@@ -196,7 +196,7 @@ def test_a_file_that_the_interpreter_refuses_is_an_error():
     image = tf.keras.Input((8, 8, 64))
     x = binary_conv(64, groups=2, name="grouped", pad_values=0.0)(image)
     with pytest.raises(CheckError, match="interpreter cannot run"):
-        convert(randomise(tf.keras.Model(image, x)))
+        convert(randomize(tf.keras.Model(image, x)))
 
 
 def test_a_result_without_a_check_is_not_equal(small):
@@ -209,7 +209,7 @@ def test_a_result_without_a_check_is_not_equal(small):
 def test_a_kernel_that_errs_in_the_interpreter_is_a_fault_and_is_noted():
     image = tf.keras.Input((2, 2, 3))
     x = binary_conv(pad_values=0.0, name="zeros")(layers.Conv2D(32, 1)(image))
-    result = convert(randomise(tf.keras.Model(image, x)))
+    result = convert(randomize(tf.keras.Model(image, x)))
     assert result.report.notes[0].startswith("zeros: a kernel of 3x3 pads an image of 2x2")
     with pytest.raises(CheckError):
         result.require_equal()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import randomise, two_heads
+from conversion_models import randomize, two_heads
 
 from larq_bcd.convert import merge_heads
 
@@ -10,7 +10,7 @@ layers = tf.keras.layers
 
 def _model(build):
     x = tf.keras.Input((6,))
-    return randomise(tf.keras.Model(x, build(x)))
+    return randomize(tf.keras.Model(x, build(x)))
 
 
 @pytest.mark.parametrize("biases", [(True, True), (True, False, True), (False, False)])

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, randomise
+from conversion_models import binary_conv, randomize
 from hypothesis import given
 from hypothesis import strategies as st
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.flatbuffer import Flatbuffer
-from larq_bcd.convert.head import per_channel_int8, quantise_head
+from larq_bcd.convert.head import per_channel_int8, quantize_head
 from larq_bcd.convert.lce import convert_model
 
 layers = tf.keras.layers
@@ -35,7 +35,7 @@ def plain():
     image = tf.keras.Input((6, 6, 32))
     x = layers.Flatten()(binary_conv()(image))
     x = layers.Dense(64, name="hidden", activation="relu")(x)
-    model = randomise(tf.keras.Model(image, layers.Dense(300, name="logits")(x)))
+    model = randomize(tf.keras.Model(image, layers.Dense(300, name="logits")(x)))
     return Flatbuffer(convert_model(model)[0])
 
 
@@ -45,7 +45,7 @@ def _dense(flatbuffer):
 
 @pytest.mark.parametrize(("kind", "bytes_for_each"), [("float16", 2), ("int8", 1)])
 def test_the_head_computes_with_the_rounded_weights(plain, kind, bytes_for_each):
-    rounded, names = quantise_head(plain, kind)
+    rounded, names = quantize_head(plain, kind)
     assert len(names) == 1
     assert len(plain.content) - len(rounded.content) > 64 * 300 * (4 - bytes_for_each) - 6000
     *_, head = _dense(plain)
@@ -62,25 +62,25 @@ def test_the_head_computes_with_the_rounded_weights(plain, kind, bytes_for_each)
 
 
 def test_do_not_round_a_dense_layer_that_another_comes_after(plain):
-    rounded, _ = quantise_head(plain, "int8")
+    rounded, _ = quantize_head(plain, "int8")
     hidden, head = _dense(rounded)
     assert rounded.constant(hidden.inputs[1]) is not None
     assert rounded.producers[head.inputs[1].index].type == "DEQUANTIZE"
 
 
 def test_a_float32_head_is_left_as_it_is(plain):
-    assert quantise_head(plain, "float32") == (plain, [])
+    assert quantize_head(plain, "float32") == (plain, [])
 
 
 def test_a_model_without_a_head_or_an_unknown_type_is_an_error(plain):
     image = tf.keras.Input((6, 6, 32))
     convolution = Flatbuffer(
-        convert_model(randomise(tf.keras.Model(image, binary_conv()(image))))[0]
+        convert_model(randomize(tf.keras.Model(image, binary_conv()(image))))[0]
     )
     with pytest.raises(ConversionError, match="no dense layer"):
-        quantise_head(convolution, "int8")
+        quantize_head(convolution, "int8")
     with pytest.raises(ConversionError, match="int4"):
-        quantise_head(plain, "int4")
+        quantize_head(plain, "int4")
 
 
 def test_what_a_rounded_head_changes_is_reported(small):

@@ -7,14 +7,14 @@ from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.input_type import InputEncoding
-from larq_bcd.convert.inputs import Normalisation
+from larq_bcd.convert.inputs import Normalization
 
-NORMALISE = Normalisation((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+NORMALISE = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
 
 @pytest.mark.parametrize(("kind", "black"), [("uint8", 0), ("int8", -128)])
 def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, black):
-    options = FileOptions(input_type=kind, normalise=NORMALISE)
+    options = FileOptions(input_type=kind, normalize=NORMALISE)
     result = convert(small, options=options)
     result.require_equal()
     (image,) = Flatbuffer(result.content).inputs
@@ -41,7 +41,7 @@ def test_what_is_no_pixel_becomes_black_or_white():
 
 
 def test_pixels_of_0_to_1_need_no_arithmetic():
-    options = FileOptions(input_type="uint8", normalise=Normalisation((0.0,) * 3, (1.0,) * 3))
+    options = FileOptions(input_type="uint8", normalize=Normalization((0.0,) * 3, (1.0,) * 3))
     types = [
         op.type for op in Flatbuffer(convert(small_model(), options=options).content).operators
     ]

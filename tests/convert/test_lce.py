@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import randomise, small_model
+from conversion_models import randomize, small_model
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert import CheckError, ConversionError, convert
@@ -117,6 +117,6 @@ def test_an_operation_that_the_interpreter_lacks_is_named(compute, reason):
 
 def test_nothing_is_left_on_stderr(capfd):
     convert_model(
-        randomise(tf.keras.Sequential([layers.Input((4, 4, 3)), layers.Conv2D(2, 1)]))
+        randomize(tf.keras.Sequential([layers.Input((4, 4, 3)), layers.Conv2D(2, 1)]))
     )
     assert capfd.readouterr().err == ""

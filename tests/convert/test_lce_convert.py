@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, randomise
+from conversion_models import binary_conv, randomize
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.convert import ConversionError, check, cli
@@ -28,7 +28,7 @@ def fallback_file(tmp_path_factory):
     x = binary_conv(pad_values=-1.0, name="minus")(x)
     x = binary_conv(input_quantizer=None, name="real")(layers.PReLU()(x))
     path = tmp_path_factory.mktemp("fallback") / "fallback.keras"
-    randomise(tf.keras.Model(image, x)).save(path)
+    randomize(tf.keras.Model(image, x)).save(path)
     return path
 
 
@@ -80,7 +80,7 @@ def test_a_model_is_converted_reported_checked_and_written(run, small, small_fil
 
 def test_the_steps_are_shown_while_they_run(run, small_file):
     _, out, _ = run(small_file, "-o", "small.tflite")
-    steps = ["load", "merge the heads", "convert", "optimise", "check", "write"]
+    steps = ["load", "merge the heads", "convert", "optimize", "check", "write"]
     positions = [out.index(f"[{i}/6] {step} ...") for i, step in enumerate(steps, start=1)]
     assert positions == sorted(positions)
 

@@ -210,7 +210,7 @@ def test_a_quantizer_survives_loading(tmp_path):
     assert isinstance(conv.input_quantizer, lq.quantizers.SteSign)
 
 
-def test_values_of_a_new_network_that_grow_without_end_are_normalised():
+def test_values_of_a_new_network_that_grow_without_end_are_normalized():
     image = x = tf.keras.Input((4, 4, 3))
     for _ in range(3):
         x = tf.keras.layers.BatchNormalization()(x * 100)

@@ -6,7 +6,7 @@ import pytest
 from larq_bcd import cli
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
-from larq_bcd.convert.inputs import Normalisation
+from larq_bcd.convert.inputs import Normalization
 from larq_bcd.convert.metadata import read_labels, read_metadata
 
 LABELS = ("ape", "bee", "cat", "dög", "eel")
@@ -16,7 +16,7 @@ LABELS = ("ape", "bee", "cat", "dög", "eel")
 def described(small):
     options = FileOptions(
         labels=LABELS,
-        normalise=Normalisation((0.5,) * 3, (0.25,) * 3),
+        normalize=Normalization((0.5,) * 3, (0.25,) * 3),
         recipe_sha256="ab" * 32,
     )
     return convert(small, options=options)
@@ -34,7 +34,7 @@ def test_labels_and_preprocessing_are_where_the_standard_puts_them(described, tm
     (unit,) = image["process_units"]
     assert unit["options"] == {"mean": [127.5] * 3, "std": [63.75] * 3}
     assert image["stats"] == {"max": [2.0] * 3, "min": [-2.0] * 3}
-    assert "cropped at the centre to 12x12" in image["description"]
+    assert "cropped at the center to 12x12" in image["description"]
     (labels,) = logits["associated_files"]
     assert (labels["name"], labels["type"]) == ("labels.txt", 2)
     # The archive is an ordinary one.

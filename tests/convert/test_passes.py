@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, randomise
+from conversion_models import binary_conv, randomize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from larq_compute_engine.mlir.python import tflite_schema as schema
@@ -20,7 +20,7 @@ from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.rewrite import (
     PASSES,
     activation_bytes,
-    optimise,
+    optimize,
     restore_padding,
     selected_passes,
 )
@@ -47,7 +47,7 @@ def network(size, channels, thresholds, pad_values, strides, shifts, point):
     if point:
         x = blocks.point(x, Binarization(), "point")
     x = layers.GlobalAveragePooling2D()(x)
-    return randomise(tf.keras.Model(image, layers.Dense(5, name="logits")(x)), seed=channels)
+    return randomize(tf.keras.Model(image, layers.Dense(5, name="logits")(x)), seed=channels)
 
 
 networks = st.builds(
@@ -82,8 +82,8 @@ class Converted:
         assert all(match.operator is not None for match in matches)
         return check(self.graph, flatbuffer, matches, self.inputs, "noise").faults
 
-    def optimised(self, *names):
-        return optimise(self.plain, names or tuple(PASSES))[0]
+    def optimized(self, *names):
+        return optimize(self.plain, names or tuple(PASSES))[0]
 
 
 def combinations(seed, count):
@@ -103,10 +103,10 @@ def test_any_combination_of_passes_computes_the_same(model):
     converted = Converted(model)
     outputs = converted.run(converted.plain)
     for names in combinations(seed=1, count=6):
-        exact = converted.optimised(*(name for name in names if name in EXACT), "common")
+        exact = converted.optimized(*(name for name in names if name in EXACT), "common")
         np.testing.assert_array_equal(converted.run(exact), outputs)
     for names in (*combinations(seed=2, count=2), tuple(PASSES)):
-        assert converted.faults(optimise(converted.plain, names)[0]) == []
+        assert converted.faults(optimize(converted.plain, names)[0]) == []
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_every_combination_of_passes_computes_the_same(mlp):
     outputs, checked = mlp.run(mlp.plain), {}
     for chosen in itertools.product([False, True], repeat=len(PASSES)):
         names = list(itertools.compress(PASSES, chosen))
-        flatbuffer, _ = optimise(mlp.plain, names)
+        flatbuffer, _ = optimize(mlp.plain, names)
         # Many are equal: a pass may have nothing left to do.
         if flatbuffer.content not in checked:
             checked[flatbuffer.content] = mlp.faults(flatbuffer)
@@ -139,7 +139,7 @@ def types(flatbuffer):
 def test_every_pass_has_something_to_do_and_each_alone_computes_the_same(mlp):
     outputs = mlp.run(mlp.plain)
     for name, one in PASSES.items():
-        flatbuffer, (report,) = optimise(mlp.plain, [name])
+        flatbuffer, (report,) = optimize(mlp.plain, [name])
         assert report.name == name
         # Constants that are zero, and signs that two layers share, the converter joins itself;
         # reshapes go once the subtractions are gone.
@@ -150,31 +150,31 @@ def test_every_pass_has_something_to_do_and_each_alone_computes_the_same(mlp):
         assert mlp.faults(flatbuffer) == []
 
 
-def test_the_optimised_file_has_one_quantize_for_each_sign_and_no_product_left(mlp):
-    optimised = types(mlp.optimised())
-    assert optimised.count("LceQuantize") == 6  # 2 blocks of 2 units, a BiMLP, a point
-    assert optimised.count("LceBconv2d") == 4 + 3 + 1
-    assert optimised.count("GATHER") == 2
-    assert optimised.count("ADD_N") == 1
-    assert optimised.count("ADD") == 6 + 5 + 2  # thresholds, shortcuts, dynamic offsets
-    assert optimised.count("RESHAPE") == 1  # the words of the BiMLP
+def test_the_optimized_file_has_one_quantize_for_each_sign_and_no_product_left(mlp):
+    optimized = types(mlp.optimized())
+    assert optimized.count("LceQuantize") == 6  # 2 blocks of 2 units, a BiMLP, a point
+    assert optimized.count("LceBconv2d") == 4 + 3 + 1
+    assert optimized.count("GATHER") == 2
+    assert optimized.count("ADD_N") == 1
+    assert optimized.count("ADD") == 6 + 5 + 2  # thresholds, shortcuts, dynamic offsets
+    assert optimized.count("RESHAPE") == 1  # the words of the BiMLP
     for absent in ("MUL", "SUB", "SPLIT", "SLICE"):
-        assert absent not in optimised
-    assert activation_bytes(mlp.optimised()) < 0.65 * activation_bytes(mlp.plain)
+        assert absent not in optimized
+    assert activation_bytes(mlp.optimized()) < 0.65 * activation_bytes(mlp.plain)
 
 
 def test_signature_names_and_types_are_kept(mlp):
-    optimised = mlp.optimised()
-    assert [(t.name, t.shape, t.dtype) for t in optimised.inputs + optimised.outputs] == [
+    optimized = mlp.optimized()
+    assert [(t.name, t.shape, t.dtype) for t in optimized.inputs + optimized.outputs] == [
         (t.name, t.shape, t.dtype) for t in mlp.plain.inputs + mlp.plain.outputs
     ]
-    assert [t.name for t in optimised.outputs_like(["logits"])] == [
+    assert [t.name for t in optimized.outputs_like(["logits"])] == [
         t.name for t in mlp.plain.outputs_like(["logits"])
     ]
 
 
 def test_nothing_unused_is_left_and_no_constant_is_there_twice(mlp):
-    model = mlp.optimised().unpacked()
+    model = mlp.optimized().unpacked()
     graph = model.subgraphs[0]
     used = {int(i) for op in graph.operators for i in (*op.inputs, *op.outputs) if i >= 0}
     assert used | set(graph.inputs) == set(range(len(graph.tensors)))
@@ -190,7 +190,7 @@ def test_nothing_unused_is_left_and_no_constant_is_there_twice(mlp):
 
 
 def test_buffers_start_at_multiples_of_16_bytes(mlp):
-    model = schema.Model.GetRootAsModel(mlp.optimised().content, 0)
+    model = schema.Model.GetRootAsModel(mlp.optimized().content, 0)
     tables = [model.Buffers(i)._tab for i in range(model.BuffersLength())]
     starts = [table.Vector(offset) for table in tables if (offset := table.Offset(4))]
     assert len(starts) > 10
@@ -198,24 +198,24 @@ def test_buffers_start_at_multiples_of_16_bytes(mlp):
 
 
 def test_the_same_model_gives_the_same_bytes(mlp):
-    assert mlp.optimised().content == mlp.optimised().content
+    assert mlp.optimized().content == mlp.optimized().content
 
 
-def test_optimising_twice_changes_nothing_more(mlp):
-    once = mlp.optimised()
-    twice, reports = optimise(once)
+def test_optimizing_twice_changes_nothing_more(mlp):
+    once = mlp.optimized()
+    twice, reports = optimize(once)
     assert sum(report.changes for report in reports) == 0
     assert types(twice) == types(once)
 
 
 def built(build, shape=(8, 8, 64)):
     image = tf.keras.Input(shape)
-    return Converted(randomise(tf.keras.Model(image, build(image))))
+    return Converted(randomize(tf.keras.Model(image, build(image))))
 
 
 def left(converted, name):
     """What a pass reports to have left; the file must be as it was."""
-    flatbuffer, (report,) = optimise(converted.plain, [name])
+    flatbuffer, (report,) = optimize(converted.plain, [name])
     assert report.changes == 0
     assert types(flatbuffer) == types(converted.plain)
     return report.left
@@ -242,7 +242,7 @@ def test_do_not_share_an_output_of_the_file():
     other = editor.add_tensor(editor.shape(node.output), np.float32, "other")
     editor.copy_node(node, node.inputs, [other])
     editor.outputs.append(other)
-    flatbuffer, (report,) = optimise(editor.finish(), ["common"])
+    flatbuffer, (report,) = optimize(editor.finish(), ["common"])
     assert report.changes == 0
     assert flatbuffer.outputs[0].name != flatbuffer.outputs[1].name == "other"
 
@@ -250,7 +250,7 @@ def test_do_not_share_an_output_of_the_file():
 def test_do_not_drop_a_zero_that_gives_an_output_of_the_file():
     editor, node = addition()
     editor.set_input(node, 1, editor.add_constant(np.zeros(64, np.float32), "zeros"))
-    flatbuffer, (report,) = optimise(editor.finish(), ["zeros"])
+    flatbuffer, (report,) = optimize(editor.finish(), ["zeros"])
     assert report.changes == 0
     assert types(flatbuffer) == ["ABS", "ADD"]
 
@@ -299,7 +299,7 @@ def test_do_not_pack_shifts_of_groups_that_are_no_multiples_of_32():
     (first, second) = left(converted, "movement")
     assert "multiples of 32" in first
     assert "multiples of 32" in second
-    assert converted.faults(converted.optimised()) == []
+    assert converted.faults(converted.optimized()) == []
 
 
 def test_do_not_pack_a_movement_of_two_tensors():
@@ -337,7 +337,7 @@ def test_do_not_fold_a_gain_of_zero():
     a, b = binary_conv(32)(image), binary_conv(32)(image)
     gain = np.ones(32, np.float32)
     gain[3] = 0
-    converted = Converted(randomise(tf.keras.Model(image, tf.abs((a + b) * gain))))
+    converted = Converted(randomize(tf.keras.Model(image, tf.abs((a + b) * gain))))
     assert len(left(converted, "gains")) == 1
 
 
@@ -390,7 +390,7 @@ def test_do_not_join_sums_that_something_else_reads():
         y = layers.ReLU()(x) + tf.abs(x)
         return y + x + tf.square(y)
 
-    assert "ADD_N" in types(built(shared).optimised("sums"))  # the outer two only
+    assert "ADD_N" in types(built(shared).optimized("sums"))  # the outer two only
 
     def pair(x):
         y = layers.ReLU()(x) + tf.abs(x)

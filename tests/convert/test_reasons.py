@@ -1,7 +1,7 @@
 import larq as lq
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, randomise
+from conversion_models import binary_conv, randomize
 
 from larq_bcd.convert import FloatFallbackError, convert, merge_heads
 from larq_bcd.convert.reasons import expected_reasons
@@ -16,7 +16,7 @@ KERNEL_ONLY = {**QUANTIZED, "input_quantizer": None}
 def _report(build, shape=(8, 8, 3)):
     image = tf.keras.Input(shape)
     x = layers.Conv2D(64, 1, name="stem")(image) if len(shape) == 3 else image
-    return convert(randomise(tf.keras.Model(image, build(x)))).report
+    return convert(randomize(tf.keras.Model(image, build(x)))).report
 
 
 def _only(report, name="odd"):
@@ -173,7 +173,7 @@ def test_a_layer_that_is_called_twice_is_listed_twice():
 def test_layers_of_equal_weights_are_told_apart():
     image = tf.keras.Input((4, 4, 3))
     mlp = QuantShiftMLP(64, name="mlp")
-    model = randomise(tf.keras.Model(image, mlp(layers.Conv2D(64, 1)(image))))
+    model = randomize(tf.keras.Model(image, mlp(layers.Conv2D(64, 1)(image))))
     for branch in (mlp.short_range, mlp.long_range):
         branch.set_weights(mlp.pointwise.get_weights())
     result = convert(model)
@@ -194,7 +194,7 @@ def test_the_error_names_every_fallback_with_its_reason():
         return binary_conv(64, input_quantizer=None, name="second")(x)
 
     image = tf.keras.Input((8, 8, 3))
-    result = convert(randomise(tf.keras.Model(image, build(layers.Conv2D(64, 1)(image)))))
+    result = convert(randomize(tf.keras.Model(image, build(layers.Conv2D(64, 1)(image)))))
     assert result.report.check is None
     with pytest.raises(FloatFallbackError, match=r"(?s)2 of.*\n  first: pad.*\n  second: only"):
         result.require_binary()
@@ -228,7 +228,7 @@ def test_what_is_expected_of_a_padding_is_what_conversion_makes_of_it(
     x = image if input_quantizer else DySign()(image)
     quantizers = {"input_quantizer": input_quantizer, "kernel_quantizer": "ste_sign"}
     x = kind(8, 3, strides, padding, pad_values=pad_values, use_bias=False, **quantizers)(x)
-    model = randomise(tf.keras.Model(image, x))
+    model = randomize(tf.keras.Model(image, x))
     result = convert(model, allow_float_fallback=True)
     result.require_equal()
     found = {layer.name: layer.reason for layer in result.report.fallbacks}

@@ -2,7 +2,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import BINARY, randomise
+from conversion_models import BINARY, randomize
 
 from larq_bcd.convert import convert
 from larq_bcd.convert.check import check
@@ -16,7 +16,7 @@ def _padded(size, kernel, stride, depthwise=False, margin=None):
     margin = margin or kernel // 2
     convolution = layers.DepthwiseConv2D if depthwise else layers.Conv2D
     arguments = (kernel,) if depthwise else (8, kernel)
-    return randomise(
+    return randomize(
         tf.keras.Sequential(
             [
                 layers.Input((size, size, 3)),
@@ -64,7 +64,7 @@ def test_a_padding_of_packed_signs_is_restored():
     x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0)
     options = {**BINARY, "padding": "valid", "pad_values": 0.0}
     x = lq.layers.QuantConv2D(40, 3, strides=2, name="binary", **options)(x)
-    result = convert(randomise(tf.keras.Model(image, x)))
+    result = convert(randomize(tf.keras.Model(image, x)))
     assert result.report.layers[1].ships_as == "binary"
     assert any("padding of binary" in text for text in result.report.changes)
     result.require_equal()

@@ -11,7 +11,7 @@ from pathlib import Path
 import netron
 import pytest
 import tensorflow as tf
-from conversion_models import randomise, small_model
+from conversion_models import randomize, small_model
 from tflite_schema_text import schema_text
 
 from larq_bcd.convert import FileOptions, convert
@@ -19,7 +19,7 @@ from larq_bcd.layers import QuantShiftMLP
 
 OPTIONS = {
     "plain": FileOptions(passes=()),
-    "optimised": FileOptions(),
+    "optimized": FileOptions(),
     "int8": FileOptions(head="int8", input_type="int8", labels=tuple("abcde")),
     "float16": FileOptions(head="float16", input_type="uint8"),
     "builtin": FileOptions(ops="builtin"),
@@ -51,9 +51,9 @@ def files(tmp_path_factory):
     for name, options in OPTIONS.items():
         (folder / f"{name}.tflite").write_bytes(convert(model, options=options).content)
     image = tf.keras.Input((9, 9, 128))
-    shifted = randomise(tf.keras.Model(image, QuantShiftMLP(128)(image) + image))
+    shifted = randomize(tf.keras.Model(image, QuantShiftMLP(128)(image) + image))
     (folder / "shifted.tflite").write_bytes(convert(shifted).content)
-    whole = (folder / "optimised.tflite").read_bytes()
+    whole = (folder / "optimized.tflite").read_bytes()
     (folder / "truncated.tflite").write_bytes(whole[: len(whole) // 2])
     return folder
 
@@ -95,7 +95,7 @@ def netron_page(files):
             page = (Path(netron.__file__).parent / "index.html").read_text()
             # Version 0.0.0 neither asks for an update nor reports anything.
             head = '<meta name="version" content="0.0.0"><meta name="file" content="{}">'
-            head = head.format("/optimised.tflite")
+            head = head.format("/optimized.tflite")
             page = re.sub('<meta name="version" content="[^"]*">', head, page)
             self.send_response(200)
             self.send_header("Content-Type", "text/html")

@@ -7,7 +7,7 @@ import subprocess
 from conversion_models import small_model
 
 from larq_bcd.convert import FileOptions, convert, metadata_schema
-from larq_bcd.convert.inputs import Normalisation
+from larq_bcd.convert.inputs import Normalization
 from larq_bcd.convert.metadata import read_metadata
 
 # What the metadata schema of TensorFlow Lite, 1.5.0, says of the tables that are written.
@@ -47,7 +47,7 @@ def test_flatc_reads_the_metadata_by_the_schema(tmp_path):
     assert flatc, "install flatc, as `make test-system` does"
     (tmp_path / "metadata.fbs").write_text(SCHEMA)
     options = FileOptions(
-        labels=tuple("abcde"), normalise=Normalisation((0.5,) * 3, (0.25,) * 3)
+        labels=tuple("abcde"), normalize=Normalization((0.5,) * 3, (0.25,) * 3)
     )
     standard = read_metadata(convert(small_model(), options=options).content).standard
     (tmp_path / "file.bin").write_bytes(metadata_schema.write(standard))

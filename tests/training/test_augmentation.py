@@ -22,7 +22,7 @@ PLAIN = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}
 
 
 def smooth_image(rng, height, width):
-    """Colours that change slowly, as in photographs: 8x8 random colours, enlarged."""
+    """Colors that change slowly, as in photographs: 8x8 random colors, enlarged."""
     small = Image.fromarray(images.random_image(rng, 8, 8))
     return np.asarray(small.resize((width, height), Image.BICUBIC))
 
@@ -34,12 +34,12 @@ def decoded(contents, channels=3):
 @pytest.mark.parametrize("form", ["PNG", "BMP", "GIF"])
 def test_decodes_every_lossless_format(form, rng):
     image = images.random_image(rng, 9, 13) // 64 * 64
-    image[..., 1:] = image[..., :1]  # few enough colours for a GIF
+    image[..., 1:] = image[..., :1]  # few enough colors for a GIF
     np.testing.assert_array_equal(decoded(images.encoded(image, form)), image)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpegs_of_every_colour_space_are_those_of_pillow(mode, rng, tmp_path):
+def test_jpegs_of_every_color_space_are_those_of_pillow(mode, rng, tmp_path):
     picture = Image.fromarray(smooth_image(rng, 48, 40)).convert(mode)
     picture.save(tmp_path / "a.jpg", quality=95)
     expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB")).astype(int)
@@ -97,7 +97,7 @@ def test_notes_of_a_camera_that_are_damaged_change_nothing(rng, tmp_path):
 
 
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 333), (64, 64)])
-def test_evaluation_is_pillows_resize_and_centre_crop(height, width, rng):
+def test_evaluation_is_pillows_resize_and_center_crop(height, width, rng):
     image = smooth_image(rng, height, width)
     preprocessing = Preprocessing((56, 56), resize=64, **PLAIN)
     found = transforms.evaluation_image(tf.constant(images.encoded(image)), preprocessing)
@@ -236,7 +236,7 @@ def test_random_resized_crop_is_the_resized_part(rng):
 
 
 @pytest.mark.parametrize("change", ["brightness", "contrast", "saturation", "hue"])
-def test_each_change_of_colour_is_that_of_the_reference(change, rng):
+def test_each_change_of_color_is_that_of_the_reference(change, rng):
     image = images.random_image(rng, 8, 8)
     strength = 0.3
     jitter = Augmentation(color_jitter=ColorJitter(**{change: strength}))
@@ -245,11 +245,11 @@ def test_each_change_of_colour_is_that_of_the_reference(change, rng):
         key = tf.constant([0, position], tf.int64)
         draws = tf.random.stateless_uniform([64], key, alg="philox").numpy()
         draw = draws[43 + ["brightness", "contrast", "saturation", "hue"].index(change)]
-        expected = reference_colour(image.astype(float), change, strength, draw)
+        expected = reference_color(image.astype(float), change, strength, draw)
         np.testing.assert_allclose(found, expected, atol=0.05)
 
 
-def reference_colour(image, change, strength, draw):
+def reference_color(image, change, strength, draw):
     if change == "hue":
         shift = strength * (2 * draw - 1)
         turned = np.empty_like(image)
@@ -263,7 +263,7 @@ def reference_colour(image, change, strength, draw):
     return np.clip(factor * image + (1 - factor) * other, 0, 255)
 
 
-def test_changes_of_colour_come_in_every_order(rng):
+def test_changes_of_color_come_in_every_order(rng):
     image = images.random_image(rng, 4, 4)
     jitter = ColorJitter(brightness=1.0, contrast=1.0)
     found = augmented(image, Augmentation(color_jitter=jitter), range(40), image_size=(4, 4))
@@ -275,7 +275,7 @@ def test_changes_of_colour_come_in_every_order(rng):
             expected = image.astype(float)
             for change in order:
                 draw = draws[0 if change == "brightness" else 1]
-                expected = reference_colour(expected, change, 1.0, draw)
+                expected = reference_color(expected, change, 1.0, draw)
             if np.allclose(view, expected, atol=0.05):
                 orders.append(order)
     assert len(set(orders)) == 2
@@ -324,8 +324,8 @@ def test_labels_are_mixed_as_the_pixels(rng):
     for augmentation in (Augmentation(mixup=1.0), Augmentation(cutmix=1.0)):
         own = shares(augmentation, range(4))
         mixed, targets = mixing.mix(tf.constant(pixels), tf.constant(labels), own, 3)
-        neighbours = pixels[[1, 0, 3, 2]]
-        np.testing.assert_allclose(mixed, own * pixels + (1 - own) * neighbours, atol=1e-6)
+        neighbors = pixels[[1, 0, 3, 2]]
+        np.testing.assert_allclose(mixed, own * pixels + (1 - own) * neighbors, atol=1e-6)
         kept = own.mean((1, 2, 3))[:, None]
         hot = np.eye(3)[labels]
         np.testing.assert_allclose(

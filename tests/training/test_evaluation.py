@@ -63,8 +63,8 @@ def test_what_cannot_be_evaluated_is_explained(logits, message):
         counted(logits, np.zeros(len(logits), int))
 
 
-def colour_model(classes=6, size=8):
-    """Tells the six colours of `colour_folder` apart, by the mean of each channel."""
+def color_model(classes=6, size=8):
+    """Tells the six colors of `color_folder` apart, by the mean of each channel."""
     image = tf.keras.Input((size, size, 3))
     x = larq_bcd.layers.QuantConv2D(
         12, 1, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
@@ -74,7 +74,7 @@ def colour_model(classes=6, size=8):
     kernel, dense, bias = model.get_weights()
     signs = np.array([[(n >> bit & 1) * 2 - 1 for n in range(12)] for bit in range(3)])
     model.set_weights([signs.reshape(kernel.shape), np.zeros_like(dense), np.zeros_like(bias)])
-    # The class of a colour n is the filter that has its signs.
+    # The class of a color n is the filter that has its signs.
     rows = np.zeros_like(dense)
     for n in range(min(classes, 6)):
         rows[n, n] = 1
@@ -83,15 +83,15 @@ def colour_model(classes=6, size=8):
 
 
 @pytest.fixture(scope="module")
-def colour_folder(tmp_path_factory):
-    """Six classes of pure colours, the last of which has one image of the first's colour."""
-    folder = tmp_path_factory.mktemp("colours")
+def color_folder(tmp_path_factory):
+    """Six classes of pure colors, the last of which has one image of the first's color."""
+    folder = tmp_path_factory.mktemp("colors")
     for n in range(6):
-        place = folder / "test" / f"colour{n}"
+        place = folder / "test" / f"color{n}"
         place.mkdir(parents=True)
         for i in range(4):
-            colour = 0 if (n, i) == (5, 0) else n
-            pixel = [255 * (colour >> bit & 1) for bit in range(3)]
+            color = 0 if (n, i) == (5, 0) else n
+            pixel = [255 * (color >> bit & 1) for bit in range(3)]
             picture = Image.fromarray(np.full((8, 8, 3), pixel, np.uint8))
             picture.save(place / f"{i}.png")
     return folder
@@ -100,10 +100,10 @@ def colour_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    model = colour_model()
-    model.save(folder / "colours.keras")
+    model = color_model()
+    model.save(folder / "colors.keras")
     content = lce.convert_keras_model(model)
-    (folder / "colours.tflite").write_bytes(content)
+    (folder / "colors.tflite").write_bytes(content)
     return folder
 
 
@@ -115,14 +115,14 @@ def run(*arguments, capsys=None):
 @pytest.mark.parametrize("runtime", [True, False], ids=["larq_bcd_runtime", "LCE"])
 @pytest.mark.parametrize("form", ["keras", "tflite"])
 def test_the_command_evaluates_models_and_files_alike(
-    form, runtime, files, colour_folder, tmp_path, capsys, monkeypatch
+    form, runtime, files, color_folder, tmp_path, capsys, monkeypatch
 ):
     if not runtime:
         monkeypatch.setitem(__import__("sys").modules, "larq_bcd_runtime", None)
     results, picture = tmp_path / "results.json", tmp_path / "confusion.png"
     options = ("--mean", 0.5, 0.5, 0.5, "--json", results, "--confusion", picture)
     status, printed = run(
-        files / f"colours.{form}", "--dataset", colour_folder, *options, capsys=capsys
+        files / f"colors.{form}", "--dataset", color_folder, *options, capsys=capsys
     )
     assert status == 0, printed.err
     found = json.loads(results.read_text())
@@ -130,29 +130,29 @@ def test_the_command_evaluates_models_and_files_alike(
     assert found["top1"] == 23 / 24
     assert found["top5"] >= 23 / 24
     assert found["confusion"] == [*np.diag([4] * 5 + [3]).tolist()[:5], [1, 0, 0, 0, 0, 3]]
-    assert found["per_class"][5] == {"class": "colour5", "images": 4, "accuracy": 0.75}
+    assert found["per_class"][5] == {"class": "color5", "images": 4, "accuracy": 0.75}
     assert "95.83%" in printed.out
-    assert "colour0 (1)" in printed.out
+    assert "color0 (1)" in printed.out
     assert Image.open(picture).width > 200
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "confusion.png"}
 
 
 def test_the_recipe_of_a_training_says_what_is_evaluated_and_how(
-    files, colour_folder, tmp_path, capsys
+    files, color_folder, tmp_path, capsys
 ):
     recipe = tmp_path / "recipe.yaml"
     text = f"""
         network: BCDNetA
-        data: {{name: {colour_folder}, train: test, validation: "test[50%:]"}}
+        data: {{name: {color_folder}, train: test, validation: "test[50%:]"}}
         preprocessing: {{image_size: [8, 8], mean: [0.5, 0.5, 0.5], std: [1, 1, 1], resize: 8}}
         stages: [{{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}}}}]
         """
     recipe.write_text(textwrap.dedent(text))
-    status, printed = run(files / "colours.tflite", "--recipe", recipe, capsys=capsys)
+    status, printed = run(files / "colors.tflite", "--recipe", recipe, capsys=capsys)
     assert status == 0, printed.err
     assert "split test[50%:]" in printed.out
     status, printed = run(
-        files / "colours.keras", "--recipe", recipe, "--split", "test", capsys=capsys
+        files / "colors.keras", "--recipe", recipe, "--split", "test", capsys=capsys
     )
     assert "95.83%" in printed.out
 
@@ -202,20 +202,18 @@ def test_a_file_of_integers_takes_and_gives_real_values(rng, tmp_path):
         (("{cut}", "--dataset", "{data}"), "damaged or no .tflite file"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    options, message, files, colour_folder, tmp_path, capsys
-):
+def test_what_is_wrong_is_one_sentence(options, message, files, color_folder, tmp_path, capsys):
     places = {
-        "keras": files / "colours.keras",
-        "data": colour_folder,
+        "keras": files / "colors.keras",
+        "data": color_folder,
         "other": tmp_path / "other.keras",
         "damaged": tmp_path / "damaged.tflite",
         "cut": tmp_path / "cut.tflite",
     }
     if options[0] == "{other}":
-        colour_model(classes=4).save(places["other"])
+        color_model(classes=4).save(places["other"])
     places["damaged"].write_bytes(b"x" * 100)
-    places["cut"].write_bytes((files / "colours.tflite").read_bytes()[:600])
+    places["cut"].write_bytes((files / "colors.tflite").read_bytes()[:600])
     status, printed = run(*(option.format(**places) for option in options), capsys=capsys)
     assert status == 2
     assert message in printed.err.splitlines()[-1]
@@ -223,6 +221,6 @@ def test_what_is_wrong_is_one_sentence(
 
 def test_a_folder_without_test_is_evaluated_on_its_validation_split(files, tmp_path, capsys):
     images.write_folder(tmp_path, {"validation": {f"c{n}": 1 for n in range(6)}})
-    status, printed = run(files / "colours.keras", "--dataset", tmp_path, capsys=capsys)
+    status, printed = run(files / "colors.keras", "--dataset", tmp_path, capsys=capsys)
     assert status == 0, printed.err
     assert "split validation" in printed.out

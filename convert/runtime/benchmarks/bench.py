@@ -150,7 +150,7 @@ def measure_networks(seconds: float) -> tuple[str, str]:
             TWO_THREADS: our_runner(file, image, threads=2),
             "without fusing": our_runner(file, image, fuse=False),
             **with_avx2(file, image),
-            OPTIMISED: our_runner(networks.stored(name, "optimised"), image),
+            OPTIMISED: our_runner(networks.stored(name, "optimized"), image),
             INT8_HEAD: our_runner(networks.stored(name, "int8 head"), image),
             "LCE, indirect": lce_runner(file, image, indirect=True),
             "LCE, default": lce_runner(file, image, indirect=False),

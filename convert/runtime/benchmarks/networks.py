@@ -69,15 +69,15 @@ STORE = Path(__file__).resolve().parent.parent / "build/bench"
 KINDS = {
     "MobileNet": ("int8", "float"),
     "MobileNetV2": ("int8", "float"),
-    "BCDNetA": ("lce", "optimised", "int8 head"),
-    "BCDNetB": ("lce", "optimised", "int8 head"),
+    "BCDNetA": ("lce", "optimized", "int8 head"),
+    "BCDNetB": ("lce", "optimized", "int8 head"),
 }
 
 
 def _write(name: str, kind: str) -> bytes:
-    from larq_bcd.convert import convert as optimise
+    from larq_bcd.convert import convert as optimize
     from larq_bcd.convert.flatbuffer import Flatbuffer
-    from larq_bcd.convert.head import quantise_head
+    from larq_bcd.convert.head import quantize_head
 
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
@@ -85,8 +85,8 @@ def _write(name: str, kind: str) -> bytes:
     if kind == "lce":
         return convert(bcdnet(name))
     if kind == "int8 head":
-        return quantise_head(Flatbuffer(stored(name, "optimised")), "int8")[0].content
-    return optimise(bcdnet(name)).content
+        return quantize_head(Flatbuffer(stored(name, "optimized")), "int8")[0].content
+    return optimize(bcdnet(name)).content
 
 
 def stored(name: str, kind: str) -> bytes:

@@ -5,7 +5,7 @@
 #ifndef BCD_NEON_ROWS_H_
 #define BCD_NEON_ROWS_H_
 
-// GCC makes jumps of these calls when it optimises. Otherwise they pile up, which is as right:
+// GCC makes jumps of these calls when it optimizes. Otherwise they pile up, which is as right:
 // programs are short.
 #if defined(__clang__) && __has_attribute(musttail)
 #define BCD_LAST_CALL __attribute__((musttail))

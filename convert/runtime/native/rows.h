@@ -1,4 +1,4 @@
-// Executes the programs of fused stages, compiled into every optimised set of kernels. Rows of
+// Executes the programs of fused stages, compiled into every optimized set of kernels. Rows of
 // up to kTileChannels channels, of as many pixels as there are registers for, stay there from
 // the first instruction to the last; an instruction set may have its own way to do so, see
 // neon_rows.h.

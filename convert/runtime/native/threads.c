@@ -14,7 +14,7 @@
 enum { kSpins = 4000 };
 
 // What two processors write at the same time lies this far apart: a line of their caches, and
-// the neighbour that some of them fetch with it.
+// the neighbor that some of them fetch with it.
 enum { kApart = 128 };
 
 // The pieces that one thread takes first.

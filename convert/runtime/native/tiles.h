@@ -1,4 +1,4 @@
-// The convolution that all optimised kernels share, compiled into each of them.
+// The convolution that all optimized kernels share, compiled into each of them.
 //
 // Output pixels are taken in panels, small enough for their patches (the window of input words
 // behind one output pixel, `depth` words in a row) to stay in the first-level cache. A 1x1

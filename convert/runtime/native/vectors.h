@@ -1,4 +1,4 @@
-// Sums of pixels and FULLY_CONNECTED as all optimised kernels share them, compiled into each:
+// Sums of pixels and FULLY_CONNECTED as all optimized kernels share them, compiled into each:
 // after rows.h, and with
 //   fused_lanes(a, b, c)   a * b + c, rounded once
 // besides what that needs. The orders of summation are those of reference.c: lanes lie along

@@ -22,7 +22,7 @@ from larq_bcd_runtime.interpreter import TensorDetail
 
 @pytest.fixture
 def model(tmp_path):
-    """Adds up the signs of each channel of a 4x6 image: its output is its colour."""
+    """Adds up the signs of each channel of a 4x6 image: its output is its color."""
     file = FlatFile()
     entry, packed = file.tensor((1, 4, 6, 3)), file.tensor((1, 4, 6, 1), np.int32)
     signs, result = file.tensor((1, 4, 6, 3)), file.tensor((1, 3))
@@ -32,13 +32,13 @@ def model(tmp_path):
     options.keepDims = False
     axes = file.constant(np.array([1, 2], np.int32))
     file.builtin("MEAN", [signs, axes], [result], schema.BuiltinOptions.ReducerOptions, options)
-    path = tmp_path / "colour.tflite"
+    path = tmp_path / "color.tflite"
     path.write_bytes(file.build([entry], [result]))
     return str(path)
 
 
 def metadata(mean, std) -> bytes:
-    """The standard metadata of one normalised input and an output with labels, written by hand:
+    """The standard metadata of one normalized input and an output with labels, written by hand:
     a table is its number of fields, and their sizes and values are given in order."""
     builder = flatbuffers.Builder(256)
 
@@ -89,9 +89,9 @@ def with_metadata(path, mean, std, labels) -> bytes:
 
 def test_an_image_is_classified(model, tmp_path, capsys):
     paths = []
-    for name, colour in {"red": (255, 0, 0), "blue": (0, 0, 255)}.items():
+    for name, color in {"red": (255, 0, 0), "blue": (0, 0, 255)}.items():
         paths.append(str(tmp_path / f"{name}.png"))
-        Image.new("RGB", (31, 17), colour).save(paths[-1])
+        Image.new("RGB", (31, 17), color).save(paths[-1])
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
     assert (
         cli.main([model, *paths, "--labels", str(tmp_path / "labels.txt"), "--top", "1"]) == 0
@@ -113,7 +113,7 @@ def test_the_benchmark_is_machine_readable(model, capsys):
     assert 0 < row["min_ms"] <= row["median_ms"] <= row["p95_ms"]
     assert cli.main([model, "--benchmark", "--runs", "4", "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert {row["model"] for row in rows} == {"colour.tflite"}
+    assert {row["model"] for row in rows} == {"color.tflite"}
 
 
 def test_the_profile_sees_every_operator_that_the_delegate_executes(model, capsys):
@@ -129,8 +129,8 @@ def test_the_profile_sees_every_operator_that_the_delegate_executes(model, capsy
 
 
 class FakeCamera:
-    def __init__(self, colours):
-        self._frames = [np.full((10, 14, 3), colour, np.uint8) for colour in colours]
+    def __init__(self, colors):
+        self._frames = [np.full((10, 14, 3), color, np.uint8) for color in colors]
 
     def __call__(self):
         yield from self._frames
@@ -290,11 +290,11 @@ def test_a_photograph_is_turned_upright(model, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_of_16_bits_the_upper_half_counts(model, tmp_path, suffix):
-    grey = np.arange(24, dtype=np.uint16).reshape(4, 6) << 11
-    Image.fromarray(grey).save(tmp_path / f"grey.{suffix}")
+    gray = np.arange(24, dtype=np.uint16).reshape(4, 6) << 11
+    Image.fromarray(gray).save(tmp_path / f"gray.{suffix}")
     (detail,) = Interpreter(model).input_details
-    read = images.read_image(tmp_path / f"grey.{suffix}", detail)
-    np.testing.assert_array_equal(read, np.repeat(grey[..., None] >> 8, 3, axis=2))
+    read = images.read_image(tmp_path / f"gray.{suffix}", detail)
+    np.testing.assert_array_equal(read, np.repeat(gray[..., None] >> 8, 3, axis=2))
 
 
 def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
@@ -306,7 +306,7 @@ def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
 
 
 def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
-    path = tmp_path / "grey.png"
+    path = tmp_path / "gray.png"
     Image.new("RGB", (9, 9)).save(path)
     nothing = np.full((1, 3), np.nan, np.float32)
     monkeypatch.setattr(Interpreter, "predict", lambda interpreter, batch: nothing)
@@ -317,7 +317,7 @@ def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
 
 
 def test_a_file_may_be_tried_in_a_process_of_its_own(model, tmp_path, capsys, monkeypatch):
-    path = str(tmp_path / "grey.png")
+    path = str(tmp_path / "gray.png")
     Image.new("RGB", (6, 4), (9, 9, 9)).save(path)
     assert cli.main([model, path, "--trial"]) == 0
     killed = subprocess.CompletedProcess([], -signal.SIGSEGV)

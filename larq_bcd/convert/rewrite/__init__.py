@@ -1,6 +1,6 @@
 """Passes over the flatbuffer: the smallest and fastest file that computes the same thing.
 
-What the optimised file is made of, for what runs it (`+` is ADD, names are operators):
+What the optimized file is made of, for what runs it (`+` is ADD, names are operators):
 
     threshold     x + t -> LceQuantize -> LceBconv2d
                   t: float32 [C], or, for a dynamic embedding, MEAN -> FULLY_CONNECTED ->
@@ -106,7 +106,7 @@ def selected_passes(text: str) -> list[str]:
     return names
 
 
-def optimise(
+def optimize(
     flatbuffer: Flatbuffer, names: Sequence[str] = tuple(PASSES)
 ) -> tuple[Flatbuffer, list[PassReport]]:
     """Applies passes, in their fixed order.
@@ -149,7 +149,7 @@ __all__ = [
     "Pass",
     "PassReport",
     "activation_bytes",
-    "optimise",
+    "optimize",
     "restore_padding",
     "selected_passes",
     "write_out_fills",

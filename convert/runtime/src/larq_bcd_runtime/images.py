@@ -20,7 +20,7 @@ def from_range(low: float, high: float) -> Preprocessing:
 
 
 def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
-    """Returns the pixels of an image file, resized and centre cropped for an input.
+    """Returns the pixels of an image file, resized and center cropped for an input.
 
     Args:
         path: any image that Pillow reads; turned upright, as its EXIF data say.
@@ -77,7 +77,7 @@ def _of_8_bits(image):
 
 
 def fit(image, detail: TensorDetail) -> np.ndarray:
-    """Resizes a Pillow image so that it covers an input, and cuts out its centre."""
+    """Resizes a Pillow image so that it covers an input, and cuts out its center."""
     from PIL import Image
 
     _, height, width, channels = detail.shape

@@ -14,13 +14,16 @@ from typing import NoReturn
 _PROGRAM = "larq-bcd"
 # A module has `EXAMPLES`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 _COMMANDS = {
-    "train": ("larq_bcd.training.train_command", "train a network by a recipe"),
-    "evaluate": ("larq_bcd.evaluate_command", "accuracy of a model or .tflite file"),
-    "import": ("larq_bcd.import_command", "official PyTorch checkpoint to Keras model"),
-    "models": ("larq_bcd.models_command", "the networks by name"),
-    "summary": ("larq_bcd.summary_command", "what a network costs"),
-    "explain": ("larq_bcd.explain.command", "what a network makes of an image"),
-    "show": ("larq_bcd.convert.show_command", "what a .tflite file is made of"),
+    "train": ("larq_bcd.commands.train", "train a network by a recipe"),
+    "evaluate": ("larq_bcd.commands.evaluate", "accuracy of a model or .tflite file"),
+    "import": (
+        "larq_bcd.commands.import_checkpoint",
+        "PyTorch checkpoint to Keras model",
+    ),
+    "models": ("larq_bcd.commands.models", "the networks by name"),
+    "summary": ("larq_bcd.commands.summary", "what a network costs"),
+    "explain": ("larq_bcd.commands.explain", "what a network makes of an image"),
+    "show": ("larq_bcd.commands.show", "what a .tflite file is made of"),
 }
 _EPILOG = """larq-bcd COMMAND --help has examples. Exit status:
   0    done

@@ -46,7 +46,7 @@ def latencies(files: dict[str, bytes], rounds: int) -> dict[str, float]:
     """Median milliseconds of each file with each kind of kernels, on one thread."""
     import numpy as np
 
-    from larq_bcd.convert.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.flatbuffer import Flatbuffer
 
     (image,) = Flatbuffer(next(iter(files.values()))).inputs
     x = np.random.default_rng(0).normal(size=image.shape).astype(np.float32)
@@ -71,8 +71,8 @@ def latencies(files: dict[str, bytes], rounds: int) -> dict[str, float]:
 def convert_one(name: str, folder: Path) -> dict:
     """Converts a network, keeps its files, and says what is known of them."""
     from larq_bcd.convert import convert, load_model
-    from larq_bcd.convert.flatbuffer import Flatbuffer
     from larq_bcd.convert.head import quantize_head
+    from larq_bcd.tflite.flatbuffer import Flatbuffer
 
     model = load_model(name).model
     result = convert(model, name=name, allow_float_fallback=True)

@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 import larq_bcd
-from larq_bcd.training.augmentation import (
+from larq_bcd.data.augmentation import (
     Augmentation,
     ColorJitter,
     Preprocessing,
     RandomResizedCrop,
 )
-from larq_bcd.training.datasets import open_source, training_batches
+from larq_bcd.data.batches import open_source, training_batches
 
 _SECONDS = 4
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from larq_bcd.convert import cli, merge_heads
+from larq_bcd.commands import lce_convert as cli
+from larq_bcd.convert import merge_heads
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.models import BCDNetB, copy_weights
 

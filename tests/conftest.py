@@ -1,9 +1,16 @@
+import larq_bcd  # noqa: F401  (settles Keras before other modules import larq)
+
+# isort: split
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from conversion_models import small_model
 from hypothesis import settings
 
-import larq_bcd  # noqa: F401  (settles Keras before the test modules import larq)
+from larq_bcd.convert.graph import InferenceGraph
+from larq_bcd.convert.lce import convert_model
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 # One example may trace a Keras layer, which takes longer than hypothesis likes.
 settings.register_profile("larq_bcd", deadline=None, max_examples=25, derandomize=True)
@@ -22,3 +29,26 @@ def clean_keras():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def small():
+    return small_model()
+
+
+@pytest.fixture(scope="session")
+def small_file(small, tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "small.keras"
+    small.save(path)
+    return path
+
+
+@pytest.fixture
+def converted():
+    """Converts a model without any pass: the graph and the flatbuffer as it comes."""
+
+    def run(model):
+        content, _ = convert_model(model)
+        return InferenceGraph(model), Flatbuffer(content)
+
+    return run

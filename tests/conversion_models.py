@@ -4,7 +4,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.convert.flatbuffer import Flatbuffer, pack
+from larq_bcd.tflite.flatbuffer import Flatbuffer, pack
 
 BINARY = {
     "kernel_quantizer": "ste_sign",

@@ -32,8 +32,8 @@ import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.flatbuffer import Flatbuffer, unpack_signs
-from larq_bcd.convert.rewrite.editor import ABSENT, Editor, Node
+from larq_bcd.tflite.editor import ABSENT, Editor, Node
+from larq_bcd.tflite.flatbuffer import Flatbuffer, unpack_signs
 
 # Passes that move packed words have nothing to move here.
 PASSES_OF_WORDS = ("movement", "padding")

@@ -32,10 +32,10 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import CheckError
-from larq_bcd.convert.flatbuffer import Flatbuffer, Tensor, unpack_signs
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.match import Match, StepMatch, match_steps
 from larq_bcd.convert.runtime import Predict, predictors
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
 
 # Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
 # of a feature map and in the scale of a kernel.

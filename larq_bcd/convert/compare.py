@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larq_bcd.convert.check import interpreter, predict
-from larq_bcd.convert.flatbuffer import Flatbuffer
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 
 @dataclass

@@ -10,8 +10,8 @@ import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.flatbuffer import Flatbuffer
-from larq_bcd.convert.rewrite.editor import Editor, Node
+from larq_bcd.tflite.editor import Editor, Node
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 HEADS = ("float32", "float16", "int8")
 _WEIGHTED = frozenset(

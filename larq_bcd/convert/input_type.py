@@ -6,9 +6,9 @@ import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.inputs import Normalization
-from larq_bcd.convert.rewrite.editor import Editor
+from larq_bcd.tflite.editor import Editor
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 INPUT_TYPES = ("float32", "uint8", "int8")
 _WHITE = 255

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larq_bcd.convert.flatbuffer import Flatbuffer, Operator, Tensor, pack_signs
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator, Tensor, pack_signs
 
 BINARY_OPERATOR = "LceBconv2d"
 _FLOAT_OPERATORS = (

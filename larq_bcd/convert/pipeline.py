@@ -15,7 +15,6 @@ from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
 from larq_bcd.convert.compare import compare
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
-from larq_bcd.convert.flatbuffer import Flatbuffer, Tensor
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.head import quantize_head
@@ -24,7 +23,12 @@ from larq_bcd.convert.inputs import Normalization
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
-from larq_bcd.convert.metadata import add_metadata, plain_name
+from larq_bcd.convert.passes import (
+    PASSES,
+    optimize,
+    restore_padding,
+    write_out_fills,
+)
 from larq_bcd.convert.reasons import (
     PRODUCT_OF_ACTIVATIONS,
     reason_for_float,
@@ -36,12 +40,8 @@ from larq_bcd.convert.report import (
     OptimizationReport,
     TensorReport,
 )
-from larq_bcd.convert.rewrite import (
-    PASSES,
-    optimize,
-    restore_padding,
-    write_out_fills,
-)
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
+from larq_bcd.tflite.metadata import add_metadata, plain_name
 
 CHECK_INPUTS = 8
 

@@ -8,7 +8,7 @@ import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.check import interpreter
-from larq_bcd.convert.flatbuffer import Flatbuffer, Operator, Tensor, pack
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator, Tensor, pack
 
 _RUNS = 5
 

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.graph import InferenceGraph, WeightedOp, source_of
 from larq_bcd.convert.match import Match, has_one_scale
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 _UNSUPPORTED = {
     "MatMul": "dense layers are not supported as binary: use Reshape((1, 1, channels)), a 1x1 "

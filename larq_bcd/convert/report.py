@@ -11,8 +11,8 @@ import rich.text
 
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
-from larq_bcd.convert.flatbuffer import Flatbuffer
-from larq_bcd.convert.rewrite import PassReport, activation_bytes
+from larq_bcd.convert.passes import PassReport, activation_bytes
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from larq_bcd import models
-from larq_bcd.training.augmentation import Augmentation, Preprocessing
+from larq_bcd.data.augmentation import Augmentation, Preprocessing
 
 # Arguments of a network that follow from the rest of the recipe.
 _DERIVED = {"input_shape", "input_tensor", "weights", "include_top", "num_classes", "name"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd.data.augmentation import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.models import get_model
-from larq_bcd.training.augmentation import Preprocessing
 from larq_bcd.training.recipe import RESNET50, Teacher
 
 _IMAGENET_CLASSES = 1000

@@ -13,12 +13,12 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.errors import CheckError
-from larq_bcd.convert.flatbuffer import Flatbuffer, pack_signs
 from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.lce import convert_model
-from larq_bcd.convert.rewrite import PASSES, optimize
-from larq_bcd.convert.rewrite.editor import Editor
+from larq_bcd.convert.passes import PASSES, optimize
 from larq_bcd.layers import QuantConv2D, QuantShiftMLP
+from larq_bcd.tflite.editor import Editor
+from larq_bcd.tflite.flatbuffer import Flatbuffer, pack_signs
 
 layers = tf.keras.layers
 SCALED = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}

@@ -10,12 +10,12 @@ from conversion_models import binary_conv, corrupted, randomize, small_model
 
 from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.check import check
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise, normalization_for
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
 from larq_bcd.layers import QuantShiftMLP
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 layers = tf.keras.layers
 

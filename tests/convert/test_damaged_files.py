@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_bcd.convert import ConversionError, cli, load_model
+from larq_bcd.commands import lce_convert as cli
+from larq_bcd.convert import ConversionError, load_model
 
 COPIES = 40  # of each kind of file, each damaged elsewhere
 

@@ -5,8 +5,8 @@ import tensorflow as tf
 from conversion_models import BINARY
 
 from larq_bcd.convert import convert
-from larq_bcd.convert.flatbuffer import unpack_signs
-from larq_bcd.convert.rewrite import write_out_fills
+from larq_bcd.convert.passes import write_out_fills
+from larq_bcd.tflite.flatbuffer import unpack_signs
 
 
 def untrained(value: float) -> tf.keras.Model:

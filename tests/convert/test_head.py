@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.head import per_channel_int8, quantize_head
 from larq_bcd.convert.lce import convert_model
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 layers = tf.keras.layers
 

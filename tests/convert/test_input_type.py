@@ -5,9 +5,9 @@ from conversion_models import small_model
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.check import interpreter, predict
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.input_type import InputEncoding
 from larq_bcd.convert.inputs import Normalization
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 NORMALISE = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 

@@ -7,8 +7,8 @@ from conversion_models import randomize, small_model
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert import CheckError, ConversionError, convert
-from larq_bcd.convert.flatbuffer import pack
 from larq_bcd.convert.lce import as_float32, convert_model
+from larq_bcd.tflite.flatbuffer import pack
 
 layers = tf.keras.layers
 

@@ -13,21 +13,21 @@ from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.convert import ConversionError
 from larq_bcd.convert.check import check
-from larq_bcd.convert.flatbuffer import Flatbuffer
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
-from larq_bcd.convert.rewrite import (
+from larq_bcd.convert.passes import (
     PASSES,
     activation_bytes,
     optimize,
     restore_padding,
     selected_passes,
 )
-from larq_bcd.convert.rewrite.editor import Editor
 from larq_bcd.layers import LearnableBias, QuantConv2D, QuantShiftMLP
 from larq_bcd.models import blocks
 from larq_bcd.models.blocks import Binarization
+from larq_bcd.tflite.editor import Editor
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 layers = tf.keras.layers
 EXACT = [name for name, one in PASSES.items() if one.is_exact]

@@ -7,7 +7,7 @@ from conversion_models import BINARY, randomize
 from larq_bcd.convert import convert
 from larq_bcd.convert.check import check
 from larq_bcd.convert.match import match_layers
-from larq_bcd.convert.rewrite import restore_padding
+from larq_bcd.convert.passes import restore_padding
 
 layers = tf.keras.layers
 

@@ -6,9 +6,10 @@ import subprocess
 
 from conversion_models import small_model
 
-from larq_bcd.convert import FileOptions, convert, metadata_schema
+from larq_bcd.convert import FileOptions, convert
 from larq_bcd.convert.inputs import Normalization
-from larq_bcd.convert.metadata import read_metadata
+from larq_bcd.tflite import metadata_schema
+from larq_bcd.tflite.metadata import read_metadata
 
 # What the metadata schema of TensorFlow Lite, 1.5.0, says of the tables that are written.
 SCHEMA = """

@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 from conversion_models import small_model
 
-from larq_bcd.convert import FileOptions, cli, convert
+from larq_bcd.commands import lce_convert as cli
+from larq_bcd.convert import FileOptions, convert
 from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.profile import OperatorTime
 

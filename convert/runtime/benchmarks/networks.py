@@ -76,7 +76,7 @@ KINDS = {
 
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimize
-    from larq_bcd.convert.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.flatbuffer import Flatbuffer
     from larq_bcd.convert.head import quantize_head
 
     if name.startswith("MobileNet"):

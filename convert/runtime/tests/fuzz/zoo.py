@@ -41,7 +41,7 @@ def files():
 
 def main(directory: Path) -> None:
     """Writes everything that is not there yet, and says which operators occur."""
-    from larq_bcd.convert.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.flatbuffer import Flatbuffer
 
     directory.mkdir(parents=True, exist_ok=True)
     found: Counter = Counter()

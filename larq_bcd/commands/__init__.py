@@ -1,0 +1,1 @@
+"""The commands `larq-bcd` and `lce_convert`: a module for each."""

@@ -1,0 +1,235 @@
+"""Evaluates a classifier, a Keras model or a .tflite file, on a split of a data set."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from larq_bcd.convert.load import load_model
+from larq_bcd.data.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from larq_bcd.data.batches import evaluation_batches, open_source
+from larq_bcd.data.sources import Source
+from larq_bcd.data.splits import NoSplitError
+from larq_bcd.errors import UserError
+from larq_bcd.evaluation.accuracy import (
+    Evaluation,
+    evaluate,
+    plot_confusion,
+    write_json,
+)
+from larq_bcd.evaluation.classifiers import Classifier, FileClassifier, KerasClassifier
+from larq_bcd.training.recipe_file import read_recipe
+
+EXAMPLES = """  larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
+  larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+  larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
+      --confusion birds.png
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `larq-bcd evaluate`."""
+    parser.add_argument(
+        "model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        help="recipe.yaml of the training: its data, validation split and preprocessing",
+    )
+    parser.add_argument(
+        "--dataset",
+        help="data set of tensorflow_datasets, such as cifar10 or imagewoof/64px, or a folder "
+        "of class folders",
+    )
+    parser.add_argument("--split", help="split to evaluate (default: test or validation)")
+    parser.add_argument("--data-dir", help="where tensorflow_datasets keeps its data sets")
+    parser.add_argument("--mean", type=float, nargs="+", help="of pixels in [0, 1], by channel")
+    parser.add_argument("--std", type=float, nargs="+", help="likewise, of their deviation")
+    parser.add_argument(
+        "--resize",
+        type=int,
+        help="shorter side before the center of the model's size is cut out, 256 for 224 in "
+        "the papers (default: the whole image is resized to the model's size)",
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="images at once (32)")
+    parser.add_argument("--threads", type=int, help="threads for a .tflite file (all)")
+    parser.add_argument("--json", type=Path, help="file for the results as JSON")
+    parser.add_argument(
+        "--confusion", type=Path, help="file for a picture of the confusion matrix"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `larq-bcd evaluate`."""
+    _check(arguments)
+    classifier = _classifier(arguments)
+    source, preprocessing = _data(arguments, classifier)
+    result = evaluate_with_progress(classifier, source, preprocessing, arguments.batch_size)
+    if arguments.json:
+        write_json(_described(classifier, source, result), arguments.json)
+    if arguments.confusion:
+        plot_confusion(result, arguments.confusion)
+    _show(classifier, source, result)
+    return 0
+
+
+def evaluate_with_progress(
+    classifier: Classifier, source: Source, preprocessing: Preprocessing, batch_size: int
+) -> Evaluation:
+    """Evaluates with a bar on stderr.
+
+    Args:
+        classifier: a model.
+        source: a split.
+        preprocessing: of its images.
+        batch_size: images at once.
+    """
+    console = Console(stderr=True)
+    progress = Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with source.user_errors(), progress as bar:
+        task = bar.add_task("", total=source.num_examples)
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+
+        batches: Iterator[tuple[np.ndarray, np.ndarray]]
+        batches = evaluation_batches(source, preprocessing, batch_size).as_numpy_iterator()
+        return evaluate(classifier, batches, source.class_names, advance)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if (arguments.dataset is None) == (arguments.recipe is None):
+        raise UserError("give either --dataset or --recipe.")
+    if arguments.batch_size < 1:
+        raise UserError(
+            f"--batch-size {arguments.batch_size} is not supported: pass 1 or more."
+        )
+    if arguments.threads is not None and not 1 <= arguments.threads <= 64:
+        raise UserError(f"--threads {arguments.threads} is not supported: pass 1 to 64.")
+    for file in (arguments.json, arguments.confusion):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UserError(f"{file} cannot be written: there is no folder {file.parent}.")
+    if arguments.confusion is not None:
+        _check_picture(arguments.confusion)
+
+
+def _check_picture(path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in formats:
+        raise UserError(
+            f"--confusion {path} has no suffix of a picture: use one of {', '.join(formats)}."
+        )
+
+
+def _classifier(arguments: argparse.Namespace) -> Classifier:
+    path = Path(arguments.model)
+    if path.is_file() and path.suffix == ".tflite":
+        return FileClassifier(path, arguments.threads)
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist: give a .keras or .h5 file, a SavedModel folder or a "
+            ".tflite file."
+        )
+    return KerasClassifier(str(path), load_model(path).model)
+
+
+def _data(
+    arguments: argparse.Namespace, classifier: Classifier
+) -> tuple[Source, Preprocessing]:
+    """Opens the split and settles the preprocessing; what is given beats the recipe."""
+    height, width, channels = classifier.input_shape
+    if arguments.recipe is not None:
+        recipe = read_recipe(arguments.recipe)
+        name, split, data_dir = recipe.data.name, recipe.data.validation, recipe.data.data_dir
+        preprocessing = recipe.preprocessing
+    else:
+        name, split, data_dir = arguments.dataset, None, None
+        gray = channels == 1
+        preprocessing = Preprocessing(
+            (height, width),
+            (0.5,) if gray else IMAGENET_MEAN,
+            (0.25,) if gray else IMAGENET_STD,
+            resize=None,
+        )
+    try:
+        preprocessing = Preprocessing(
+            preprocessing.image_size,
+            tuple(arguments.mean or preprocessing.mean),
+            tuple(arguments.std or preprocessing.std),
+            arguments.resize or preprocessing.resize,
+        )
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    wanted = (*preprocessing.image_size, preprocessing.channels)
+    if wanted != classifier.input_shape:
+        raise UserError(
+            f"{classifier.name} takes images of {height}x{width} with {channels} channels, but "
+            f"the preprocessing makes {wanted[0]}x{wanted[1]} with {wanted[2]}: give the "
+            "recipe of its training, or --mean and --std with one value for each channel."
+        )
+    data_dir = arguments.data_dir or data_dir
+    return _open(name, arguments.split or split, data_dir), preprocessing
+
+
+def _open(name: str, split: str | None, data_dir: str | None) -> Source:
+    if split is not None:
+        return open_source(name, split, data_dir)
+    try:
+        return open_source(name, "test", data_dir)
+    except NoSplitError:
+        return open_source(name, "validation", data_dir)
+
+
+def _described(classifier: Classifier, source: Source, result: Evaluation) -> dict:
+    return {
+        "model": classifier.name,
+        "runs_on": classifier.runs_on,
+        "dataset": source.name,
+        "split": source.split,
+        **result.as_json(),
+        "broken_images": source.broken,
+    }
+
+
+def _show(classifier: Classifier, source: Source, result: Evaluation) -> None:
+    console = Console()
+    facts = Table(show_header=False)
+    facts.add_row("model", classifier.name)
+    facts.add_row("runs on", classifier.runs_on)
+    facts.add_row("data", f"{source.name}, split {source.split}")
+    facts.add_row("images", f"{result.images:,}")
+    if source.broken:
+        facts.add_row("broken images left out", f"{len(source.broken):,}")
+    facts.add_row("top-1", f"{result.top1:.2%}")
+    if result.top5 is not None:
+        facts.add_row("top-5", f"{result.top5:.2%}")
+    console.print(facts)
+    totals = result.confusion.sum(axis=1)
+    ordered = [i for i in np.argsort(result.per_class, kind="stable") if totals[i]]
+    shown = ordered if len(ordered) <= 20 else ordered[:10]
+    title = "accuracy by class" + ("" if shown == ordered else ", the ten lowest")
+    table = Table(title=title)
+    for column in ("class", "images", "accuracy", "most taken for"):
+        table.add_column(column, justify="right" if column == "accuracy" else "left")
+    for index in shown:
+        others = result.confusion[index].copy()
+        others[index] = 0
+        worst = int(others.argmax())
+        mistaken = f"{source.class_names[worst]} ({others[worst]})" if others.any() else ""
+        accuracy = f"{result.per_class[index]:.2%}"
+        table.add_row(source.class_names[index], f"{totals[index]:,}", accuracy, mistaken)
+    console.print(table)

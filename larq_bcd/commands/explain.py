@@ -1,0 +1,113 @@
+"""Draws what a network makes of an image, as PNG, beside another network if given.
+
+The effective receptive field of the central unit of a layer; Grad-CAM for the class that the
+network chooses; and the thresholds that DySign or a contextual embedding chooses for the image
+against the static ones.
+"""
+
+import argparse
+from pathlib import Path
+
+import tensorflow as tf
+
+from larq_bcd.convert.inputs import Normalization, normalization_for, read_image
+from larq_bcd.convert.load import load_model
+from larq_bcd.convert.write import check_writable, write_atomically
+from larq_bcd.errors import UserError
+from larq_bcd.explain import figure
+from larq_bcd.tflite.metadata import read_labels
+
+EXAMPLES = """  larq-bcd explain trained.keras photo.jpg -o seen.png
+  larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
+  larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `larq-bcd explain`."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a .keras or .h5 file, a SavedModel folder, or a name")
+    add("image", metavar="IMAGE", type=Path, help="an image file")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE.png",
+        type=Path,
+        required=True,
+        help="the picture; an older one is replaced",
+    )
+    add("--compare", metavar="MODEL", help="a second network, drawn below the first")
+    add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
+    add(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="names of the classes, one in each line, by default their numbers",
+    )
+    for name, unit in {"mean": "mean", "std": "standard deviation"}.items():
+        add(
+            f"--{name}",
+            type=float,
+            nargs="+",
+            metavar="X",
+            help=f"{unit} that normalizes pixels in [0, 1]; by default ImageNet's",
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `larq-bcd explain`."""
+    output = arguments.output
+    if output.suffix.lower() != ".png":
+        raise UserError(f"--output {output}: the picture is a PNG: give it a name in .png.")
+    check_writable(output, force=True)
+    labels = None if arguments.labels is None else read_labels(arguments.labels)
+    sources = [name for name in (arguments.model, arguments.compare) if name]
+    seen = {
+        name: _see(load_model(source).model, arguments, labels)
+        for name, source in zip(_names(sources), sources, strict=True)
+    }
+    picture = figure.draw(seen, arguments.layer, labels)
+    write_atomically(output, figure.encode(picture), force=True)
+    print(f"wrote {output}")
+    return 0
+
+
+def _names(sources: list[str]) -> list[str]:
+    """What the picture calls the networks: their files, with the folder if it takes that."""
+    paths = [Path(source) for source in sources]
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.absolute().parent.name}/{path.stem}" for path in paths]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"--compare {sources[1]}: both networks are called {names[0]}: rename a file or "
+            "its folder."
+        )
+    return names
+
+
+def _see(model: tf.keras.Model, arguments: argparse.Namespace, labels) -> figure.Seen:
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise UserError(
+            f"MODEL {model.name!r} takes inputs of shape {shape}, no images of 1 or 3 channels."
+        )
+    if len(model.outputs) != 1 or model.outputs[0].shape.rank != 2:
+        outputs = ", ".join(str(tuple(output.shape)) for output in model.outputs)
+        raise UserError(
+            f"MODEL {model.name!r} is no classifier: its outputs have the shapes {outputs}, "
+            "not (batch, classes)."
+        )
+    classes = model.outputs[0].shape[-1]
+    if labels is not None and len(labels) != classes:
+        raise UserError(
+            f"--labels {arguments.labels} has {len(labels)} names, but MODEL {model.name!r} "
+            f"has {classes} classes: write one name in each line."
+        )
+    normalize = normalization_for(model, arguments.mean, arguments.std)
+    plain = Normalization((0.0,) * shape[-1], (1.0,) * shape[-1])
+    return figure.Seen(
+        model,
+        read_image(arguments.image, shape, normalize),
+        read_image(arguments.image, shape, plain),
+    )

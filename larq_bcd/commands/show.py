@@ -1,0 +1,101 @@
+"""Prints what a .tflite file is made of and says about itself."""
+
+import argparse
+import struct
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
+from larq_bcd.tflite.metadata import FileMetadata, read_metadata
+
+EXAMPLES = "  larq-bcd show trained.tflite\n"
+# What the bindings of the schema raise for bytes that are none: offsets that lead outside,
+# unknown numbers of types and operators, texts that are no UTF-8.
+_DAMAGE = (
+    struct.error,
+    IndexError,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `larq-bcd show`."""
+    parser.add_argument("file", metavar="FILE.tflite", type=Path, help="the file")
+
+
+def read_file(path: Path) -> tuple[Flatbuffer, FileMetadata]:
+    """Reads a `.tflite` file and its metadata.
+
+    Raises:
+        ConversionError: if it cannot be read, or is damaged or no such file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConversionError(
+            f"{path} cannot be read ({error.strerror}): name a .tflite file."
+        ) from error
+    if content[4:8] != b"TFL3":
+        raise ConversionError(f"{path} is no .tflite file: convert a model with lce_convert.")
+    try:
+        return Flatbuffer(content), read_metadata(content)
+    except _DAMAGE as error:
+        raise ConversionError(f"{path} is damaged: convert the model again.") from error
+
+
+def _tensor(tensor: Tensor) -> str:
+    return f"{tensor.name} {list(tensor.shape)} {tensor.dtype}"
+
+
+def _normalization(standard: dict) -> list[str]:
+    lines = []
+    for graph in standard.get("subgraph_metadata", ()):
+        for tensor in graph.get("input_tensor_metadata", ()):
+            lines.append(f"image       {tensor.get('description', '')}")
+            for unit in tensor.get("process_units", ()):
+                options = unit.get("options", {})
+                mean, std = (
+                    ", ".join(f"{value:.6g}" for value in options.get(key, ()))
+                    for key in ("mean", "std")
+                )
+                lines.append(f"preprocess  (pixel - mean) / std, mean {mean}, std {std}")
+    return lines
+
+
+def describe(flatbuffer: Flatbuffer, found: FileMetadata) -> list[str]:
+    """A file in lines for people."""
+    counts = Counter(operator.type for operator in flatbuffer.operators).most_common()
+    lines = [
+        f"size        {len(flatbuffer.content):,} bytes",
+        *(f"input       {_tensor(tensor)}" for tensor in flatbuffer.inputs),
+        *(f"output      {_tensor(tensor)}" for tensor in flatbuffer.outputs),
+        f"operators   {len(flatbuffer.operators)}: "
+        + ", ".join(f"{count} {kind}" for kind, count in counts),
+    ]
+    if found.standard is not None:
+        lines.append(f"name        {found.standard.get('name', '')}")
+        lines += _normalization(found.standard)
+    if found.labels is not None:
+        shown = ", ".join(found.labels[:5]) + (", ..." if len(found.labels) > 5 else "")
+        lines.append(f"labels      {len(found.labels)}: {shown}")
+    for key, value in (found.origin or {}).items():
+        text = value
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} {one}" for name, one in value.items())
+        elif isinstance(value, list):
+            text = ", ".join(map(str, value)) or "none"
+        lines.append(f"{key.replace('_', ' '):11} {text}")
+    return lines
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `larq-bcd show`."""
+    print("\n".join(describe(*read_file(arguments.file))))
+    return 0

@@ -1,0 +1,112 @@
+"""Trains a network by a recipe; a training that was stopped or killed goes on."""
+
+import argparse
+from pathlib import Path
+
+import tensorflow as tf
+from rich.console import Console
+
+from larq_bcd.data import generated
+from larq_bcd.errors import UserError
+from larq_bcd.training.progress import Progress
+from larq_bcd.training.recipe import Recipe
+from larq_bcd.training.recipe_file import read_recipe
+from larq_bcd.training.recorder import Signals, StoppedError
+from larq_bcd.training.run import Training
+from larq_bcd.training.strategies import STRATEGIES, Placement, place
+
+EXAMPLES = """  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
+  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
+  larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
+  larq-bcd train models/bcdnet_a_imagenet2012/recipe.yaml --strategy mirrored
+"""
+# What a process sees when another one, or the way to it, is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `larq-bcd train`."""
+    parser.add_argument("recipe", metavar="RECIPE", help="recipe.yaml, or its folder")
+    parser.add_argument(
+        "settings",
+        metavar="KEY=VALUE",
+        nargs="*",
+        help="changes to the recipe by dotted path; * stands for every stage",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="folder of the run (by default runs/, and the name of the recipe's folder)",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="devices to train on; multi_worker is one process on each machine, with its "
+        "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs `larq-bcd train`."""
+    # Unbroken lines: a path in them can be copied.
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    recipe = read_recipe(arguments.recipe, arguments.settings)
+    output = arguments.output or _default_output(arguments.recipe, recipe)
+    # First of all: a strategy of several processes has to be there before any operation.
+    placement = place(arguments.strategy)
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.utils.set_random_seed(recipe.seed)
+    if recipe.smoke:
+        console.print("A smoke run: its accuracy says nothing.")
+        recipe = generated.in_place_of_missing(recipe, output, console.print)
+    signals = Signals()
+    with signals.noted():
+        try:
+            training = Training(recipe, output, placement, signals, console.print)
+            progress = training.run()
+        except StoppedError as stopped:
+            console.print(
+                f"\nStopped. The same command goes on from here; all of it is in {output}."
+            )
+            return 128 + stopped.signal
+        except _LOST as error:
+            if placement.workers == 1:
+                raise
+            raise UserError(
+                "another worker is gone, or cannot be reached any more: start all workers "
+                "again with the same command, and the training goes on from the last "
+                "checkpoint."
+            ) from error
+    if placement.is_chief:
+        _show(progress, output, placement, console)
+    return 0
+
+
+def _default_output(path: str, recipe: Recipe) -> Path:
+    place = Path(path).absolute()
+    name = place.parent.name if place.name == "recipe.yaml" else place.stem
+    return Path("runs") / (f"{name}-smoke" if recipe.smoke else name)
+
+
+def _show(progress: Progress, output: Path, placement: Placement, console: Console) -> None:
+    for stage in progress.stages:
+        last, best = stage.epochs[-1], stage.best()
+        line = f"{stage.name}: {stage.step} steps, loss {last['loss']:.3f}"
+        if best is not None:
+            line += (
+                f", validation accuracy {last['val_accuracy']:.2%}, best "
+                f"{best['val_accuracy']:.2%} in epoch {best['epoch']}"
+            )
+        console.print(line)
+    console.print(f"{output}/model.keras is the trained network, curves.png its curves; next:")
+    console.print(f"  lce_convert {output}/model.keras -o {output}/model.tflite")

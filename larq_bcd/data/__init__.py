@@ -1,0 +1,1 @@
+"""Images and their classes: sources, reading, preprocessing, augmentation, batches."""

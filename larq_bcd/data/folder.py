@@ -1,0 +1,138 @@
+"""A folder of images, with a folder for each class."""
+
+import difflib
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from larq_bcd.data import splits
+from larq_bcd.data.sources import Source
+from larq_bcd.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
+
+class FolderSource(Source):
+    """The images of a folder, `FOLDER/SPLIT/CLASS/IMAGE` or `FOLDER/CLASS/IMAGE`.
+
+    They are in an order that mixes the classes, so that a part of a split is the same part
+    of each class, and that depends on the names of the files alone. Only the names are read.
+
+    Args:
+        name: the folder, as the user gave it.
+        folder: where it is.
+        split: name of the folder of a split, or a part of it; `"train"` where the classes
+            lie in the folder itself.
+
+    Raises:
+        UserError: if there is no such split, no class, or a class without images.
+    """
+
+    def __init__(self, name: str, folder: Path, split: str):
+        split_name, start, stop = splits.parse(split)
+        of_split, class_names = _classes(folder, split_name)
+        files = _ordered(of_split, class_names)
+        first, last = splits.bounds(start, stop, len(files))
+        if first >= last:
+            raise UserError(
+                f"split {split!r} of {name!r} is empty: {split_name!r} has {len(files)} images."
+            )
+        self._paths = np.array([path for path, _ in files[first:last]], dtype=object)
+        self._labels = np.array([label for _, label in files[first:last]], dtype=np.int64)
+        inside = len(os.fsencode(of_split))
+        super().__init__(
+            name,
+            split,
+            tuple(class_names),
+            np.ones(last - first, np.int64),
+            (path[inside:] for path in self._paths),
+        )
+
+    def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns the files, each with offset 0, and their classes."""
+        offsets = np.zeros(len(examples), np.int64)
+        return self._paths[examples], offsets, self._labels[examples]
+
+    def read(self, path: tf.Tensor, offset: tf.Tensor, label: tf.Tensor) -> tf.data.Dataset:
+        """Returns a data set of the content and the class of a file."""
+        example = tf.data.Dataset.from_tensors((path, label))
+        return example.map(lambda path, label: (tf.io.read_file(path), label))
+
+    def describe(self, path: bytes, offset: int) -> str:
+        """Returns the path."""
+        return path.decode(errors="replace")
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _images(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries]
+    return [
+        name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    ]
+
+
+def _classes(folder: Path, split: str) -> tuple[Path, list[str]]:
+    """Returns the folder of a split, and the classes of all splits, in order."""
+    inside = _folders(folder)
+    if not inside:
+        raise UserError(
+            f"{str(folder)!r} has no folders inside: it needs one for each class, or one for "
+            "each split with those of the classes inside."
+        )
+    split_folders = [name for name in inside if _folders(folder / name)]
+    if not split_folders:  # the classes themselves
+        if split != "train":
+            raise splits.NoSplitError(
+                f"{str(folder)!r} has no split {split!r}: its folders {_few(inside)} are taken "
+                "for classes, all of the split 'train'. Use a part of it, such as "
+                "'train[90%:]', or put the classes into a folder for each split."
+            )
+        return folder, inside
+    if split not in split_folders:
+        near = difflib.get_close_matches(split, split_folders, n=1, cutoff=0.3)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise splits.NoSplitError(
+            f"{str(folder)!r} has no split {split!r}: its folders with classes inside are "
+            f"{_few(split_folders)}.{meant}"
+        )
+    names = {name for other in split_folders for name in _folders(folder / other)}
+    return folder / split, sorted(names)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+
+
+def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
+    """Returns the images of a split and their classes, evenly mixed.
+
+    Paths are bytes: a name may be in any encoding.
+    """
+    places = []
+    for label, name in enumerate(class_names):
+        if not (folder / name).is_dir():  # a class of another split alone
+            continue
+        images = _images(folder / name)
+        if not images:
+            raise UserError(
+                f"the class folder {str(folder / name)!r} holds no images "
+                f"({', '.join(SUFFIXES)}): fill or remove it."
+            )
+        images.sort(
+            key=lambda image: hashlib.blake2b(os.fsencode(image), digest_size=8).digest()
+        )
+        places += [
+            ((rank + 0.5) / len(images), label, os.fsencode(folder / name / image))
+            for rank, image in enumerate(images)
+        ]
+    places.sort()
+    return [(path, label) for _, label, path in places]

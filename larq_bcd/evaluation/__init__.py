@@ -1,0 +1,1 @@
+"""What a classifier, a Keras model or a file, gets right."""

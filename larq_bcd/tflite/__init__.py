@@ -1,0 +1,1 @@
+"""The `.tflite` file itself, without Keras."""

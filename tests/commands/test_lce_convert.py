@@ -1,0 +1,379 @@
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+from conversion_models import binary_conv, randomize
+from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+from larq_bcd.commands import lce_convert as cli
+from larq_bcd.convert import ConversionError, check
+from larq_bcd.models import ReActNetA, registry
+
+layers = tf.keras.layers
+COMMAND = [sys.executable, "-m", "larq_bcd.commands.lce_convert"]
+
+
+@pytest.fixture(scope="module")
+def fallback_file(tmp_path_factory):
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1, name="stem")(image)
+    x = binary_conv(pad_values=-1.0, name="minus")(x)
+    x = binary_conv(input_quantizer=None, name="real")(layers.PReLU()(x))
+    path = tmp_path_factory.mktemp("fallback") / "fallback.keras"
+    randomize(tf.keras.Model(image, x)).save(path)
+    return path
+
+
+@pytest.fixture
+def run(capfd, tmp_path, monkeypatch):
+    """Runs the command in an empty folder: its status, stdout and stderr."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def main(*arguments):
+        capfd.readouterr()
+        status = cli.main([str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+
+    return main
+
+
+def test_a_model_is_converted_reported_checked_and_written(run, small, small_file):
+    status, out, err = run(small_file, "-o", "small.tflite", "--report", "small.json")
+    assert (status, err) == (0, "")
+    assert sorted(os.listdir()) == ["small.json", "small.tflite"]
+    for words in (
+        "image [1, 12, 12, 3] float32",
+        "logits [1, 5] float32",
+        "times smaller than",
+        "2 binary, 2 float",
+        "fc and fc_dist are merged into logits",
+        "8 inputs (noise): outputs differ by at most",
+        "same arg-max on 8 of 8",
+        "computes what the model computes",
+        "wrote small.tflite",
+    ):
+        assert words in out
+    report = json.loads(Path("small.json").read_text())
+    assert report["file_bytes"] == os.path.getsize("small.tflite")
+    assert report["binary_layers"] == 2
+    assert report["check"]["verdict"] in ("equal", "equal but for flips")
+    assert [layer["operator"] for layer in report["layers"]] == [
+        "CONV_2D",
+        "LceBconv2d",
+        "LceBconv2d",
+        "FULLY_CONNECTED",
+    ]
+    x = np.random.default_rng(1).normal(size=(1, 12, 12, 3)).astype("f")
+    written = Interpreter(Path("small.tflite").read_bytes()).predict(x)
+    np.testing.assert_allclose(written, small(x), atol=1e-3)
+
+
+def test_the_steps_are_shown_while_they_run(run, small_file):
+    _, out, _ = run(small_file, "-o", "small.tflite")
+    steps = ["load", "merge the heads", "convert", "optimize", "check", "write"]
+    positions = [out.index(f"[{i}/6] {step} ...") for i, step in enumerate(steps, start=1)]
+    assert positions == sorted(positions)
+
+
+def test_a_float_fallback_is_an_error_with_a_line_for_each_layer(run, fallback_file):
+    status, out, err = run(fallback_file, "-o", "out.tflite", "--report", "report.json")
+    assert status == 1
+    first, *lines = err.strip().splitlines()
+    assert "--allow-float-fallback" in first
+    assert [line.split(":")[0] for line in lines] == ["  minus", "  real"]
+    assert "pad_values=-1" in lines[0]
+    assert "only the kernel is quantized" in lines[1]
+    assert "minus trains as binary: pad_values" in out
+    assert os.listdir() == ["report.json"]
+    assert json.loads(Path("report.json").read_text())["float_fallbacks"] == ["minus", "real"]
+
+
+def test_a_float_fallback_can_be_allowed(run, fallback_file):
+    status, _, err = run(fallback_file, "-o", "out.tflite", "--allow-float-fallback")
+    assert (status, err) == (0, "")
+    assert os.listdir() == ["out.tflite"]
+
+
+def test_a_fault_is_not_written(run, small_file, monkeypatch):
+    sound = check._Comparison._keras
+
+    def doubled(self, *arguments):
+        return [1.01 * value for value in sound(self, *arguments)]
+
+    monkeypatch.setattr(check._Comparison, "_keras", doubled)
+    status, out, err = run(small_file, "-o", "small.tflite")
+    assert status == 1
+    assert "does not compute what the model computes" in err
+    assert "first: the values before its sign differ" in err
+    assert "FAULT" in out
+    assert os.listdir() == []
+
+
+def test_images_are_used_for_the_check(run, small_file, tmp_path):
+    for i in range(3):
+        PIL.Image.effect_noise((40, 30), 50 + i).convert("RGB").save(tmp_path / f"{i}.png")
+    options = ["--check-inputs", tmp_path, "--check-count", 2]
+    status, out, _ = run(small_file, "-o", "small.tflite", *options)
+    assert status == 0
+    assert f"2 inputs (images in {tmp_path})" in out
+
+
+def test_an_existing_file_needs_force(run, small_file):
+    Path("small.tflite").write_text("old")
+    status, out, err = run(small_file, "-o", "small.tflite")
+    assert (status, out) == (2, "")
+    assert "small.tflite exists" in err
+    assert "--force" in err
+    assert Path("small.tflite").read_text() == "old"
+    assert run(small_file, "-o", "small.tflite", "--force")[0] == 0
+    assert Path("small.tflite").read_bytes()[4:8] == b"TFL3"
+
+
+def test_a_name_is_built_and_its_weights_are_said_to_be_random(run, monkeypatch):
+    def tiny():
+        return ReActNetA(input_shape=(32, 32, 3), width=0.25, pad_values=1.0)
+
+    info = dataclasses.replace(registry.model_info("ReActNetA"), name="Tiny", build=tiny)
+    monkeypatch.setitem(registry._MODELS, "Tiny", info)
+    status, out, err = run("Tiny", "-o", "tiny.tflite", "--check-count", 1)
+    assert (status, err) == (0, "")
+    assert "the weights are random" in out
+
+
+def _save(path, inputs, output):
+    tf.keras.Model(inputs, output).save(path)
+    return path
+
+
+@pytest.fixture
+def bad(request, tmp_path, small, small_file):
+    """Arguments that are at fault, by the name of the fault."""
+    image = tf.keras.Input((4, 4, 3))
+    match request.param:
+        case "wrong path":
+            return ["missing.keras", "-o", "out.tflite"]
+        case "not a model":
+            (tmp_path / "text.h5").write_text("hello")
+            return [tmp_path / "text.h5", "-o", "out.tflite"]
+        case "weights":
+            small.save_weights(tmp_path / "weights.h5")
+            return [tmp_path / "weights.h5", "-o", "out.tflite"]
+        case "several inputs":
+            other = tf.keras.Input((4, 4, 3))
+            path = _save(tmp_path / "m.keras", [image, other], image + other)
+            return [path, "-o", "out.tflite"]
+        case "dynamic height":
+            image = tf.keras.Input((None, 4, 3))
+            path = _save(tmp_path / "m.keras", image, layers.ReLU()(image))
+            return [path, "-o", "out.tflite"]
+        case "lambda":
+            path = _save(tmp_path / "m.h5", image, layers.Lambda(lambda x: x + 1)(image))
+            return [path, "-o", "out.tflite"]
+        case "folder is missing":
+            return [small_file, "-o", "missing/out.tflite"]
+        case "folder is not writable":
+            return [small_file, "-o", "/proc/out.tflite"]
+        case "report is the output":
+            return [small_file, "-o", "out.tflite", "--report", "./out.tflite"]
+        case "no images":
+            return [small_file, "-o", "out.tflite", "--check-inputs", tmp_path]
+        case "no count":
+            return [small_file, "-o", "out.tflite", "--check-count", "0"]
+        case "mean":
+            return [small_file, "-o", "out.tflite", "--mean", "1,2"]
+        case "mean in words":
+            return [small_file, "-o", "out.tflite", "--mean", "a,b"]
+        case "import":
+            return [small_file, "-o", "out.tflite", "--import", "missing_module"]
+        case "no output":
+            return [small_file]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("wrong path", "missing.keras does not exist"),
+        ("not a model", "not a Keras model"),
+        ("weights", "weights only"),
+        ("several inputs", "2 inputs"),
+        ("dynamic height", "open shape"),
+        ("lambda", "--trust-code"),
+        ("folder is missing", "create it"),
+        ("folder is not writable", "cannot be written"),
+        ("report is the output", "name two files"),
+        ("no images", "holds no images"),
+        ("no count", "0 is below 1"),
+        ("mean", "3 channels"),
+        ("mean in words", "'a,b' are not numbers"),
+        ("import", "missing_module"),
+        ("no output", "-o/--output"),
+    ],
+    indirect=["bad"],
+)
+def test_a_fault_of_the_user_is_one_line_and_status_2(run, bad, words):
+    status, _, err = run(*bad)
+    assert status == 2
+    assert err.startswith("lce_convert: error: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert os.listdir() == []
+
+
+def test_a_module_that_registers_a_layer_can_be_imported(run, monkeypatch):
+    source = (
+        "import tensorflow as tf\n"
+        "@tf.keras.utils.register_keras_serializable('mine')\n"
+        "class Doubled(tf.keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
+    )
+    Path("my_layers.py").write_text(source)
+    monkeypatch.syspath_prepend(os.getcwd())
+    import my_layers
+
+    image = tf.keras.Input((4, 4, 3))
+    _save("m.keras", image, my_layers.Doubled()(image))
+    del sys.modules["my_layers"]
+    tf.keras.utils.get_custom_objects().pop("mine>Doubled")
+    status, _, err = run("m.keras", "-o", "out.tflite")
+    assert status == 2
+    assert "'Doubled'" in err
+    assert "--import my_layers" in err
+    assert run("m.keras", "-o", "out.tflite", "--import", "my_layers")[0] == 0
+
+
+def test_trusted_code_is_converted(run):
+    image = tf.keras.Input((4, 4, 3))
+    _save("m.keras", image, layers.Lambda(lambda x: x + 1)(image))
+    assert run("m.keras", "-o", "out.tflite", "--trust-code")[0] == 0
+
+
+def _start(arguments, folder, scratch):
+    scratch.mkdir()
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell ignores it in what it starts in the background, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "status"),
+    [
+        ("[1/6] load ...", signal.SIGINT, 130),
+        ("[3/6] convert ...", signal.SIGINT, 130),
+        ("[5/6] check ...", signal.SIGINT, 130),
+        ("[3/6] convert ...", signal.SIGTERM, 143),
+    ],
+)
+def test_an_interrupt_leaves_nothing_behind(small_file, tmp_path, step, number, status):
+    folder, scratch = tmp_path / "folder", tmp_path / "scratch"
+    folder.mkdir()
+    arguments = [small_file, "-o", "out.tflite", "--check-count", "100000"]
+    process = _start(arguments, folder, scratch)
+    for line in process.stdout:
+        if line.startswith(step):
+            break
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert err.count("\n") == 1
+    assert "nothing is written" in err
+    assert os.listdir(folder) == []
+    assert os.listdir(scratch) == []
+
+
+@pytest.fixture
+def interrupts_raise():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_raise")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_of_which_foreign_code_makes_another_error(
+    small_file, tmp_path, monkeypatch, capsys, number, status
+):
+    def load(*arguments, **options):
+        try:
+            signal.raise_signal(number)
+        except BaseException as error:
+            raise ConversionError("the file is damaged") from error
+
+    monkeypatch.setattr(cli, "load_model", load)
+    assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == status
+    assert "ted, nothing is written" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("interrupts_raise")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("step", ["load_model", "convert", "advance", "print_report"])
+def test_an_interrupt_that_foreign_code_loses(
+    small_file, tmp_path, monkeypatch, capsys, step, number, status
+):
+    owner = cli._VisibleProgress if step == "advance" else cli
+    original = getattr(owner, step)
+    calls = 0
+
+    def losing(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, step, losing)
+    arguments = ["-o", str(tmp_path / "out.tflite"), "--report", str(tmp_path / "report.json")]
+    assert cli.main([str(small_file), *arguments]) == status
+    out, err = capsys.readouterr()
+    assert calls == 1
+    assert step != "load_model" or "[2/6]" not in out
+    assert "ted, nothing is written" in err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("interrupts_raise")
+def test_what_an_interrupt_finds_in_writing_is_written(run, small_file, monkeypatch):
+    original = cli.write_atomically
+
+    def write(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        original(*arguments)
+
+    monkeypatch.setattr(cli, "write_atomically", write)
+    status, out, err = run(small_file, "-o", "out.tflite", "--report", "report.json")
+    assert (status, err) == (0, "")
+    assert "wrote out.tflite" in out
+    assert sorted(os.listdir()) == ["out.tflite", "report.json"]
+
+
+def test_the_command_itself_works_and_keeps_stderr_clean(small_file, tmp_path):
+    process = _start([small_file, "-o", "out.tflite"], tmp_path, tmp_path / "scratch")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert "wrote out.tflite" in out
+    assert os.path.getsize(tmp_path / "out.tflite") > 0
+
+
+def test_help_has_examples_and_the_exit_statuses(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "examples:" in out
+    assert "130" in out

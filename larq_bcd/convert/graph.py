@@ -71,7 +71,7 @@ CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _WEIGHTED |= dict.fromkeys(CALLS, (0, 1))
 
 
-def _through(tensor: tf.Tensor) -> tf.Tensor:
+def through(tensor: tf.Tensor) -> tf.Tensor:
     """The tensor that transparent operations hand on as `tensor`."""
     while tensor.op.type in _TRANSPARENT:
         tensor = tensor.op.inputs[tensor.value_index]
@@ -100,18 +100,18 @@ class Step:
 
 def plain_sign(tensor: tf.Tensor) -> Step | None:
     """The sign that yields a tensor, if it is larq's sign(sign(x) + c) with 0 < c < 1."""
-    outer = _through(tensor)
+    outer = through(tensor)
     if outer.op.type != "Sign":
         return None
-    total = _through(outer.op.inputs[0])
+    total = through(outer.op.inputs[0])
     if total.op.type not in ("AddV2", "Add"):
         return None
-    operands = [_through(operand) for operand in total.op.inputs]
+    operands = [through(operand) for operand in total.op.inputs]
     for inner, offset in (operands, operands[::-1]):
         if inner.op.type == "Sign" and offset.op.type == "Const":
             value = tf.make_ndarray(offset.op.get_attr("value"))
             if value.size == 1 and 0 < float(value.item()) < 1:
-                return Step(_through(inner.op.inputs[0]), outer, is_plain_sign=True)
+                return Step(through(inner.op.inputs[0]), outer, is_plain_sign=True)
     return None
 
 
@@ -137,7 +137,7 @@ def source_of(tensor: tf.Tensor) -> Source:
     others: list[tf.Tensor] = []
     pending, seen = [tensor], set()
     while pending:
-        current = _through(pending.pop(0))
+        current = through(pending.pop(0))
         if current.ref() in seen:
             continue
         seen.add(current.ref())
@@ -321,13 +321,13 @@ class InferenceGraph:
                 and (s := plain_sign(op.outputs[0]))
             ):
                 signs[op.name] = s
-                inner |= {_through(operand).op.name for operand in op.inputs[0].op.inputs}
+                inner |= {through(operand).op.name for operand in op.inputs[0].op.inputs}
         steps = []
         for op in self.operations:
             if op.name in signs:
                 steps.append(signs[op.name])
             elif op.type in STEPS and op.name in self.computed and op.name not in inner:
-                steps.append(Step(_through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
+                steps.append(Step(through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
         return steps
 
     @cached_property

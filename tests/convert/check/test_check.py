@@ -183,6 +183,94 @@ def test_other_steps_are_followed_too(quantizer):
     assert result.report.check.unseen == []
 
 
+NAN, INFINITY = np.float32(np.nan), np.float32(np.inf)
+
+
+@pytest.fixture
+def check_changed(sound):
+    """Checks the sound model and file after changes to a variable and a constant."""
+    graph, flatbuffer, matches, x = sound
+    variables = {variable.name: variable for variable in graph.model.variables}
+    kept = {name: variable.numpy() for name, variable in variables.items()}
+
+    def run(name=None, value=None, change=None):
+        broken = flatbuffer
+        if name is not None:
+            changed = kept[name].copy()
+            changed.flat[1] = value
+            variables[name].assign(changed)
+        if change is not None:
+            head = flatbuffer.operators_of("FULLY_CONNECTED")[0]
+            broken = corrupted(flatbuffer, head, *change)
+        return _check(graph, broken, matches, x)
+
+    yield run
+    for name, variable in variables.items():
+        variable.assign(kept[name])
+
+
+def _with(value):
+    def change(values):
+        values[1] = value
+
+    return 2, change
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY])
+def test_a_value_that_is_not_finite_in_one_of_both_is_a_fault(check_changed, value):
+    assert check_changed("fc/bias:0", value).faults[0].startswith("the outputs differ by inf")
+    report = check_changed(change=_with(value))
+    assert report.faults[0].startswith("the outputs differ by inf")
+
+
+def _negative(values):
+    values *= -3
+
+
+def test_a_nan_hides_no_other_fault(check_changed):
+    assert check_changed("fc/bias:0", NAN, (1, _negative)).verdict == "fault"
+
+
+def test_nan_before_a_sign_is_a_fault(check_changed):
+    # The file makes +1 or -1 of it, and goes on with numbers.
+    report = check_changed("stem_bn/gamma:0", NAN)
+    assert "first: 75 of 2400 values before its sign are NaN in Keras" in report.faults[1]
+
+
+def test_a_nan_in_a_batch_norm_is_not_let_out():
+    model = small_model()
+    gamma = model.get_layer("stem_bn").gamma.numpy()
+    gamma[3] = np.nan
+    model.get_layer("stem_bn").gamma.assign(gamma)
+    with pytest.raises(CheckError) as raised:
+        convert(model).require_equal()
+    assert "gives NaN alone" in str(raised.value)
+    assert "stem_bn/gamma" in str(raised.value)
+
+
+def test_a_model_of_nothing_but_nan_is_refused_with_the_reason():
+    image = tf.keras.Input((4, 4, 3))
+    x = layers.Dense(3, name="head")(layers.Flatten()(image))
+    model = randomize(tf.keras.Model(image, x))
+    model.get_layer("head").bias.assign(np.full(3, np.nan, np.float32))
+    with pytest.raises(CheckError, match=r"NaN alone.*head/bias"):
+        convert(model).require_equal()
+
+
+def test_a_factor_widens_every_tolerance(sound):
+    graph, flatbuffer, matches, x = sound
+    head = flatbuffer.operators_of("FULLY_CONNECTED")[0]
+
+    def shift(values):
+        values[1] += 1e-3
+
+    broken = corrupted(flatbuffer, head, 2, shift)
+    assert check(graph, broken, matches, x, "noise").verdict == "fault"
+    report = check(graph, broken, matches, x, "noise", tolerance_factor=1e3)
+    assert report.verdict == "equal"
+    assert report.tolerance_factor == 1e3
+
+
 def test_several_outputs_are_compared_by_name():
     image = tf.keras.Input((8, 8, 3))
     x = layers.Flatten()(image)

@@ -1,0 +1,50 @@
+"""The Keras graph, forced onto the signs of the file."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from larq_bcd.convert.graph import InferenceGraph
+
+
+class ForcedGraph:
+    """The inference graph of a model, which takes what its signs give from outside.
+
+    Args:
+        graph: the graph.
+        signs: results of its signs, whose values will be given.
+        watched: the tensors to be computed from them.
+
+    Attributes:
+        parameters: values of the graph's parameters, of `InferenceGraph.parameters`.
+    """
+
+    def __init__(
+        self, graph: InferenceGraph, signs: Sequence[tf.Tensor], watched: Sequence[tf.Tensor]
+    ):
+        self._free = graph.function([graph.input], graph.outputs)
+        self._forced = graph.function([graph.input, *signs, *graph.parameters], watched)
+        self.parameters: list[np.ndarray] = [
+            value.numpy() for value in graph.function([], graph.parameters)()
+        ]
+
+    def outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """The outputs of the model on its own, for a batch of one."""
+        return [value.numpy() for value in self._free(x)]
+
+    def run(
+        self,
+        x: np.ndarray,
+        signs: Sequence[np.ndarray],
+        parameters: Sequence[np.ndarray] | None = None,
+    ) -> list[np.ndarray]:
+        """The watched tensors, for a batch of one.
+
+        Args:
+            x: the model's input.
+            signs: values of the signs, each of the shape of its tensor.
+            parameters: in place of those of the model.
+        """
+        given = self.parameters if parameters is None else parameters
+        return [value.numpy() for value in self._forced(x, *signs, *given)]

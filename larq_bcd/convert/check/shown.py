@@ -1,0 +1,120 @@
+"""The file, made to show what stands at its signs and before its outputs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from larq_bcd.convert.graph import InferenceGraph, source_of, through
+from larq_bcd.convert.match import Match, StepMatch, match_steps
+from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
+
+# Functions that make the same of very different values, and their operators in a file.
+_SQUASHING = {
+    "Softmax": "SOFTMAX",
+    "LogSoftmax": "LOG_SOFTMAX",
+    "Sigmoid": "LOGISTIC",
+    "Tanh": "TANH",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An output of the model, or what is before the function that squashes it.
+
+    Attributes:
+        name: for people, empty for the only output.
+        before: the function, such as `"Softmax"`; empty for an output itself.
+        keras: the tensor of the graph.
+        file: that of the file.
+    """
+
+    name: str
+    before: str
+    keras: tf.Tensor
+    file: Tensor
+
+
+class ShownFile:
+    """What a file can be asked for, and the bytes of one that answers.
+
+    Args:
+        graph: the inference graph of the Keras model.
+        flatbuffer: what it was converted to.
+        matches: the pairs of `match_layers`.
+
+    Attributes:
+        steps: the signs and roundings that are seen in both.
+        supposed: binary convolutions although the graph shows no plain sign before them.
+        outputs: the model's outputs, in its order.
+        logits: what stands before the functions that squash them, where it is seen in both.
+        showing: the bytes of a file that puts out all that is compared.
+    """
+
+    def __init__(self, graph: InferenceGraph, flatbuffer: Flatbuffer, matches: list[Match]):
+        self.steps: list[StepMatch] = match_steps(graph, flatbuffer, matches)
+        self.supposed = [
+            match for match in matches if match.is_binary and not _is_signed(match.layer.data)
+        ]
+        tensors = flatbuffer.outputs_like(graph.output_names)
+        names = graph.output_names if len(tensors) > 1 else [""]
+        self.outputs = [
+            Compared(name, "", keras, file)
+            for name, keras, file in zip(names, graph.outputs, tensors, strict=True)
+        ]
+        self.logits = [
+            logits for output in self.outputs if (logits := _logits(output, flatbuffer))
+        ]
+        shown: dict[int, Tensor] = {}
+        for compared in (*self.outputs, *self.logits):
+            shown[compared.file.index] = compared.file
+        for step in self.steps:
+            for tensor in (step.after, step.before):
+                if tensor is not None:
+                    shown[tensor.index] = tensor
+        for match in self.supposed:
+            assert match.operator is not None
+            shown[match.operator.data.index] = match.operator.data
+        # The graph's own input can be looked at, but is no output an interpreter writes.
+        self._given = [tensor.index for tensor in flatbuffer.inputs]
+        self._shown = [index for index in shown if index not in self._given]
+        self._own = [tensor.index for tensor in flatbuffer.outputs]
+        self.showing = flatbuffer.with_outputs([shown[index] for index in self._shown])
+
+    def own_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs of the file itself, in the order of the model's."""
+        own = dict(zip(self._own, outputs, strict=True))
+        return [own[output.file.index] for output in self.outputs]
+
+    def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[int, np.ndarray]:
+        """Values by the index of their tensor.
+
+        Args:
+            x: the input, as Keras takes it.
+            outputs: what the file that shows has put out.
+        """
+        return dict.fromkeys(self._given, x) | dict(zip(self._shown, outputs, strict=True))
+
+
+def signs_of(step: StepMatch, values: np.ndarray) -> np.ndarray:
+    """The result of a sign or rounding, unpacked, in the shape that Keras has it in."""
+    if step.step.is_plain_sign:
+        return unpack_signs(values, int(step.step.after.shape[-1]))
+    return values.reshape(step.step.after.shape)
+
+
+def _is_signed(data: tf.Tensor) -> bool:
+    source = source_of(data)
+    return bool(source.signs) and not source.others
+
+
+def _logits(output: Compared, flatbuffer: Flatbuffer) -> Compared | None:
+    squashing = through(output.keras).op
+    producer = flatbuffer.producers.get(output.file.index)
+    kind = _SQUASHING.get(squashing.type)
+    if producer is None or kind is None or producer.type != kind:
+        return None
+    before = through(squashing.inputs[0])
+    if tuple(before.shape) != tuple(producer.data.shape):
+        return None
+    return Compared(output.name, squashing.type, before, producer.data)

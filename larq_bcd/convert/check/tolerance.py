@@ -1,0 +1,153 @@
+"""What rounding explains, measured by perturbation.
+
+Rounding is a small relative change of the operands (backward error analysis). So the Keras
+graph runs an input again with the input, the parameters and the signs changed by one unit of
+float32 at random, and the tolerance of a value is a multiple of what that changes it by: it
+amounts to some 3e-5 of the operands.
+
+How much rounding changes a value depends on the input, after a softmax most of all. It is
+measured on the first input, and on any other whose values differ by more than that explains.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larq_bcd.convert.check.forced import ForcedGraph
+
+# Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
+# of a feature map and in the scale of a kernel.
+_MARGIN = 256
+_TOGETHER = (False, True, True)  # one run of the graph for each
+# A step that the flatbuffer cannot show may flip in a run: that is no rounding.
+_LARGEST_WITH_STEPS = 1e-2
+_UNIT = float(np.finfo(np.float32).eps)
+# The result of an operation itself is rounded, and a function such as exp approximated: by
+# units of the largest value of a channel, and of a whole output.
+_OF_CHANNEL, _OF_WHOLE = 8 * _UNIT, 64 * _UNIT
+
+
+class Rounding:
+    """Tolerances of the values that a graph computes.
+
+    Args:
+        keras: the graph.
+        units: for each sign that the graph is given, by how many units of float32 it may err
+            in the same direction.
+        outputs: how many of the graph's values, the first ones, are outputs. A tolerance of
+            theirs has a floor from the scale of the whole, as a class has whose probability
+            is 1e-10. So has that of a vector; a channel of a feature map has its own scale.
+        is_continuous: whether every step of the graph is given from outside.
+        factor: multiplies all tolerances.
+    """
+
+    def __init__(
+        self,
+        keras: ForcedGraph,
+        units: Sequence[float],
+        outputs: int,
+        is_continuous: bool = True,
+        factor: float = 1.0,
+    ):
+        self._keras = keras
+        self._units = units
+        self._outputs = outputs
+        self._largest = None if is_continuous else _LARGEST_WITH_STEPS
+        self._factor = factor
+        self._rng = np.random.default_rng(0)
+        self._parameters = [
+            [_jittered(value, self._rng, together) for value in keras.parameters]
+            for together in _TOGETHER
+        ]
+        self._changes: list[np.ndarray] = []
+        self._sizes: list[float] = []
+
+    def measure(
+        self, x: np.ndarray, signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
+    ) -> list[list[np.ndarray]]:
+        """Learns how much rounding changes the values of an input.
+
+        Args:
+            x: the input.
+            signs: the signs that the graph is given.
+            values: what it makes of them.
+
+        Returns:
+            The values of each run with changed operands.
+        """
+        probes = [
+            self._keras.run(
+                _jittered(x, self._rng, together),
+                [
+                    _jittered(sign, self._rng, together, units if together else 1.0)
+                    for sign, units in zip(signs, self._units, strict=True)
+                ],
+                parameters,
+            )
+            for together, parameters in zip(_TOGETHER, self._parameters, strict=True)
+        ]
+        changes, sizes = [], []
+        for number, value in enumerate(values):
+            differences = [_finite_difference(probe[number], value) for probe in probes]
+            change = np.max([_channel_max(d) for d in differences], axis=0)
+            size = _whole(value)
+            if self._changes:
+                change = np.maximum(change, self._changes[number])
+                size = max(size, self._sizes[number])
+            changes.append(change)
+            sizes.append(size)
+        self._changes, self._sizes = changes, sizes
+        return probes
+
+    def tolerances(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What rounding explains for each channel of values; all of it is finite."""
+        return [self._tolerance(number, value) for number, value in enumerate(values)]
+
+    def _tolerance(self, number: int, value: np.ndarray) -> np.ndarray:
+        whole, measured = _whole(value), self._sizes[number]
+        change = self._changes[number]
+        if measured:
+            change = change * max(1.0, whole / measured)
+        size: float | np.ndarray = max(whole, measured)
+        floor = _OF_WHOLE
+        if number >= self._outputs and value.ndim > 2:
+            size = _channel_max(_finite(np.abs(value)))
+            floor = _OF_CHANNEL
+        explained = _MARGIN * change
+        if self._largest is not None:
+            explained = np.minimum(explained, self._largest * size)
+        tolerance = explained + floor * size
+        # Chance may have changed the few values of a channel by little.
+        return self._factor * np.maximum(tolerance, np.median(tolerance))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _finite_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return _finite(np.abs(a.astype(np.float64) - b.astype(np.float64)))
+
+
+def _whole(value: np.ndarray) -> float:
+    return float(_finite(np.abs(value)).max(initial=0.0))
+
+
+def _channel_max(values: np.ndarray) -> np.ndarray:
+    return values.max(axis=tuple(range(values.ndim - 1)), initial=0.0, keepdims=True)
+
+
+def _jittered(
+    values: np.ndarray, rng: np.random.Generator, together: bool, units: float = 1.0
+) -> np.ndarray:
+    """Changes values by some units in the last place of 1, relative, up or down.
+
+    Each at random, as rounding does on average, or all of a tensor together, as it does in
+    a long sum of one sign.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    shape = (1,) * values.ndim if together else values.shape
+    unit = np.float32(units * _UNIT) * rng.choice(np.array([-1, 1], np.float32), shape)
+    return (values * (1 + unit)).astype(values.dtype)

@@ -16,9 +16,9 @@ from google.protobuf.message import DecodeError
 from tf_keras.protobuf import saved_metadata_pb2
 
 from larq_bcd import models
+from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.models.registry import meant_names
 
 # Packages whose classes a configuration may name; all other modules are code of the file's.
 _KNOWN_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "larq", "larq_bcd"})
@@ -66,10 +66,10 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
         model = _as_if_trained(models.get_model(name))
         return LoadedModel(require_convertible(model), name, is_trained=False)
     if not path.exists():
-        meant = meant_names(name)
+        meant = did_you_mean(name, models.list_models())
         raise ConversionError(
-            f"{source} does not exist: {f'did you mean {meant}? Otherwise ' if meant else ''}"
-            "give a .keras or .h5 file, a SavedModel folder, or one of "
+            f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
+            "or .h5 file, a SavedModel folder, or one of "
             f"{', '.join(models.list_models())}."
         )
     try:

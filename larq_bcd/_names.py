@@ -16,20 +16,24 @@ def did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
         before: what leads to the question, such as `", "`.
 
     Returns:
-        Such as `"did you mean 'train' or 'test'?"`, the nearest of at most three first; empty
-        if nothing is near.
+        Such as `"did you mean 'train'?"`, or at most three that are equally near; empty if
+        nothing is near.
     """
     plain = {_plain(other): other for other in known if _plain(other)}
     wanted = _plain(name)
     near = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.6)
-    if len(wanted) > 2:
-        near += [other for other in plain if other not in near and _begins(wanted, other)]
+    # Only the nearest: `cifar10_n` was not meant where `cifar10` is nearer.
+    near = [other for other in near if _likeness(wanted, other) == _likeness(wanted, near[0])]
+    if not near and len(wanted) > 2:
+        near = [
+            other for other in plain if other.startswith(wanted) or wanted.startswith(other)
+        ]
     names = " or ".join(repr(plain[match]) for match in near[:3])
     return f"{before}did you mean {names}?" if names else ""
 
 
-def _begins(a: str, b: str) -> bool:
-    return a.startswith(b) or b.startswith(a)
+def _likeness(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, b, a).ratio()
 
 
 def _plain(name: str) -> str:

@@ -76,8 +76,8 @@ KINDS = {
 
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimize
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
     from larq_bcd.convert.head import quantize_head
+    from larq_bcd.tflite.flatbuffer import Flatbuffer
 
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)

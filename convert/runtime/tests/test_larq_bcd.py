@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from larq_bcd.convert import FileOptions, convert
-from larq_bcd.models import get_model, list_models, model_info
 from larq_bcd.evaluation.classifiers import FileClassifier
+from larq_bcd.models import get_model, list_models, model_info
 
 from larq_bcd_runtime import Interpreter
 

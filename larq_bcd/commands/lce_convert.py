@@ -31,9 +31,10 @@ from larq_bcd.convert.pipeline import (
     Progress,
     convert,
 )
-from larq_bcd.convert.profile import operator_times
+from larq_bcd.convert.profile import profile
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.write import check_writable, write_atomically
+from larq_bcd.errors import UserError
 from larq_bcd.models import list_models
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 from larq_bcd.tflite.metadata import read_labels
@@ -348,7 +349,7 @@ def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | 
         return None
     if arguments.report.suffix != ".html":
         return result.report.to_json().encode()
-    return html_report(result.report, operator_times(Flatbuffer(result.content))).encode()
+    return html_report(result.report, profile(Flatbuffer(result.content))).encode()
 
 
 def _convert(arguments: argparse.Namespace, signals: _Signals) -> ConversionResult:
@@ -423,7 +424,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, FloatFallbackError | CheckError):
             print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
             return 1
-        if isinstance(error, ConversionError):
+        if isinstance(error, UserError):
             print(f"{_PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         raise

@@ -165,7 +165,7 @@ def convert(
 
     Raises:
         ConversionError: if the model cannot be converted, or not to such a file.
-        CheckError: if the interpreter cannot run the flatbuffer.
+        CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
     require_convertible(model)
     progress = progress or Progress()

@@ -5,8 +5,8 @@ import pytest
 
 from larq_bcd import cli
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.inputs import Normalization
+from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.metadata import read_labels, read_metadata
 
 LABELS = ("ape", "bee", "cat", "dög", "eel")
@@ -61,7 +61,7 @@ def test_origin_says_how_the_file_was_made(described):
 
 def test_a_file_with_labels_still_runs(described, small):
     x = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype("f")
-    (outputs,) = predict(interpreter(described.content), x)
+    (outputs,) = open_engine(described.content, 1, REFERENCE).predict(x)
     np.testing.assert_allclose(outputs, small(x), atol=1e-3)
 
 

@@ -269,7 +269,7 @@ class Training:
             restored = False
 
     def _verbosity(self) -> int:
-        """Keras's: a bar on a terminal; in a file, where it would be garbage, a line an epoch."""
+        """Keras's: a bar on a terminal; a line an epoch in a file, where a bar is garbage."""
         if not self.placement.is_chief:
             return 0
         return 1 if sys.stdout.isatty() else 2

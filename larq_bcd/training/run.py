@@ -1,6 +1,7 @@
 """A training: the stages of a recipe one after the other, and where it goes on."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,21 @@ import tensorflow as tf
 import yaml
 
 import larq_bcd
+from larq_bcd._files import replacing, write_json
+from larq_bcd._signals import Signals
 from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights
 from larq_bcd.training import networks
-from larq_bcd.training.checkpoints import Checkpoints, replacing
+from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
 from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
-from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv, write_json
+from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
 from larq_bcd.training.recipe import Recipe, Start
 from larq_bcd.training.recipe_file import write_recipe
-from larq_bcd.training.recorder import Recorder, Signals, metric_variables
+from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen
@@ -261,9 +264,15 @@ class Training:
                     steps_per_epoch=steps,
                     validation_data=self._validation_batches(),
                     callbacks=[recorder],
-                    verbose="auto" if self.placement.is_chief else 0,
+                    verbose=self._verbosity(),
                 )
             restored = False
+
+    def _verbosity(self) -> int:
+        """Keras's: a bar on a terminal; a line an epoch in a file, where a bar is garbage."""
+        if not self.placement.is_chief:
+            return 0
+        return 1 if sys.stdout.isatty() else 2
 
     def _user_errors(self):
         stack = contextlib.ExitStack()

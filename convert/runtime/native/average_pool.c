@@ -51,6 +51,13 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
     return refuse(error, "its input is %d pixels high and %d wide, which is not even",
                   in->dims[1], in->dims[2]);
   }
+  // A stage finds the pixels by 32-bit places.
+  if (in->bytes / sizeof(float) > UINT32_MAX) {
+    return refuse(error,
+                  "its input has %zu values, and at most %u can be averaged: use a smaller "
+                  "batch",
+                  in->bytes / sizeof(float), UINT32_MAX);
+  }
   *w = (Window){.batch = in->dims[0],
                 .in_height = in->dims[1],
                 .in_width = in->dims[2],

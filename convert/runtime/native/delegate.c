@@ -1,5 +1,6 @@
 // The external delegate: what the runtime loads, and calls.
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,10 @@ struct Kernel {
   Kernel* next;
 };
 
+// Guards the pool and the kernels of every delegate: several interpreters may be built on one
+// at once, and it may be destroyed while one of them is.
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 // The reference kernels have no tiles to fuse.
 static bool fuses(const Delegate* delegate) {
   return delegate->wants_fusion && delegate->kernels->is_tiled;
@@ -44,13 +49,15 @@ static void* kernel_init(TfLiteContext* context, const char* buffer, size_t leng
   Kernel* kernel = calloc(1, sizeof(*kernel));
   if (kernel == NULL) return NULL;
   kernel->plan.kernels = delegate->kernels;
-  kernel->plan.pool = delegate->pool;
   kernel->plan.fuses = fuses(delegate);
   kernel->plan.is_timed = delegate->wants_profile;
   kernel->delegate = delegate;
+  pthread_mutex_lock(&lock);
+  kernel->plan.pool = delegate->pool;
   Kernel** last = &delegate->first;
   while (*last != NULL) last = &(*last)->next;
   *last = kernel;
+  pthread_mutex_unlock(&lock);
   // An error cannot be returned from here: the preparation reports it.
   plan_init(&kernel->plan, context, params, &kernel->error);
   return kernel;
@@ -60,11 +67,13 @@ static void kernel_free(TfLiteContext* context, void* user_data) {
   (void)context;
   Kernel* kernel = user_data;
   if (kernel == NULL) return;
+  pthread_mutex_lock(&lock);
   if (kernel->delegate != NULL) {
     Kernel** place = &kernel->delegate->first;
     while (*place != kernel) place = &(*place)->next;
     *place = kernel->next;
   }
+  pthread_mutex_unlock(&lock);
   plan_release(&kernel->plan);
   free(kernel);
 }
@@ -120,19 +129,23 @@ static TfLiteStatus replace_stretch(TfLiteContext* context, TfLiteDelegate* base
   return status;
 }
 
+// Of all interpreters on one delegate, the first one's number of threads counts.
+static bool start_threads(Delegate* delegate, const TfLiteContext* context, Error* error) {
+  int threads = delegate->threads > 0 ? delegate->threads : context->recommended_num_threads;
+  if (threads < 1) threads = 1;  // -1 where the interpreter was not told
+  if (threads > kMaxThreads) threads = kMaxThreads;
+  pthread_mutex_lock(&lock);
+  if (delegate->pool == NULL) delegate->pool = thread_pool_create(threads);
+  const bool has_started = delegate->pool != NULL;
+  pthread_mutex_unlock(&lock);
+  return has_started ||
+         refuse(error, "larq-bcd-runtime: %d threads cannot be started", threads);
+}
+
 static TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   Delegate* delegate = (Delegate*)base;
   Error error = {""};
-  if (delegate->pool == NULL) {
-    int threads = delegate->threads > 0 ? delegate->threads : context->recommended_num_threads;
-    if (threads < 1) threads = 1;  // -1 where the interpreter was not told
-    if (threads > kMaxThreads) threads = kMaxThreads;
-    delegate->pool = thread_pool_create(threads);
-    if (delegate->pool == NULL) {
-      refuse(&error, "larq-bcd-runtime: %d threads cannot be started", threads);
-      return report(context, &error);
-    }
-  }
+  if (!start_threads(delegate, context, &error)) return report(context, &error);
   TfLiteIntArray* execution_plan;
   if (context->GetExecutionPlan(context, &execution_plan) != kTfLiteOk) return kTfLiteError;
   Claims claims;
@@ -214,27 +227,32 @@ EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* base) {
   Delegate* delegate = (Delegate*)base;
   if (delegate == NULL) return;
   // A garbage collector may destroy the delegate before the interpreter.
+  pthread_mutex_lock(&lock);
   for (Kernel* kernel = delegate->first; kernel != NULL; kernel = kernel->next) {
     kernel->delegate = NULL;
   }
+  pthread_mutex_unlock(&lock);
   thread_pool_destroy(delegate->pool);
   free(delegate);
 }
 
 // Of each stretch that the delegate executes, in the order of the graph, what describe_plan
-// says, as a JSON list; times if it was created with profile=on. NULL if there is no memory;
-// free it with bcd_free. Not while the interpreter runs.
+// says, as a JSON list; times if it was created with profile=on. A stretch whose preparation
+// failed is left out. NULL if there is no memory; free it with bcd_free. Not while an
+// interpreter on it is prepared or runs.
 EXPORT char* bcd_describe(const TfLiteDelegate* base) {
   Text text = {0};
   append(&text, "[");
   const Delegate* delegate = (const Delegate*)base;
   const char* separator = "";
+  pthread_mutex_lock(&lock);
   for (const Kernel* kernel = delegate->first; kernel != NULL; kernel = kernel->next) {
-    if (kernel->plan.stage_count == 0) continue;
+    if (!kernel->plan.is_prepared) continue;
     append(&text, "%s", separator);
     separator = ", ";
     describe_plan(&kernel->plan, &text);
   }
+  pthread_mutex_unlock(&lock);
   append(&text, "]");
   if (!text.failed) return text.data;
   free(text.data);

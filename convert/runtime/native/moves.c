@@ -66,12 +66,18 @@ size_t unit_bytes(const Value* value) {
   return sizeof(float) * (size_t)moved_unit(value->type);
 }
 
-static void shape_of_value(const Value* value, Shape* shape) {
+// The claim was on the file's shapes, and a resize may have made them larger.
+static bool shape_of_value(const Value* value, Shape* shape, Error* error) {
   shape->type = value->type;
   shape->rank = value->rank;
   memcpy(shape->dims, value->dims, sizeof(shape->dims));
   shape->count = value->bytes / sizeof(int32_t);
   shape->integers = value->type == kTfLiteInt32 ? value->constant : NULL;
+  return shape->count <= INT32_MAX ||
+         refuse(error,
+                "its input has %zu values, and at most %d can be moved: use a smaller "
+                "batch",
+                shape->count, INT32_MAX);
 }
 
 static bool read_options_of(int builtin_code, Move* state, const TfLiteNode* node,
@@ -110,7 +116,7 @@ static bool prepare(Plan* plan, Step* step, Error* error) {
   for (int k = 0; k < step->input_count; ++k) {
     const Value* value = step_input(plan, step, k);
     if (value == NULL) return refuse(error, "it lacks an input");
-    shape_of_value(value, &in[k]);
+    if (!shape_of_value(value, &in[k], error)) return false;
   }
   Movement m;
   if (!read_movement(step->op->builtin_code, state->options, step->output_index, in,

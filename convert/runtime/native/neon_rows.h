@@ -190,8 +190,10 @@ BCD_INLINE void sign(const RowOp* op, int64_t pixel, int64_t channel, const floa
   const size_t stride = own_bytes(op);
   char* at = op->data + (size_t)pixel * stride + (size_t)channel / 8;
   if (channel % kWordBits != 0) {
-    vst1q_lane_u16((uint16_t*)(void*)at, halves, 0);
-    if (pixels == 2) vst1q_lane_u16((uint16_t*)(void*)(at + stride), halves, 1);
+    // Half of a word that others read as a whole: bytes, not a uint16_t.
+    memcpy(at, &(uint16_t){vgetq_lane_u16(halves, 0)}, sizeof(uint16_t));
+    if (pixels == 2)
+      memcpy(at + stride, &(uint16_t){vgetq_lane_u16(halves, 1)}, sizeof(uint16_t));
   } else {
     const uint32x4_t words = vmovl_u16(vget_low_u16(halves));
     vst1q_lane_u32((uint32_t*)(void*)at, words, 0);

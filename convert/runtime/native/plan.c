@@ -228,7 +228,7 @@ static bool read_node(Plan* plan, int node_index, const Shown* shown, int output
 }
 
 // What a FILL of constants writes into each word of its output, NULL if it is none.
-static const int32_t* filling(const TfLiteContext* context, const Shown* shown) {
+static const void* filling(const TfLiteContext* context, const Shown* shown) {
   const TfLiteNode* node = shown->node;
   if (shown->registration->builtin_code != kBuiltinFill || node->inputs->size != 2 ||
       node->outputs->size != 1) {
@@ -261,7 +261,7 @@ static void find_fills(Plan* plan, const int* value_of_tensor) {
                                         &shown.registration) != kTfLiteOk) {
       continue;
     }
-    const int32_t* fill = filling(context, &shown);
+    const void* fill = filling(context, &shown);
     if (fill == NULL) continue;
     const int value = value_of_tensor[shown.node->outputs->data[0]];
     if (value != kNoValue && plan->values[value].is_parameter) plan->values[value].fill = fill;
@@ -356,19 +356,35 @@ static bool set_shape(Value* value, int rank, const int* dims, Error* error) {
   return true;
 }
 
-static bool fill_value(Value* value, Error* error) {
+// A FILL takes a few bytes of the file, whatever it asks for. All of a plan may ask for 134
+// million binary weights, far more than any network has.
+enum { kMaxFilledBytes = 1 << 24 };
+
+static bool fill_value(Plan* plan, Value* value, Error* error) {
   free(value->filled);
-  value->filled = malloc(value->bytes);
-  if (value->filled == NULL) return refuse(error, "out of memory");
-  for (size_t i = 0; i < value->bytes / sizeof(int32_t); ++i) value->filled[i] = *value->fill;
-  value->constant = value->filled;
+  value->filled = NULL;
+  if (value->bytes > kMaxFilledBytes - plan->filled_bytes) {
+    return refuse(
+        error,
+        "tensor %d is a FILL of %zu bytes, and all of them may have %d: write it as a "
+        "constant",
+        value->tensor, value->bytes, kMaxFilledBytes);
+  }
+  char* filled = malloc(value->bytes);
+  if (filled == NULL) return refuse(error, "out of memory");
+  plan->filled_bytes += value->bytes;
+  for (size_t at = 0; at < value->bytes; at += sizeof(int32_t)) {
+    memcpy(filled + at, value->fill, sizeof(int32_t));
+  }
+  value->constant = value->filled = filled;
   return true;
 }
 
 // Takes over what the runtime knows of a tensor. A tensor that a step writes gets its shape
 // from the step; what the file says of it is only used where an operator asks for it.
 static bool load_value(Plan* plan, Value* value, Error* error) {
-  if (value->tensor < 0) return true;
+  if (value->tensor < 0 || value->is_loaded) return true;
+  value->is_loaded = true;
   const TfLiteTensor* tensor = &plan->context->tensors[value->tensor];
   value->name = tensor->name;
   value->type = tensor->type;
@@ -391,7 +407,7 @@ static bool load_value(Plan* plan, Value* value, Error* error) {
                  is_scalar ? &one : tensor->dims->data, error)) {
     return false;
   }
-  if (value->fill != NULL) return fill_value(value, error);
+  if (value->fill != NULL) return fill_value(plan, value, error);
   if (!is_constant) return true;
   if (tensor->data == NULL || tensor->bytes < value->bytes ||
       (uintptr_t)tensor->data % 4 != 0) {
@@ -420,7 +436,9 @@ bool set_output(Plan* plan, const Step* step, int rank, const int* dims, Error* 
 // ---- Preparation and run ----
 
 bool plan_prepare(Plan* plan, TfLiteNode* node, Error* error) {
-  plan->thread_scratch = 0;
+  plan->is_prepared = false;
+  plan->thread_scratch = plan->filled_bytes = 0;
+  for (int i = 0; i < plan->file_value_count; ++i) plan->values[i].is_loaded = false;
   reset_views(plan);
   for (int i = 0; i < plan->step_count; ++i) {
     Step* step = &plan->steps[i];
@@ -444,10 +462,14 @@ bool plan_prepare(Plan* plan, TfLiteNode* node, Error* error) {
     if (plan->steps[i].op->fusion == kFusesConvolution) size_convolution(plan, &plan->steps[i]);
   }
   if (!form_stages(plan)) return refuse(error, "larq-bcd-runtime: out of memory");
-  return lay_out_plan(plan, node, error);
+  plan->is_prepared = lay_out_plan(plan, node, error);
+  return plan->is_prepared;
 }
 
 bool plan_run(Plan* plan, Error* error) {
+  if (!plan->is_prepared) {
+    return refuse(error, "larq-bcd-runtime: its operators have not been prepared");
+  }
   // The runtime allocated these after the preparation. Memory that is not what was prepared for
   // must not be touched.
   for (int i = 0; i < plan->value_count; ++i) {

@@ -34,8 +34,9 @@ typedef struct {
   int32_t zero_point;
   const void* constant;  // the data, if it is part of the file
   bool is_parameter;     // of a convolution
-  const int32_t* fill;   // of a parameter that the file has as a FILL: each of its values
-  int32_t* filled;       // and all of them; owned
+  const void* fill;      // of a parameter that the file has as a FILL: each of its words
+  void* filled;          // and all of them; owned
+  bool is_loaded;        // by this preparation
   int samples;           // of a batch, which are stored, and moved, alike
   View view;
   bool is_internal;
@@ -146,6 +147,8 @@ struct Plan {
   Value* values;
   int value_count, file_value_count;  // further ones come from resolve_views
   bool fuses, is_timed;
+  bool is_prepared;     // only then it can run, or be described
+  size_t filled_bytes;  // of all parameters
   Stage* stages;
   int* stage_steps;
   int stage_count;

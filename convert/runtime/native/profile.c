@@ -108,9 +108,12 @@ static size_t operator_bytes(const Plan* plan) {
 
 // The file's operators one after the other, each value alive from the one that writes it to the
 // last that reads it; all that enters or leaves the plan is somebody else's.
-static size_t largest_live(const Plan* plan) {
+static size_t largest_live(const Plan* plan, Text* text) {
   int* last = malloc(((size_t)plan->value_count + 1) * sizeof(int));
-  if (last == NULL) return 0;
+  if (last == NULL) {
+    text->failed = true;
+    return 0;
+  }
   for (int i = 0; i < plan->step_count; ++i) {
     const Step* step = &plan->steps[i];
     last[step->file_output] = i;
@@ -148,5 +151,5 @@ void describe_plan(const Plan* plan, Text* text) {
            stage->runs, stage->nanoseconds, traffic.read, traffic.written);
   }
   append(text, "], \"operator_bytes\": %zu, \"memory\": %zu, \"largest_live\": %zu}",
-         operator_bytes(plan), plan->scratch_bytes, largest_live(plan));
+         operator_bytes(plan), plan->scratch_bytes, largest_live(plan, text));
 }

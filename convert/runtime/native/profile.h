@@ -22,6 +22,8 @@ void append(Text* text, const char* format, ...) __attribute__((format(printf, 2
 // Bytes are those of activations. operator_bytes is what the operators would read and write one
 // by one; largest_live what is alive at once then, at most; memory what the plan has for
 // everything that stays inside.
+//
+// The plan has to be prepared.
 void describe_plan(const Plan* plan, Text* text);
 
 #endif  // BCD_PROFILE_H_

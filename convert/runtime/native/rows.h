@@ -18,34 +18,39 @@
 
 #include "kernels.h"
 
-// The counts of a tile; a row of a border pixel is replaced by the floats that it comes to.
+// The counts of a tile, or in the rows of some pixels, as those at a border, the floats that
+// they come to.
 typedef struct {
-  _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
+  union {
+    _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
+    float floats[kMaxTilePixels * kTileChannels];
+  };
   bool is_float[kMaxTilePixels];
   bool has_floats;  // in any pixel
   const float *multiplier, *bias;
 } Counted;
 
-// What the counts of a pixel come to, from a channel on.
+// The row of a pixel.
 typedef struct {
   const int32_t* counts;
+  const float* floats;  // NULL if the counts are there
   const float *multiplier, *bias;
-  bool is_float;
 } CountedRow;
 
 static inline __attribute__((always_inline)) CountedRow counted_row(const Counted* counted,
                                                                     int pixel) {
-  return (CountedRow){counted->counts + pixel * kTileChannels, counted->multiplier,
-                      counted->bias, counted->is_float[pixel]};
+  const int at = pixel * kTileChannels;
+  return (CountedRow){counted->counts + at,
+                      counted->is_float[pixel] ? counted->floats + at : NULL,
+                      counted->multiplier, counted->bias};
 }
 
 static inline __attribute__((always_inline)) Lanes counted_lanes(const CountedRow* row,
                                                                  int channel) {
-  const int32_t* counts = row->counts + channel;
-  if (row->is_float) return load_lanes((const float*)(const void*)counts);
-  return add_lanes(
-      multiply_lanes(lanes_of_counts(counts), load_lanes(row->multiplier + channel)),
-      load_lanes(row->bias + channel));
+  if (row->floats != NULL) return load_lanes(row->floats + channel);
+  const Lanes counts = lanes_of_counts(row->counts + channel);
+  return add_lanes(multiply_lanes(counts, load_lanes(row->multiplier + channel)),
+                   load_lanes(row->bias + channel));
 }
 
 // XNNPACK's order of summation.
@@ -456,10 +461,11 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
         c->count_multiplier == NULL || (c->pads_with_zero && panel[p].is_border);
     if (!counted->is_float[p]) continue;
     counted->has_floats = true;
-    int32_t* counts = counted->counts + p * kTileChannels;
     float values[kTileChannels];
-    store_pixel(c, &panel[p], channel, strip->channels, counts, values);
-    memcpy(counts, values, (size_t)strip->channels * sizeof(float));
+    store_pixel(c, &panel[p], channel, strip->channels, counted->counts + p * kTileChannels,
+                values);
+    memcpy(counted->floats + p * kTileChannels, values,
+           (size_t)strip->channels * sizeof(float));
   }
   counted->multiplier = c->count_multiplier == NULL ? NULL : c->count_multiplier + channel;
   counted->bias = c->bias + channel;

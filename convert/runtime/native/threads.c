@@ -26,7 +26,7 @@ typedef struct {
 
 struct ThreadPool {
   int threads;
-  pid_t process;  // the workers' own; a forked one has none of them
+  pid_t process;  // the workers' own
   pthread_t* workers;
   pthread_mutex_t turn;  // held by the caller whose job is running
   pthread_mutex_t lock;  // guards sleeping and the condition variables
@@ -135,6 +135,11 @@ ThreadPool* thread_pool_create(int threads) {
   return pool;
 }
 
+// A forked process has none of the workers, and perhaps a lock that one of them held.
+static bool has_workers(const ThreadPool* pool) {
+  return pool->threads > 1 && pool->process == getpid();
+}
+
 static void free_memory(ThreadPool* pool) {
   free(pool->workers);
   free(pool->shares);
@@ -143,8 +148,7 @@ static void free_memory(ThreadPool* pool) {
 
 void thread_pool_destroy(ThreadPool* pool) {
   if (pool == NULL) return;
-  if (pool->process !=
-      getpid()) {  // where it would wait forever for workers that are not there
+  if (pool->process != getpid()) {
     free_memory(pool);
     return;
   }
@@ -164,7 +168,7 @@ size_t share_end(size_t pieces, int thread, int threads) {
 int thread_pool_size(const ThreadPool* pool) { return pool->threads; }
 
 void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces) {
-  if (pool->threads == 1 || pieces <= 1) {
+  if (pieces <= 1 || !has_workers(pool)) {
     for (size_t i = 0; i < pieces; ++i) piece(job, i, 0);
     return;
   }

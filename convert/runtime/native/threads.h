@@ -20,7 +20,8 @@ int thread_pool_size(const ThreadPool* pool);
 // one layer after the other, and finds in its cache what it wrote there.
 size_t share_end(size_t pieces, int thread, int threads);
 
-// Returns when all pieces are done. Two callers of one pool take turns.
+// Returns when all pieces are done. Two callers of one pool take turns. In a process that was
+// forked from the pool's own the caller computes all of them, as it alone was copied.
 void thread_pool_run(ThreadPool* pool, Piece piece, void* job, size_t pieces);
 
 #endif  // BCD_THREADS_H_

@@ -17,6 +17,7 @@ from flatfile import FlatFile, schema
 
 import larq_bcd_runtime
 from larq_bcd_runtime import Interpreter, ModelError
+from larq_bcd_runtime.delegate import runtime
 
 C = Convolution(height=5, width=6, channels_in=40, channels_out=24, pad_values=0)
 DATA = random_data(C)
@@ -169,6 +170,27 @@ def test_do_not_wait_in_a_forked_process_for_threads_that_it_does_not_have(threa
         del interpreter  # as at the end of a process
         os._exit(result)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == status
+
+
+def test_a_forked_process_computes_without_the_threads_of_its_parent():
+    # As a program does that uses LiteRT itself: nothing but the delegate has threads.
+    delegate = larq_bcd_runtime.load(num_threads=2)
+    interpreter = runtime().Interpreter(model_content=FILE, experimental_delegates=[delegate])
+    interpreter.allocate_tensors()
+    entry, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def predict(images):
+        interpreter.set_tensor(entry["index"], images)
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])
+
+    same_bits(predict(IMAGES[:1]), expected(IMAGES[:1]))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if np.array_equal(predict(IMAGES[1:2]), expected(IMAGES[1:2])) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    same_bits(predict(IMAGES[2:3]), expected(IMAGES[2:3]))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", FILE[: len(FILE) // 2]])

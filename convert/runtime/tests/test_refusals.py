@@ -381,6 +381,47 @@ def test_do_not_average_over_an_image_that_has_become_odd():
         without_file_check(file, (1, 5, 4, 32))
 
 
+# What a move or an average counts with 32 bits fits in the file, and no longer after a resize.
+# The preparation refuses before anybody asks for the memory.
+def test_do_not_average_over_more_values_than_can_be_placed():
+    graph = MovingGraph(0, 64, 64)
+    x = graph.floats(32)
+    words = graph.quantize(x, 32)
+    y = graph.on(graph.average(x)).convolve(words, 32, 32, strides=2)
+    y = graph.binary("ADD", y, graph.file.operators[-2].outputs[0], 32)
+    file = graph.file.build([x], [y])
+    with pytest.raises(RuntimeError, match=r"AVERAGE_POOL_2D .* input has 4294967296 values"):
+        without_file_check(file, (2**15, 64, 64, 32))
+
+
+def test_do_not_move_more_values_than_can_be_counted():
+    graph = MovingGraph(0, 8, 8)
+    words = graph.file.tensor((1, 8, 8, 1), np.int32)
+    y = graph.on(graph.slice(words, [0] * 4, [1, 2, 2, 1]))
+    cut = y.file.operators[-1].outputs[0]
+    result = graph.convolve(cut, 32, 32)
+    file = graph.file.build([words], [result])
+    with pytest.raises(RuntimeError, match=r"SLICE .* input has 4294967296 values"):
+        without_file_check(file, (1, 2**16, 2**16, 1))
+
+
+def test_do_not_fill_more_than_a_network_has():
+    # Nine megabytes of ones, twice.
+    file = FlatFile()
+    x = y = file.tensor((1, 1, 1, 256), np.int32)
+    ones = file.constant(np.ones(256 * 32, np.float32))
+    options = {**SMALL.options, "channels_in": 256 * 32}
+    for _ in range(2):
+        weights = file.filled((256 * 32, 3, 3, 32), np.int32(1))
+        floats, words = file.tensor((1, 1, 1, 256 * 32)), file.tensor((1, 1, 1, 256), np.int32)
+        file.custom("LceBconv2d", [y, weights, ones, ones, -1], [floats], options)
+        file.custom("LceQuantize", [floats], [words])
+        y = words
+    assert "is a FILL of 9437184 bytes, and all of them may have 16777216" in refusal(
+        file.build([x], [y])
+    )
+
+
 @pytest.mark.parametrize("place", ["weights", "output"])
 def test_do_not_read_a_sparse_tensor(place):
     graph = EmbeddingGraph(0, 1, 1)

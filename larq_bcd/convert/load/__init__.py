@@ -12,13 +12,13 @@ from typing import Protocol
 import tensorflow as tf
 
 from larq_bcd import models
+from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load import archive, hdf5
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
-from larq_bcd.models.registry import meant_names
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
         model = as_if_trained(models.get_model(name))
         return LoadedModel(require_convertible(model), name, is_trained=False)
     if not path.exists():
-        meant = meant_names(name)
+        meant = did_you_mean(name, models.list_models())
         raise ConversionError(
-            f"{source} does not exist: {f'did you mean {meant}? Otherwise ' if meant else ''}"
-            "give a .keras or .h5 file, a SavedModel folder, or one of "
+            f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
+            "or .h5 file, a SavedModel folder, or one of "
             f"{', '.join(models.list_models())}."
         )
     file = _open(path)
@@ -197,3 +197,7 @@ __all__ = [
     "require_convertible",
     "weights_size",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -73,6 +73,20 @@ def embeddings():
         yield stale_shape(graph, reader)
 
 
+def filled():
+    """Yields convolutions whose constants are FILLs, one of them of two convolutions."""
+    c = Convolution(height=3, width=4, channels_in=40, channels_out=20)
+    yield convolution_file(c, random_data(c), quantize=True, fills=True)
+    graph = Graph(0, 3, 4)
+    x = graph.floats(32)
+    words = graph.quantize(x, 32)
+    results = [graph.convolve(words, 32, 32) for _ in range(2)]
+    shared = graph.file.filled((32, 3, 3, 1), np.int32(7))
+    for operator in graph.file.operators[1:3]:
+        operator.inputs[1] = shared
+    yield graph.file.build([x], results)
+
+
 def of_kind(graph: EmbeddingGraph, code: int):
     return next(
         operator
@@ -148,6 +162,7 @@ def seeds():
     """Yields small files: what makes the fuzzer fast is in the reach of its mutations."""
     yield from blocks()
     yield from embeddings()
+    yield from filled()
     small = Convolution(height=3, width=4, channels_in=40, channels_out=20)
     for output in (np.float32, np.int8, np.int32):
         for change in ({}, {"pad_values": 1}, {"strides": (2, 1), "dilations": (1, 2)},

@@ -3,12 +3,12 @@
 // own, of exactly its size, so that the address sanitizer sees each byte beyond it.
 //
 // Built with the library's sources and libFuzzer by `make fuzz`.
+#include "target.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "tflite_abi.h"
 
 TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
                                               void (*report_error)(const char*));
@@ -101,6 +101,7 @@ typedef struct {
   Node nodes[kMaxNodes];
   int node_count;
   TfLiteIntArray *plan, *outputs;
+  Hooks hooks;
   Stretch stretches[kMaxNodes];
   int stretch_count;
 } Runtime;
@@ -151,14 +152,20 @@ static TfLiteStatus get_node(TfLiteContext* context, int index, TfLiteNode** nod
 }
 
 static TfLiteStatus resize(TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* dims) {
-  (void)context;
+  if (((Runtime*)context)->hooks.fails()) {
+    free(dims);
+    return kTfLiteError;
+  }
   free(tensor->dims);
   tensor->dims = dims;
   return kTfLiteOk;
 }
 
 static TfLiteStatus add_tensors(TfLiteContext* context, int count, int* first) {
-  if (context->tensors_size + (size_t)count > kMaxTensors + kSpare) return kTfLiteError;
+  if (context->tensors_size + (size_t)count > kMaxTensors + kSpare ||
+      ((Runtime*)context)->hooks.fails()) {
+    return kTfLiteError;
+  }
   *first = (int)context->tensors_size;
   for (int i = 0; i < count; ++i) {
     context->tensors[context->tensors_size++].dims = calloc(1, sizeof(TfLiteIntArray));
@@ -408,7 +415,7 @@ static void run_stretches(Runtime* runtime) {
     Stretch* stretch = &runtime->stretches[i % count];
     stretch->kernel.invoke(context, &stretch->node);
   }
-  if (is_ready) bcd_free(bcd_describe(runtime->stretches[0].params.delegate));
+  runtime->hooks.has_prepared(runtime->stretches[0].params.delegate);
 }
 
 static void release(Runtime* runtime) {
@@ -431,8 +438,14 @@ static void release(Runtime* runtime) {
   free(runtime);
 }
 
-// Runs a file with the delegate's options num_threads, kernels and fuse.
-void run_file(const uint8_t* data, size_t size, char* options[3]) {
+TfLiteDelegate* create_delegate(char* options[3]) {
+  return tflite_plugin_create_delegate((char*[]){"num_threads", "kernels", "fuse"}, options, 3,
+                                       NULL);
+}
+
+void destroy_delegate(TfLiteDelegate* delegate) { tflite_plugin_destroy_delegate(delegate); }
+
+void run_file(const uint8_t* data, size_t size, TfLiteDelegate* delegate, Hooks hooks) {
   const Bytes file = {data, size};
   Runtime* runtime = calloc(1, sizeof(*runtime));
   const size_t model = read_u(file, 0, 4);
@@ -451,8 +464,7 @@ void run_file(const uint8_t* data, size_t size, char* options[3]) {
   load_tensors(runtime, file, model, graph);
   load_nodes(runtime, file, model, graph);
   runtime->outputs = integers(file, graph, 2, 100);
-  char* keys[] = {"num_threads", "kernels", "fuse"};
-  TfLiteDelegate* delegate = tflite_plugin_create_delegate(keys, options, 3, NULL);
+  runtime->hooks = hooks;
   if (is_whole(runtime) && delegate->Prepare(&runtime->context, delegate) == kTfLiteOk &&
       runtime->stretch_count > 0) {
     create_kernels(runtime);
@@ -462,15 +474,22 @@ void run_file(const uint8_t* data, size_t size, char* options[3]) {
     free_kernels(runtime);
   }
   release(runtime);
-  tflite_plugin_destroy_delegate(delegate);
 }
+
+int never_fails(void) { return 0; }
+
+void describe(const TfLiteDelegate* delegate) { bcd_free(bcd_describe(delegate)); }
+
+void pass(const TfLiteDelegate* delegate) { (void)delegate; }
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // The options follow from the file's own bytes.
   uint32_t choice = 0;
   for (size_t i = 0; i < size; ++i) choice = choice * 31 + data[i];
-  run_file(data, size,
-           (char*[]){choice % 5 == 0 ? "2" : "1", choice % 7 == 0 ? "reference" : "auto",
-                     choice % 3 == 0 ? "off" : "on"});
+  TfLiteDelegate* delegate = create_delegate((char*[]){choice % 5 == 0 ? "2" : "1",
+                                                       choice % 7 == 0 ? "reference" : "auto",
+                                                       choice % 3 == 0 ? "off" : "on"});
+  run_file(data, size, delegate, (Hooks){never_fails, describe});
+  destroy_delegate(delegate);
   return 0;
 }

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larq_bcd import _choices
-from larq_bcd.commands.parser import FLOATS, Parser, SomeOf, not_a_setting, whole_number
+from larq_bcd.commands.parser import (
+    FLOATS,
+    Parser,
+    SomeOf,
+    not_a_setting,
+    positive_number,
+    whole_number,
+)
 
 _STATUSES = """exit status:
   0    done
@@ -98,6 +105,7 @@ def _evaluate(parser: Parser) -> None:
         suffixes=(".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps"),
         help="file for a picture of the confusion matrix",
     )
+    _add_trust(parser)
 
 
 def _import(parser: Parser) -> None:
@@ -129,6 +137,7 @@ def _summary(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_choices.SUMMARY_FORMATS, default="table", help="by default table"
     )
+    _add_trust(parser)
 
 
 def _explain(parser: Parser) -> None:
@@ -147,6 +156,7 @@ def _explain(parser: Parser) -> None:
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
     _add_labels(parser, "by default their numbers")
     _add_normalization(parser)
+    _add_trust(parser)
 
 
 def _show(parser: Parser) -> None:
@@ -219,8 +229,27 @@ def _lce_convert(parser: Parser) -> None:
         default=_choices.CHECK_INPUTS,
         help="check on N inputs, by default %(default)s",
     )
-    _add_normalization(parser)
     add(
+        "--check-tolerance",
+        metavar="FACTOR",
+        type=positive_number,
+        default=1.0,
+        help="multiply what rounding is taken to explain, for whoever knows that a difference "
+        "is right; the metadata keep the factor",
+    )
+    add(
+        "--no-check",
+        action="store_const",
+        dest="check_tolerance",
+        const=None,
+        help="write a file that nobody has compared with Keras; the metadata say so",
+    )
+    _add_normalization(parser)
+    _add_trust(parser)
+
+
+def _add_trust(parser: Parser) -> None:
+    parser.add_argument(
         "--import",
         dest="imports",
         metavar="MODULE",
@@ -228,10 +257,11 @@ def _lce_convert(parser: Parser) -> None:
         default=[],
         help="import this module first, which registers layers or quantizers of your own",
     )
-    add(
+    parser.add_argument(
         "--trust-code",
         action="store_true",
-        help="run Python code that the model's file carries, such as Lambda layers",
+        help="let the model's file name any function and class, and run Python code that it "
+        "carries, such as Lambda layers",
     )
 
 

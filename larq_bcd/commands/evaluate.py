@@ -11,7 +11,7 @@ from rich.table import Table
 
 from larq_bcd._files import write_json
 from larq_bcd._signals import Signals
-from larq_bcd.convert.load import load_model
+from larq_bcd.commands.model_file import load
 from larq_bcd.data.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from larq_bcd.data.batches import evaluation_batches, open_source
 from larq_bcd.data.sources import Source
@@ -82,7 +82,7 @@ def _classifier(arguments: argparse.Namespace) -> Classifier:
             f"{path} does not exist: give a .keras or .h5 file, a SavedModel folder or a "
             ".tflite file."
         )
-    return KerasClassifier(str(path), load_model(path).model)
+    return KerasClassifier(str(path), load(str(path), arguments).model)
 
 
 def _data(

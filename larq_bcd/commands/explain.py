@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
+from larq_bcd.commands.model_file import load
 from larq_bcd.convert.inputs import Normalization, normalization_for, read_image
-from larq_bcd.convert.load import load_model
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
 from larq_bcd.tflite.metadata import read_labels
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sources = [name for name in (arguments.model, arguments.compare) if name]
     seen = {
-        name: _see(load_model(source).model, arguments, labels)
+        name: _see(load(source, arguments).model, arguments, labels)
         for name, source in zip(_names(sources), sources, strict=True)
     }
     picture = figure.encode(figure.draw(seen, arguments.layer, labels))

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import hashlib
-import importlib
 import os
 import sys
 import threading
@@ -17,10 +16,10 @@ from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.commands.main import lce_convert
+from larq_bcd.commands.model_file import load
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.html_report import html_report
-from larq_bcd.convert.load import load_model
 from larq_bcd.convert.pipeline import ConversionResult, FileOptions, Progress, convert
 from larq_bcd.convert.profile import profile
 from larq_bcd.convert.report import print_report
@@ -94,18 +93,6 @@ class _VisibleProgress(Progress):
         self._text = text
 
 
-def _import(module: str) -> None:
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ConversionError(
-            f"--import {module}: {error}; run {_PROGRAM} in the folder of the module or set "
-            "PYTHONPATH."
-        ) from error
-
-
 def _file_options(
     arguments: argparse.Namespace, normalize: check_inputs.Normalization
 ) -> FileOptions:
@@ -138,8 +125,6 @@ def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `lce_convert`."""
-    for module in arguments.imports:
-        _import(module)
     try:
         _convert(arguments, signals)
     except (FloatFallbackError, CheckError) as error:
@@ -150,11 +135,11 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
 
 
 def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
-    progress = _VisibleProgress(
-        6 + (arguments.head != "float32") + (arguments.ops != "lce"), signals
-    )
+    extra = (arguments.head != "float32") + (arguments.ops != "lce")
+    checks = arguments.check_tolerance is not None
+    progress = _VisibleProgress(5 + checks + extra, signals)
     with progress.step("load"):
-        loaded = load_model(arguments.model, trust_code=arguments.trust_code)
+        loaded = load(arguments.model, arguments)
         model = loaded.model
         normalize = check_inputs.normalization_for(model, arguments.mean, arguments.std)
         options = _file_options(arguments, normalize)
@@ -173,6 +158,7 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
         allow_float_fallback=arguments.allow_float_fallback,
         progress=progress,
         options=options,
+        tolerance_factor=arguments.check_tolerance,
     )
     if not loaded.is_trained:
         result.report.notes.append(

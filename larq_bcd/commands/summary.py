@@ -3,12 +3,12 @@
 import argparse
 
 from larq_bcd._signals import Signals
-from larq_bcd.convert.load import load_model
+from larq_bcd.commands.model_file import load
 from larq_bcd.summary import render, summarize
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd summary`."""
-    summary = summarize(load_model(arguments.model).model)
+    summary = summarize(load(arguments.model, arguments).model)
     print(render.FORMATS[arguments.format](summary))
     return 0

@@ -36,6 +36,7 @@ from larq_bcd.convert.reasons import (
     trains_as_binary,
 )
 from larq_bcd.convert.report import (
+    NOT_CHECKED,
     ConversionReport,
     LayerReport,
     OptimizationReport,
@@ -73,13 +74,15 @@ class ConversionResult:
             )
 
     def require_equal(self) -> None:
-        """Raises an error if the check has found a fault, or has not run.
+        """Raises an error if the check has found a fault, or has not run without being waived.
 
         Raises:
             CheckError: with the faults, the first layer first.
         """
         check, replacement = self.report.check, self.report.replacement
-        faults = ["it was not checked"] if check is None else list(check.faults)
+        faults = [] if check is None else list(check.faults)
+        if check is None and not self.report.is_check_waived:
+            faults.append("it was not checked")
         if replacement is not None and replacement.max_difference != 0:
             faults.append(
                 "with built-in operators the outputs differ by up to "
@@ -143,6 +146,7 @@ def convert(
     allow_float_fallback: bool = False,
     progress: Progress | None = None,
     options: FileOptions | None = None,
+    tolerance_factor: float | None = 1.0,
 ) -> ConversionResult:
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
@@ -157,6 +161,8 @@ def convert(
             ships as float; else the check is left out, and `report.check` is None.
         progress: is told of the steps.
         options: what kind of file is wanted; by default all passes and nothing rounded.
+        tolerance_factor: multiplies what rounding is taken to explain in the check; None
+            leaves the check out. The file's metadata say so.
 
     Returns:
         The flatbuffer and its report. Whether it may be used is for `require_binary` and
@@ -217,10 +223,18 @@ def convert(
             notes=notes + _notes(matches),
         )
     given = encoding.encode(inputs.astype(shipped.inputs[0].dtype.as_numpy_dtype))
-    if allow_float_fallback or not report.fallbacks:
+    report.is_check_waived = tolerance_factor is None
+    if tolerance_factor is not None and (allow_float_fallback or not report.fallbacks):
         with progress.step("check") as advance:
             report.check = check(
-                graph, flatbuffer, matches, given, source, advance, encoding.decode
+                graph,
+                flatbuffer,
+                matches,
+                given,
+                source,
+                advance,
+                encoding.decode,
+                tolerance_factor,
             )
     if options.head != "float32":
         with progress.step("round the head"):
@@ -263,11 +277,14 @@ def _origin(report: ConversionReport, options: FileOptions) -> dict:
     if report.check is not None:
         origin["check"] = {
             "verdict": report.check.verdict,
+            "tolerance_factor": report.check.tolerance_factor,
             "inputs": report.check.inputs,
             "signs_compared": report.check.compared,
             "flips": report.check.flips,
             "same_arg_max": report.check.same_arg_max,
         }
+    elif report.is_check_waived:
+        origin["check"] = {"verdict": NOT_CHECKED}
     return origin
 
 

@@ -14,6 +14,8 @@ from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 
+NOT_CHECKED = "not checked"
+
 
 @dataclass(frozen=True)
 class TensorReport:
@@ -108,6 +110,7 @@ class ConversionReport:
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
+        is_check_waived: whether the user wants none.
         replacement: how the file without custom operators compares with the one with them;
             None where they stay.
         rounding: what rounding the weights of the head has changed; None if they are float32.
@@ -124,6 +127,7 @@ class ConversionReport:
     changes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     check: CheckReport | None = None
+    is_check_waived: bool = False
     rounding: Comparison | None = None
     replacement: Comparison | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -200,6 +204,8 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     if report.check is not None:
         for text in describe_check(report.check):
             line(f"check    {text}")
+    elif report.is_check_waived:
+        line(f"check    {NOT_CHECKED}: whether it computes what the model does is not known")
     if report.rounding is not None:
         line(f"rounding {_describe_comparison(report.rounding)}")
     if report.replacement is not None:
@@ -247,6 +253,8 @@ def describe_check(check: CheckReport) -> list[str]:
         f"{check.output_range:.3g}; same arg-max on {check.same_arg_max} of {check.inputs}",
         f"executed by {check.runs_on}",
     ]
+    if check.tolerance_factor != 1:
+        lines.append(f"tolerances are multiplied by {check.tolerance_factor:g}, as was asked")
     if check.compared:
         flipped = [layer for layer in check.layers if layer.flips]
         text = f"{check.compared:,} signs compared before {len(check.layers)} layers: "

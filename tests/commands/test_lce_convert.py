@@ -15,8 +15,10 @@ from conversion_models import binary_conv, randomize
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
 from larq_bcd.commands import lce_convert as cli
-from larq_bcd.convert import ConversionError, check
+from larq_bcd.convert import ConversionError
+from larq_bcd.convert.check.forced import ForcedGraph
 from larq_bcd.models import ReActNetA, registry
+from larq_bcd.tflite.metadata import read_metadata
 
 layers = tf.keras.layers
 COMMAND = [sys.executable, "-m", "larq_bcd.commands.lce_convert"]
@@ -106,18 +108,56 @@ def test_a_float_fallback_can_be_allowed(run, fallback_file):
 
 
 def test_a_fault_is_not_written(run, small_file, monkeypatch):
-    sound = check._Comparison._keras
+    sound = ForcedGraph.run
 
     def doubled(self, *arguments):
         return [1.01 * value for value in sound(self, *arguments)]
 
-    monkeypatch.setattr(check._Comparison, "_keras", doubled)
+    monkeypatch.setattr(ForcedGraph, "run", doubled)
     status, out, err = run(small_file, "-o", "small.tflite")
     assert status == 1
     assert "does not compute what the model computes" in err
     assert "first: the values before its sign differ" in err
     assert "FAULT" in out
     assert os.listdir() == []
+
+
+@pytest.fixture
+def doubled_kernels(monkeypatch):
+    """Keras gives other values than the file, as if the file were wrong."""
+    sound = ForcedGraph.run
+    monkeypatch.setattr(
+        ForcedGraph,
+        "run",
+        lambda self, *arguments: [1.001 * value for value in sound(self, *arguments)],
+    )
+
+
+def _check_of(path):
+    return read_metadata(Path(path).read_bytes()).origin["check"]
+
+
+def test_a_wider_tolerance_is_told_and_kept(run, small_file, doubled_kernels):
+    assert run(small_file, "-o", "small.tflite")[0] == 1
+    status, out, _ = run(small_file, "-o", "small.tflite", "--check-tolerance", "1000")
+    assert status == 0
+    assert "tolerances are multiplied by 1000" in out
+    assert _check_of("small.tflite")["tolerance_factor"] == 1000
+
+
+def test_a_check_that_is_left_out_is_told_and_kept(run, small_file, doubled_kernels):
+    status, out, _ = run(small_file, "-o", "small.tflite", "--no-check")
+    assert status == 0
+    assert "not checked: whether it computes what the model does is not known" in out
+    assert "[5/5] write" in out
+    assert _check_of("small.tflite") == {"verdict": "not checked"}
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "inf", "nan", "wide"])
+def test_a_factor_is_a_positive_number(run, small_file, factor):
+    status, _, err = run(small_file, "-o", "small.tflite", "--check-tolerance", factor)
+    assert status == 2
+    assert "--check-tolerance" in err
 
 
 def test_images_are_used_for_the_check(run, small_file, tmp_path):
@@ -317,14 +357,14 @@ def test_an_interrupt_of_which_foreign_code_makes_another_error(
         except BaseException as error:
             raise ConversionError("the file is damaged") from error
 
-    monkeypatch.setattr(cli, "load_model", load)
+    monkeypatch.setattr(cli, "load", load)
     assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == status
     assert "ted, nothing is written" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("interrupts_raise")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("step", ["load_model", "convert", "advance", "print_report"])
+@pytest.mark.parametrize("step", ["load", "convert", "advance", "print_report"])
 def test_an_interrupt_that_foreign_code_loses(
     small_file, tmp_path, monkeypatch, capsys, step, number, status
 ):
@@ -344,7 +384,7 @@ def test_an_interrupt_that_foreign_code_loses(
     assert cli.main([str(small_file), *arguments]) == status
     out, err = capsys.readouterr()
     assert calls == 1
-    assert step != "load_model" or "[2/6]" not in out
+    assert step != "load" or "[2/6]" not in out
     assert "ted, nothing is written" in err
     assert os.listdir(tmp_path) == []
 

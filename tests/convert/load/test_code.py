@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from crafted_models import FORMATS, change_configs, identity_model, naming, save
 
-from larq_bcd.commands import evaluate, explain, summary
+from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT
 from larq_bcd.commands.lce_convert import main as lce_convert
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.convert import ConversionError, load_model
 from larq_bcd.convert.load.code import refuse_code
 
@@ -46,19 +47,36 @@ def test_a_trusted_file_may_name_any_function(tmp_path, treasure):
         load_model(path, trust_code=True)
 
 
-def test_no_command_calls_it(tmp_path, treasure, capsys):
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("lce_convert", "MODEL", "-o", "file.tflite"),
+        ("evaluate", "MODEL", "--dataset", "cifar10"),
+        ("explain", "MODEL", "image.png", "-o", "seen.png"),
+        ("summary", "MODEL"),
+    ],
+)
+def test_no_command_calls_it(tmp_path, treasure, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
     path = change_configs(
         save(identity_model(), tmp_path / "model.keras"),
         naming("io.gfile.rmtree", str(treasure)),
     )
-    assert lce_convert([str(path), "-o", str(tmp_path / "file.tflite")]) == 2
-    assert "--trust-code" in capsys.readouterr().err
+    name, *arguments = [str(path) if word == "MODEL" else word for word in command]
+    run = lce_convert if name == "lce_convert" else main
+    assert run(arguments if name == "lce_convert" else [name, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "io.gfile.rmtree" in error
+    assert "--trust-code" in error
     assert (treasure / "gold").exists()
 
 
-@pytest.mark.parametrize("command", [evaluate, explain, summary])
-def test_commands_load_models_by_this_loader_alone(command):
-    assert command.load_model is load_model
+@pytest.mark.parametrize("command", [*COMMANDS.values(), LCE_CONVERT])
+def test_the_options_that_messages_name_exist_where_a_model_is_loaded(command):
+    options = command.parser().format_help()
+    loads = command.name.split()[-1] in ("evaluate", "explain", "summary", "lce_convert")
+    assert ("--trust-code" in options) == loads
+    assert ("--import" in options) == loads
 
 
 def _dense(**changes):

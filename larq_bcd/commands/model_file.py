@@ -1,0 +1,35 @@
+"""The model that a command is given."""
+
+import argparse
+import importlib
+import sys
+
+from larq_bcd.convert.load import LoadedModel, load_model
+from larq_bcd.errors import UserError
+
+
+def load(source: str, arguments: argparse.Namespace) -> LoadedModel:
+    """Loads a model, after the modules that the user names.
+
+    Args:
+        source: a path, or a name such as `BCDNetB`.
+        arguments: those of a command that takes `--import` and `--trust-code`.
+
+    Raises:
+        UserError: if a module cannot be imported, or the model cannot be loaded.
+    """
+    for module in arguments.imports:
+        _import(module)
+    return load_model(source, trust_code=arguments.trust_code)
+
+
+def _import(module: str) -> None:
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"--import {module}: {error}; run the command in the folder of the module or set "
+            "PYTHONPATH."
+        ) from error

@@ -308,3 +308,7 @@ __all__ = [
     "check",
     "weights_that_are_not_finite",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from larq_bcd.convert.check.forced import ForcedGraph
+from larq_bcd.convert.check.score import distance
 
 # Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
 # of a feature map and in the scale of a kernel.
@@ -88,7 +89,7 @@ class Rounding:
         ]
         changes, sizes = [], []
         for number, value in enumerate(values):
-            differences = [_finite_difference(probe[number], value) for probe in probes]
+            differences = [_finite(distance(probe[number], value)) for probe in probes]
             change = np.max([_channel_max(d) for d in differences], axis=0)
             size = _whole(value)
             if self._changes:
@@ -123,11 +124,6 @@ class Rounding:
 
 def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, 0.0)
-
-
-def _finite_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return _finite(np.abs(a.astype(np.float64) - b.astype(np.float64)))
 
 
 def _whole(value: np.ndarray) -> float:

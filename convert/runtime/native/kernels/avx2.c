@@ -456,6 +456,12 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return (Lanes){prelu_half(x.low, slopes.low), prelu_half(x.high, slopes.high)};
 }
 
+// Where an operand is not a number, the second one is the result.
+static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {
+  return (Lanes){_mm256_min_ps(high.low, _mm256_max_ps(low.low, x.low)),
+                 _mm256_min_ps(high.high, _mm256_max_ps(low.high, x.high))};
+}
+
 static inline __attribute__((always_inline)) uint32_t negative_half(__m256 x, bool is_exact) {
   if (!is_exact) {
     return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));

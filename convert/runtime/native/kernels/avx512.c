@@ -232,6 +232,11 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return _mm512_mask_mul_ps(x, negative, x, slopes);
 }
 
+// Where an operand is not a number, the second one is the result.
+static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {
+  return _mm512_min_ps(high, _mm512_max_ps(low, x));
+}
+
 static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
                                                                           bool is_exact) {
   if (!is_exact) return _mm512_cmp_ps_mask(x, zero_lanes(), _CMP_LT_OQ);

@@ -133,28 +133,36 @@ typedef struct {
   const float* packed;
 } FullyConnected;
 
-// An instruction of a fused stage's program, see passes/fuse_codegen.h. It works on a row, the
-// channels of one pixel in a strip of at most kTileChannels, which is held in registers.
-typedef enum {
-  kSetRow,  // row = operand
-  kSetCounts,
-  kSetPool,
-  kSetRepeated,
-  kAddRow,  // row = row + operand
-  kAddCounts,
-  kAddPool,
-  kAddRepeated,
-  kSubtractRow,
-  kMultiplyRow,
-  kPreluRow,  // row = row < 0 ? row * operand : row
-  kBound,
-  kStore,
-  kSum,        // adds the row to the sum of its kSumPixels pixels, which begins with the first
-  kSign,       // stores the signs, packed
-  kSignExact,  // the same of a row that may hold denormal numbers: it has not been computed
-               // with
-} RowCode;
+// What an operand does to a row.
+typedef enum { kSet, kAdd, kSubtract, kMultiply, kPrelu } Arithmetic;
 
+// The instructions of a fused stage's program, see passes/fuse_codegen.h. Each works on a row,
+// the channels of one pixel in a strip of at most kTileChannels, which is held in registers:
+// its code, the function in row_ops.h that computes it, and what that does with its operand.
+#define BCD_ROW_OPS(X)                                                                      \
+  X(kSetRow, take_row, kSet) /* row = operand */                                            \
+  X(kAddRow, take_row, kAdd) /* row = row + operand */                                      \
+  X(kSubtractRow, take_row, kSubtract)                                                      \
+  X(kMultiplyRow, take_row, kMultiply)                                                      \
+  X(kPreluRow, take_row, kPrelu) /* row = row < 0 ? row * operand : row */                  \
+  X(kSetRepeated, take_repeated, kSet)                                                      \
+  X(kAddRepeated, take_repeated, kAdd)                                                      \
+  X(kSetCounts, take_counts, kSet)                                                          \
+  X(kAddCounts, take_counts, kAdd)                                                          \
+  X(kSetPool, take_pool, kSet)                                                              \
+  X(kAddPool, take_pool, kAdd)                                                              \
+  X(kBound, bound_row, kSet)                                                                \
+  X(kStore, store_row, kSet)                                                                \
+  X(kSum, sum_row, kSet)   /* adds to the sum of its kSumPixels pixels; the first begins */ \
+  X(kSign, sign_row, kSet) /* stores the signs, packed */                                   \
+  /* The same of a row that may hold denormal numbers: it has not been computed with. */    \
+  X(kSignExact, sign_row_exact, kSet)
+
+#define BCD_CODE(code, function, arithmetic) code,
+typedef enum { BCD_ROW_OPS(BCD_CODE) } RowCode;
+#undef BCD_CODE
+
+// An instruction.
 typedef struct {
   const void* own[3];  // of the kernels that execute it
   RowCode code;

@@ -313,6 +313,14 @@ static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes sl
   return y;
 }
 
+static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {
+  for (int q = 0; q < kQuads; ++q) {
+    const float32x4_t y = vbslq_f32(vcltq_f32(x.val[q], low.val[q]), low.val[q], x.val[q]);
+    x.val[q] = vbslq_f32(vcgtq_f32(y, high.val[q]), high.val[q], y);
+  }
+  return x;
+}
+
 static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x,
                                                                       bool is_exact) {
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
@@ -360,6 +368,7 @@ static void quantize_float(const float* in, size_t rows, int channels, uint32_t*
   }
 }
 
+enum { kRowPixels = 2, kRowBlocks = kRowPixels };
 #define BCD_OWN_ROWS "kernels/neon_rows.h"
 #include "kernels/rows.h"
 #include "kernels/vectors.h"

@@ -1,10 +1,50 @@
 """Binary networks with contextual dependencies for Keras, from training to the device."""
 
-from larq_bcd import _keras
+import importlib
+from typing import TYPE_CHECKING
 
-_keras.settle()
+from larq_bcd import _program
 
-from larq_bcd import activations, layers, models, quantizers, summary  # noqa: E402  (Keras is settled before they import it)
+if TYPE_CHECKING:
+    from larq_bcd import (
+        activations,
+        convert,
+        data,
+        evaluation,
+        explain,
+        layers,
+        models,
+        quantizers,
+        summary,
+        tflite,
+        training,
+    )
 
-__all__ = ["activations", "layers", "models", "quantizers", "summary"]
+__all__ = [
+    "activations",
+    "convert",
+    "data",
+    "evaluation",
+    "explain",
+    "layers",
+    "models",
+    "quantizers",
+    "summary",
+    "tflite",
+    "training",
+]
 __version__ = "0.1.0"
+
+if _program.needs_keras_at_once():
+    importlib.import_module("larq_bcd._keras").register()
+
+
+def __getattr__(name: str):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module("larq_bcd._keras").register()
+    return importlib.import_module(f"larq_bcd.{name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -90,6 +90,19 @@ def _tensorflow_runs_keras_3() -> bool:
     return any("tf_keras" not in Path(file).parts for file in files if file)
 
 
+def register() -> None:
+    """Settles Keras, and registers every layer of the package for `load_model`.
+
+    Raises:
+        ImportError: as `settle`.
+    """
+    if "larq_bcd.layers" in sys.modules:
+        return
+    settle()
+    for name in ("activations", "layers", "models", "quantizers", "summary"):
+        importlib.import_module(f"larq_bcd.{name}")
+
+
 def settle() -> None:
     """Routes `tf.keras` to Keras 2 (tf-keras) for this process.
 

@@ -142,15 +142,24 @@ class DynamicRPReLU(RPReLU):
 
     Args:
         reduction: input channels per hidden value of the hyper function.
-        **kwargs: the arguments of `RPReLU`.
+        slope_initializer: initializer of the slope, as of `RPReLU`.
+        bias_initializer: initializer of the static biases, as of `RPReLU`.
+        data_format: `"channels_last"`.
 
     Raises:
         ValueError: if the reduction is no positive integer, the channels are not known, or
             for NCHW.
     """
 
-    def __init__(self, reduction=8, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        reduction=8,
+        slope_initializer=None,
+        bias_initializer="zeros",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(slope_initializer, bias_initializer, data_format, **kwargs)
         self.hyper_function = HyperFunction(self.name, reduction)
 
     def build(self, input_shape):

@@ -74,6 +74,9 @@ class ScaledSign(lq.quantizers.SteSign):
         metrics: larq's metrics to add, such as `"flip_ratio"`, which counts signs.
     """
 
+    def __init__(self, clip_value=1.0, metrics=None, **kwargs):
+        super().__init__(clip_value, metrics=metrics, **kwargs)
+
     def call(self, inputs, training=None):
         """Returns the binarized kernel, of the shape and dtype of `inputs`."""
         # In float32: a bfloat16 mean over thousands of weights would lose its last digits.
@@ -108,5 +111,5 @@ class WideSign(lq.quantizers.SteSign):
         metrics: larq's metrics to add.
     """
 
-    def __init__(self, clip_value=1.5, **kwargs):
-        super().__init__(clip_value, **kwargs)
+    def __init__(self, clip_value=1.5, metrics=None, **kwargs):
+        super().__init__(clip_value, metrics=metrics, **kwargs)

@@ -62,3 +62,12 @@ def corrupted(flatbuffer, operator, position, change):
     change(values)
     model.buffers[tensor.buffer].data = list(values.tobytes())
     return Flatbuffer(pack(model))
+
+
+def renamed(content, operator, name):
+    """The file with a custom operator of another name."""
+    model = Flatbuffer(content).unpacked()
+    for code in model.operatorCodes:
+        if code.customCode == operator.encode():
+            code.customCode = name.encode()
+    return pack(model)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import randomize
 
 from larq_bcd import explain
-from larq_bcd.cli import main
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
 from larq_bcd.layers import DynamicThreshold, DynamicThresholdQuantConv2D, QuantConv2D
@@ -107,7 +107,7 @@ def test_the_command_draws_two_networks_of_different_sizes(rng, tmp_path, monkey
     assert main([*command, "--compare", "dynamic/model.keras"]) == 0
     with PIL.Image.open("seen.png") as both:
         both_size = both.size
-    assert main(command) == 0
+    assert main([*command, "--force"]) == 0
     with PIL.Image.open("seen.png") as alone:
         assert alone.width == both_size[0]
         assert alone.height < both_size[1]
@@ -140,7 +140,7 @@ def test_the_picture_names_networks_classes_and_what_it_shows(rng):
     ("change", "message"),
     [
         ({"output": "none/seen.png"}, "does not exist: create it first"),
-        ({"output": "seen.jpg"}, "seen.jpg: the picture is a PNG"),
+        ({"output": "seen.jpg"}, "seen.jpg needs another suffix: name it seen.png"),
         ({"output": "folder.png"}, "folder.png is a folder"),
         ({"labels": "labels.txt"}, "labels.txt has 2 names, but MODEL 'model' has 3 classes"),
         ({"model": "dense.keras"}, r"takes inputs of shape (4,), no images"),

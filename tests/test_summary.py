@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from larq_bcd import activations, layers
-from larq_bcd.cli import main
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.errors import UserError
 from larq_bcd.layers import QuantConv2D, RSign
 from larq_bcd.models import BCDNetA, BinaryCCT7, blocks, list_models, model_info

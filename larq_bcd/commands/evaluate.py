@@ -9,69 +9,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from larq_bcd._files import write_json
+from larq_bcd._signals import Signals
 from larq_bcd.convert.load import load_model
 from larq_bcd.data.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from larq_bcd.data.batches import evaluation_batches, open_source
 from larq_bcd.data.sources import Source
 from larq_bcd.data.splits import NoSplitError
 from larq_bcd.errors import UserError
-from larq_bcd.evaluation.accuracy import (
-    Evaluation,
-    evaluate,
-    plot_confusion,
-    write_json,
-)
+from larq_bcd.evaluation.accuracy import Evaluation, evaluate, plot_confusion
 from larq_bcd.evaluation.classifiers import Classifier, FileClassifier, KerasClassifier
 from larq_bcd.training.recipe_file import read_recipe
 
-EXAMPLES = """  larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
-  larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
-  larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
-      --confusion birds.png
-"""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `larq-bcd evaluate`."""
-    parser.add_argument(
-        "model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file"
-    )
-    parser.add_argument(
-        "--recipe",
-        type=Path,
-        help="recipe.yaml of the training: its data, validation split and preprocessing",
-    )
-    parser.add_argument(
-        "--dataset",
-        help="data set of tensorflow_datasets, such as cifar10 or imagewoof/64px, or a folder "
-        "of class folders",
-    )
-    parser.add_argument("--split", help="split to evaluate (default: test or validation)")
-    parser.add_argument("--data-dir", help="where tensorflow_datasets keeps its data sets")
-    parser.add_argument("--mean", type=float, nargs="+", help="of pixels in [0, 1], by channel")
-    parser.add_argument("--std", type=float, nargs="+", help="likewise, of their deviation")
-    parser.add_argument(
-        "--resize",
-        type=int,
-        help="shorter side before the center of the model's size is cut out, 256 for 224 in "
-        "the papers (default: the whole image is resized to the model's size)",
-    )
-    parser.add_argument("--batch-size", type=int, default=32, help="images at once (32)")
-    parser.add_argument("--threads", type=int, help="threads for a .tflite file (all)")
-    parser.add_argument("--json", type=Path, help="file for the results as JSON")
-    parser.add_argument(
-        "--confusion", type=Path, help="file for a picture of the confusion matrix"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd evaluate`."""
     _check(arguments)
     classifier = _classifier(arguments)
     source, preprocessing = _data(arguments, classifier)
     result = evaluate_with_progress(classifier, source, preprocessing, arguments.batch_size)
+    signals.heed_no_more()
     if arguments.json:
-        write_json(_described(classifier, source, result), arguments.json)
+        write_json(arguments.json, _described(classifier, source, result))
     if arguments.confusion:
         plot_confusion(result, arguments.confusion)
     _show(classifier, source, result)
@@ -112,27 +71,6 @@ def evaluate_with_progress(
 def _check(arguments: argparse.Namespace) -> None:
     if (arguments.dataset is None) == (arguments.recipe is None):
         raise UserError("give either --dataset or --recipe.")
-    if arguments.batch_size < 1:
-        raise UserError(
-            f"--batch-size {arguments.batch_size} is not supported: pass 1 or more."
-        )
-    if arguments.threads is not None and not 1 <= arguments.threads <= 64:
-        raise UserError(f"--threads {arguments.threads} is not supported: pass 1 to 64.")
-    for file in (arguments.json, arguments.confusion):
-        if file is not None and not file.absolute().parent.is_dir():
-            raise UserError(f"{file} cannot be written: there is no folder {file.parent}.")
-    if arguments.confusion is not None:
-        _check_picture(arguments.confusion)
-
-
-def _check_picture(path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    formats = Figure().canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in formats:
-        raise UserError(
-            f"--confusion {path} has no suffix of a picture: use one of {', '.join(formats)}."
-        )
 
 
 def _classifier(arguments: argparse.Namespace) -> Classifier:

@@ -10,64 +10,27 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd._files import write_atomically
+from larq_bcd._signals import Signals
 from larq_bcd.convert.inputs import Normalization, normalization_for, read_image
 from larq_bcd.convert.load import load_model
-from larq_bcd.convert.write import check_writable, write_atomically
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
 from larq_bcd.tflite.metadata import read_labels
 
-EXAMPLES = """  larq-bcd explain trained.keras photo.jpg -o seen.png
-  larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
-  larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
-"""
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `larq-bcd explain`."""
-    add = parser.add_argument
-    add("model", metavar="MODEL", help="a .keras or .h5 file, a SavedModel folder, or a name")
-    add("image", metavar="IMAGE", type=Path, help="an image file")
-    add(
-        "-o",
-        "--output",
-        metavar="FILE.png",
-        type=Path,
-        required=True,
-        help="the picture; an older one is replaced",
-    )
-    add("--compare", metavar="MODEL", help="a second network, drawn below the first")
-    add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
-    add(
-        "--labels",
-        metavar="FILE",
-        type=Path,
-        help="names of the classes, one in each line, by default their numbers",
-    )
-    for name, unit in {"mean": "mean", "std": "standard deviation"}.items():
-        add(
-            f"--{name}",
-            type=float,
-            nargs="+",
-            metavar="X",
-            help=f"{unit} that normalizes pixels in [0, 1]; by default ImageNet's",
-        )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd explain`."""
     output = arguments.output
-    if output.suffix.lower() != ".png":
-        raise UserError(f"--output {output}: the picture is a PNG: give it a name in .png.")
-    check_writable(output, force=True)
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sources = [name for name in (arguments.model, arguments.compare) if name]
     seen = {
         name: _see(load_model(source).model, arguments, labels)
         for name, source in zip(_names(sources), sources, strict=True)
     }
-    picture = figure.draw(seen, arguments.layer, labels)
-    write_atomically(output, figure.encode(picture), force=True)
+    picture = figure.encode(figure.draw(seen, arguments.layer, labels))
+    signals.heed_no_more()
+    write_atomically(output, picture, arguments.force)
     print(f"wrote {output}")
     return 0
 

@@ -6,17 +6,13 @@ import rich.box
 import rich.console
 import rich.table
 
+from larq_bcd._signals import Signals
 from larq_bcd.models import list_models, model_info
 
-EXAMPLES = "  larq-bcd models\n"
 _WIDTH = 140
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `larq-bcd models`: none."""
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd models`."""
     table = rich.table.Table(box=rich.box.SIMPLE)
     table.add_column("name", no_wrap=True)

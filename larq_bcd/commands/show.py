@@ -6,11 +6,11 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from larq_bcd._signals import Signals
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
 from larq_bcd.tflite.metadata import FileMetadata, read_metadata
 
-EXAMPLES = "  larq-bcd show trained.tflite\n"
 # What the bindings of the schema raise for bytes that are none: offsets that lead outside,
 # unknown numbers of types and operators, texts that are no UTF-8.
 _DAMAGE = (
@@ -23,11 +23,6 @@ _DAMAGE = (
     MemoryError,
     zipfile.BadZipFile,
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `larq-bcd show`."""
-    parser.add_argument("file", metavar="FILE.tflite", type=Path, help="the file")
 
 
 def read_file(path: Path) -> tuple[Flatbuffer, FileMetadata]:
@@ -95,7 +90,7 @@ def describe(flatbuffer: Flatbuffer, found: FileMetadata) -> list[str]:
     return lines
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd show`."""
     print("\n".join(describe(*read_file(arguments.file))))
     return 0

@@ -1,25 +1,22 @@
 """Trains a network by a recipe; a training that was stopped or killed goes on."""
 
 import argparse
+import signal
 from pathlib import Path
 
 import tensorflow as tf
 from rich.console import Console
 
+from larq_bcd._signals import Signals
 from larq_bcd.data import generated
 from larq_bcd.errors import UserError
 from larq_bcd.training.progress import Progress
 from larq_bcd.training.recipe import Recipe
 from larq_bcd.training.recipe_file import read_recipe
-from larq_bcd.training.recorder import Signals, StoppedError
+from larq_bcd.training.recorder import StoppedError
 from larq_bcd.training.run import Training
-from larq_bcd.training.strategies import STRATEGIES, Placement, place
+from larq_bcd.training.strategies import Placement, place
 
-EXAMPLES = """  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
-  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
-  larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
-  larq-bcd train models/bcdnet_a_imagenet2012/recipe.yaml --strategy mirrored
-"""
 # What a process sees when another one, or the way to it, is gone.
 _LOST = (
     tf.errors.UnavailableError,
@@ -31,31 +28,7 @@ _LOST = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `larq-bcd train`."""
-    parser.add_argument("recipe", metavar="RECIPE", help="recipe.yaml, or its folder")
-    parser.add_argument(
-        "settings",
-        metavar="KEY=VALUE",
-        nargs="*",
-        help="changes to the recipe by dotted path; * stands for every stage",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="FOLDER",
-        type=Path,
-        help="folder of the run (by default runs/, and the name of the recipe's folder)",
-    )
-    parser.add_argument(
-        "--strategy",
-        choices=STRATEGIES,
-        default="auto",
-        help="devices to train on; multi_worker is one process on each machine, with its "
-        "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, signals: Signals) -> int:
     """Runs `larq-bcd train`."""
     # Unbroken lines: a path in them can be copied.
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -69,16 +42,22 @@ def run(arguments: argparse.Namespace) -> int:
     if recipe.smoke:
         console.print("A smoke run: its accuracy says nothing.")
         recipe = generated.in_place_of_missing(recipe, output, console.print)
-    signals = Signals()
-    with signals.noted():
+    stop = Signals()
+    with stop.noted():
         try:
-            training = Training(recipe, output, placement, signals, console.print)
+            training = Training(recipe, output, placement, stop, console.print)
             progress = training.run()
         except StoppedError as stopped:
             console.print(
                 f"\nStopped. The same command goes on from here; all of it is in {output}."
             )
             return 128 + stopped.signal
+        except KeyboardInterrupt:
+            console.print(
+                "\nStopped at once. The same command goes on from the last checkpoint in "
+                f"{output}."
+            )
+            return 128 + signal.SIGINT
         except _LOST as error:
             if placement.workers == 1:
                 raise

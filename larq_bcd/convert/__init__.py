@@ -1,5 +1,6 @@
 """From a trained Keras model to a checked Larq Compute Engine file."""
 
+from larq_bcd._files import write_atomically
 from larq_bcd.convert.check import CheckReport, LayerCheck
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.fold import merge_heads
@@ -11,7 +12,6 @@ from larq_bcd.convert.report import (
     OptimizationReport,
     TensorReport,
 )
-from larq_bcd.convert.write import write_atomically
 
 __all__ = [
     "CheckError",

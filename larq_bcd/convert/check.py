@@ -18,23 +18,20 @@ parameters and the signs changed by one unit of float32 at random, and the toler
 channel is a multiple of what its values change by: it amounts to some 3e-5 of the operands. A
 real fault, such as a flipped bit of a kernel or a threshold that is 1 % off, lies far above.
 
-The first input runs on Larq Compute Engine's interpreter, so that it is known to serve the
-file. The others run on larq_bcd_runtime where that is installed: many times faster, and what a
-device will use.
+The first input runs on Larq Compute Engine's interpreter, with its default kernels where they
+can, so that it is known to serve the file. The others run on larq_bcd_runtime where that is
+installed: many times faster, and what a device will use.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.match import Match, StepMatch, match_steps
-from larq_bcd.convert.runtime import Predict, predictors
+from larq_bcd.tflite.engines import REFERENCE, RUNTIME, Engine, EngineError, open_engine
 from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
 
 # Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
@@ -42,7 +39,6 @@ from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
 _MARGIN = 256
 _TOGETHER = (False, True, True)  # one run of the graph for each
 _LARGEST = 1e-2
-ENGINE = "Larq Compute Engine"
 _SAMPLE = 100  # outputs of each input that the report keeps
 _UNIT = float(np.finfo(np.float32).eps)
 
@@ -173,41 +169,6 @@ def _jittered(
     return (values * (1 + unit)).astype(values.dtype)
 
 
-@contextlib.contextmanager
-def _refusals_explained() -> Iterator[None]:
-    """Raises what native code says on stderr in place of the error it raises."""
-    with captured_stderr() as lines:
-        try:
-            yield
-        # The native interpreter raises RuntimeError for everything it refuses.
-        except RuntimeError as error:
-            failure = error
-        else:
-            return
-    reason = next((line for line in lines if line.strip()), str(failure))
-    reason = reason.strip().removeprefix("ERROR: ")
-    raise CheckError(f"{ENGINE}'s interpreter cannot run the file: {reason}") from failure
-
-
-def interpreter(content: bytes, use_indirect_bgemm: bool = False) -> Interpreter:
-    """An interpreter of a flatbuffer; a CheckError if Larq Compute Engine refuses it.
-
-    Args:
-        content: the flatbuffer.
-        use_indirect_bgemm: take the engine's faster kernels, not those that it takes by
-            default.
-    """
-    with _refusals_explained():
-        return Interpreter(content, use_indirect_bgemm=use_indirect_bgemm)
-
-
-def predict(interpreter: Interpreter, x: np.ndarray) -> list[np.ndarray]:
-    """The outputs for one input of a batch of one; a CheckError if it cannot be run."""
-    with _refusals_explained():
-        outputs = interpreter.predict(x)
-    return outputs if isinstance(outputs, list) else [outputs]
-
-
 class _Comparison:
     """Runs both programs and keeps score, input by input."""
 
@@ -295,7 +256,7 @@ class _Comparison:
         self,
         x: np.ndarray,
         given: np.ndarray,
-        run: tuple[Predict, Predict],
+        engines: tuple[Engine, Engine],
         report: CheckReport,
     ) -> None:
         """Adds what one input shows.
@@ -303,10 +264,10 @@ class _Comparison:
         Args:
             x: the input as Keras takes it, a batch of one.
             given: the input as the flatbuffer takes it.
-            run: executes the flatbuffer, and the one that shows every sign.
+            engines: execute the flatbuffer, and the one that shows every sign.
             report: is added to.
         """
-        shipped, showing = run
+        shipped, showing = (engine.predict for engine in engines)
         outputs = shipped(given)
         own = dict(zip((t.index for t in self.flatbuffer.outputs), outputs, strict=True))
         values = dict(zip((t.index for t in self.shown), showing(given), strict=True))
@@ -435,9 +396,12 @@ class _Comparison:
         report.layers = [*self.scores, *self.supposed_scores]
 
 
-def _on_the_engine(contents: tuple[bytes, bytes]) -> tuple[Predict, Predict]:
-    first, second = (interpreter(content) for content in contents)
-    return lambda x: predict(first, x), lambda x: predict(second, x)
+def _opened(contents: tuple[bytes, bytes], prefer: Sequence[str]) -> tuple[Engine, Engine]:
+    try:
+        first, second = (open_engine(content, prefer=prefer) for content in contents)
+    except EngineError as error:
+        raise CheckError(str(error)) from error
+    return first, second
 
 
 def _is_signed(data) -> bool:
@@ -477,24 +441,22 @@ def check(
         The report; its `faults` are empty if the flatbuffer computes what the model does.
 
     Raises:
-        CheckError: if the interpreter cannot run the flatbuffer.
+        CheckError: if nothing can run the flatbuffer.
     """
     report = CheckReport(inputs=len(inputs), source=source)
     comparison = _Comparison(graph, flatbuffer, matches)
     report.unseen = _unseen(graph, comparison.pairs)
     contents = (flatbuffer.content, comparison.showing)
-    run = _on_the_engine(contents)
-    report.runs_on = ENGINE
+    engines = _opened(contents, REFERENCE)
+    reference = report.runs_on = str(engines[0])
     for done, given in enumerate(inputs):
         progress(done, len(inputs))
         if done == 1:
-            name, fast = predictors(contents)
-            if fast is not None:
-                run = fast
-                report.runs_on = f"{name}, the first on {ENGINE}"
-            elif name:
-                report.runs_on = f"{ENGINE}, since {name}"
-        comparison.compare(decode(given[None]), given[None], run, report)
+            engines = _opened(contents, (RUNTIME, *REFERENCE))
+            report.runs_on = str(engines[0])
+            if engines[0].name == RUNTIME:
+                report.runs_on += f", the first on {reference}"
+        comparison.compare(decode(given[None]), given[None], engines, report)
     progress(len(inputs), len(inputs))
     comparison.conclude(report)
     return report

@@ -9,11 +9,11 @@ check could no longer tell that from a fault. The head's rounding flips none.
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
+from larq_bcd._choices import HEADS
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.tflite.editor import Editor, Node
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 
-HEADS = ("float32", "float16", "int8")
 _WEIGHTED = frozenset(
     {"LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceQuantize"}
 )

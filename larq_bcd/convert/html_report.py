@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from larq_bcd.convert.compare import Comparison
-from larq_bcd.convert.profile import OperatorTime
+from larq_bcd.convert.profile import Profile
 from larq_bcd.convert.report import ConversionReport, describe_check, size_in_words
 
 _STYLE = """
@@ -72,13 +72,28 @@ def _replacement(found: Comparison) -> str:
     """How fast the file without custom operators is, beside the one with them."""
     names = "Larq Compute Engine's operators", "built-in operators"
     rows = [
-        (name, f"{time:.1f} ms", time)
-        for name, time in zip(names, found.milliseconds, strict=True)
+        (f"{name}, by {engine}", f"{time:.2f} ms", time)
+        for name, engine, time in zip(names, found.timed_on, found.milliseconds, strict=True)
     ]
     return (
-        "<p>Both files on one thread, with the engine's indirect kernels; their outputs differ "
-        f"by at most {found.max_difference:.3g}:</p>" + _bars(["file", "time"], rows)
+        "<p>Both files on one thread of the machine that converted; their outputs differ by at "
+        f"most {found.max_difference:.3g}.</p>" + _bars(["file", "time"], rows)
     )
+
+
+def _times(profile: Profile) -> str:
+    bars = [
+        (f"{one.type} ({one.count})", f"{one.milliseconds:.2f} ms", one.milliseconds)
+        for one in profile.operators
+    ]
+    text = (
+        f"One input takes {profile.milliseconds:.2f} ms by {profile.engine}, on one thread of "
+        "the machine that converted"
+    )
+    if not profile.whole:
+        total = sum(one.milliseconds for one in profile.operators)
+        text += f"; its operators, each by itself, {total:.2f} ms together"
+    return f"<h2>Operators</h2><p>{escape(text)}</p>" + _bars(["operator", "time"], bars)
 
 
 def _layers(report: ConversionReport) -> str:
@@ -135,17 +150,13 @@ def _summary(report: ConversionReport) -> str:
     )
 
 
-def html_report(report: ConversionReport, times: Sequence[OperatorTime]) -> str:
+def html_report(report: ConversionReport, profile: Profile) -> str:
     """The report as an HTML page, with its style and pictures in it.
 
     Args:
         report: of a conversion.
-        times: of the operators of its file.
+        profile: the times of its file.
     """
-    bars = [
-        (f"{one.type} ({one.count})", f"{one.milliseconds:.2f} ms", one.milliseconds)
-        for one in times
-    ]
     parts = [
         f"<h1>{escape(report.model)}</h1><p>converted by larq_bcd</p>",
         _summary(report),
@@ -155,12 +166,7 @@ def html_report(report: ConversionReport, times: Sequence[OperatorTime]) -> str:
     ]
     if report.replacement is not None:
         parts.append(_replacement(report.replacement))
-    if times:
-        parts.append(
-            "<h2>Operators</h2><p>Each by itself, on one thread of the machine that "
-            f"converted, together {sum(one.milliseconds for one in times):.1f} ms</p>"
-            + _bars(["operator", "time"], bars)
-        )
+    parts.append(_times(profile))
     if report.check is not None:
         sentences = "".join(f"<p>{escape(text)}</p>" for text in describe_check(report.check))
         parts.append("<h2>Check</h2>" + sentences + _scatter(report.check.outputs))

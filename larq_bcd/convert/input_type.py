@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
+from larq_bcd._choices import INPUT_TYPES
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.inputs import Normalization
 from larq_bcd.tflite.editor import Editor
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 
-INPUT_TYPES = ("float32", "uint8", "int8")
 _WHITE = 255
 
 

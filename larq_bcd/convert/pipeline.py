@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from larq_compute_engine.mlir.python.tflite_schema import Padding
 
+from larq_bcd._choices import CHECK_INPUTS
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
@@ -42,8 +43,6 @@ from larq_bcd.convert.report import (
 )
 from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
 from larq_bcd.tflite.metadata import add_metadata, plain_name
-
-CHECK_INPUTS = 8
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def convert(
 
     Raises:
         ConversionError: if the model cannot be converted, or not to such a file.
-        CheckError: if the interpreter cannot run the flatbuffer.
+        CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
     require_convertible(model)
     progress = progress or Progress()
@@ -355,7 +354,6 @@ def _layer(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> Layer
 
 
 __all__ = [
-    "CHECK_INPUTS",
     "ConversionResult",
     "FileOptions",
     "Progress",

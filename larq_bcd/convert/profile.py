@@ -1,4 +1,4 @@
-"""How long each operator of a flatbuffer takes, run by itself."""
+"""How long a flatbuffer takes on this machine, and which operators take it."""
 
 import statistics
 import time
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from larq_compute_engine.mlir.python import tflite_schema as schema
 
-from larq_bcd.convert.check import interpreter
+from larq_bcd.tflite.engines import RUNTIME, UNFUSED, Engine, open_engine
 from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator, Tensor, pack
 
-_RUNS = 5
+_WARM_UP, _RUNS = 1, 10
 
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """Operators of one type.
+    """Operators of one type, or of several types that are computed in one pass.
 
     Attributes:
-        type: the operator's name.
+        type: the operator's name, or theirs.
         count: how many there are.
         milliseconds: what all of them take together.
     """
@@ -26,6 +26,24 @@ class OperatorTime:
     type: str
     count: int
     milliseconds: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The times of a file on one thread.
+
+    Attributes:
+        engine: what they were taken on.
+        milliseconds: the median time of one input.
+        operators: the types of operators, the slowest first.
+        whole: whether the operators were timed within the file; else each by itself, on
+            random values that lie in the cache: memory traffic between them is not in the sum.
+    """
+
+    engine: str
+    milliseconds: float
+    operators: list[OperatorTime]
+    whole: bool
 
 
 def _without_batch(tensor: Tensor) -> bool:
@@ -90,20 +108,38 @@ def _key(operator: Operator) -> tuple:
     return operator.type, str(shapes), str(operator.outputs[0].shape), str(operator.options)
 
 
-def operator_times(flatbuffer: Flatbuffer) -> list[OperatorTime]:
-    """Times every operator with Larq Compute Engine's interpreter on one thread.
-
-    Each runs in a file of its own, on random values that lie in the cache: memory traffic
-    between operators is not in the sum. Operators of equal shapes are timed once.
+def profile(flatbuffer: Flatbuffer) -> Profile:
+    """Times a file and its operators on one thread of the fastest engine there is.
 
     Args:
         flatbuffer: with float32, int8, uint8 or bit-packed activations.
 
-    Returns:
-        The types of operators, the slowest first.
+    Raises:
+        EngineError: if nothing can run it.
     """
+    engine = open_engine(flatbuffer.content, 1)
+    if engine.name == RUNTIME:
+        return _profile_of_runtime(flatbuffer.content)
+    milliseconds = _time(engine, flatbuffer.inputs)
+    return Profile(engine.name, milliseconds, _one_by_one(flatbuffer, engine.name), False)
+
+
+def _profile_of_runtime(content: bytes) -> Profile:
+    """What larq_bcd_runtime says of itself: it computes several operators in one pass."""
+    from larq_bcd_runtime import Interpreter
+    from larq_bcd_runtime.benchmark import measure
+
+    found = measure(Interpreter(content, profile=True), "", 1, _RUNS)
+    taken: dict[str, list[float]] = {}
+    for stage in found.stages:
+        kinds = [name.split(" ", 1)[1] for name in stage.operators.split(", ")]
+        taken.setdefault(" + ".join(kinds), []).append(stage.milliseconds)
+    return Profile(RUNTIME, found.median_ms, _sorted(taken), True)
+
+
+def _one_by_one(flatbuffer: Flatbuffer, engine: str) -> list[OperatorTime]:
+    """Each operator in a file of its own; those of equal shapes are timed once."""
     model = flatbuffer.unpacked()
-    rng = np.random.default_rng(0)
     known: dict[tuple, float] = {}
     taken: dict[str, list[float]] = {}
     for operator in flatbuffer.operators:
@@ -112,19 +148,24 @@ def operator_times(flatbuffer: Flatbuffer) -> list[OperatorTime]:
         key = _key(operator)
         if key not in known:
             operators = _together(flatbuffer, operator)
-            given = _given(flatbuffer, operators)
-            known[key] = _time(_cut_out(model, flatbuffer, operators), given, rng)
+            part = _cut_out(model, flatbuffer, operators)
+            running = open_engine(part, 1, (engine, *UNFUSED))
+            known[key] = _time(running, _given(flatbuffer, operators))
         taken.setdefault(operator.type, []).append(known[key])
+    return _sorted(taken)
+
+
+def _sorted(taken: dict[str, list[float]]) -> list[OperatorTime]:
     times = [OperatorTime(kind, len(every), sum(every)) for kind, every in taken.items()]
     return sorted(times, key=lambda one: -one.milliseconds)
 
 
-def _time(content: bytes, given: list[Tensor], rng: np.random.Generator) -> float:
+def _time(engine: Engine, given: list[Tensor]) -> float:
+    rng = np.random.default_rng(0)
     inputs = [(rng.normal(size=t.shape) * 64).astype(t.dtype) for t in given]
-    running = interpreter(content)
     taken = []
-    for _ in range(_RUNS):
+    for _ in range(_WARM_UP + _RUNS):
         start = time.perf_counter()
-        running.predict(inputs if len(inputs) > 1 else inputs[0])
+        engine.predict(*inputs)
         taken.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(taken[1:])
+    return statistics.median(taken[_WARM_UP:])

@@ -207,8 +207,9 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         line(f"builtin  {_describe_comparison(found)}")
         line(
             f"builtin  {size_in_words(found.bytes[0])} became {size_in_words(found.bytes[1])}; "
-            f"{found.milliseconds[0]:.1f} ms became {found.milliseconds[1]:.1f} ms on one "
-            "thread of this machine, with the engine's indirect kernels"
+            f"{found.milliseconds[0]:.2f} ms by {found.timed_on[0]} became "
+            f"{found.milliseconds[1]:.2f} ms by {found.timed_on[1]}, on one thread of this "
+            "machine"
         )
 
 

@@ -1,6 +1,5 @@
 """A folder of images, with a folder for each class."""
 
-import difflib
 import hashlib
 import os
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.data import splits
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
@@ -98,11 +98,9 @@ def _classes(folder: Path, split: str) -> tuple[Path, list[str]]:
             )
         return folder, inside
     if split not in split_folders:
-        near = difflib.get_close_matches(split, split_folders, n=1, cutoff=0.3)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
         raise splits.NoSplitError(
             f"{str(folder)!r} has no split {split!r}: its folders with classes inside are "
-            f"{_few(split_folders)}.{meant}"
+            f"{_few(split_folders)}{did_you_mean(split, split_folders, '; ') or '.'}"
         )
     names = {name for other in split_folders for name in _folders(folder / other)}
     return folder / split, sorted(names)

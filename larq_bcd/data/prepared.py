@@ -1,6 +1,5 @@
 """A data set that tensorflow_datasets has prepared."""
 
-import difflib
 import re
 import struct
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.data import splits
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
@@ -36,10 +36,9 @@ class PreparedSource(Source):
         split_name, _, _ = splits.parse(split)
         available = list(builder.info.splits)
         if split_name not in available:
-            near = difflib.get_close_matches(split_name, available, n=1, cutoff=0.3)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
             raise splits.NoSplitError(
-                f"{name!r} has no split {split_name!r}: it has {available}.{meant}"
+                f"{name!r} has no split {split_name!r}: it has {available}"
+                f"{did_you_mean(split_name, available, '; ') or '.'}"
             )
         try:
             info = builder.info.splits[split]
@@ -122,7 +121,7 @@ def _builder(name: str, data_dir: str | Path | None):
     except tfds.core.DatasetNotFoundError:
         raise UserError(
             f"the data set {name!r} is neither a folder, nor known to tensorflow_datasets, nor "
-            f"prepared in data_dir={place!r}.{_meant(name, place)}"
+            f"prepared in data_dir={place!r}{_meant(name, place)}"
         ) from None
     except (AssertionError, ImportError, ValueError) as error:
         # Configuration, version or notation: the reason stands at the end of the first line.
@@ -138,9 +137,8 @@ def _meant(name: str, data_dir: str | None) -> str:
     prepared = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / plain
     if prepared.is_dir():
         folders = sorted(path.name for path in prepared.iterdir() if path.name[0] != ".")
-        return f" {str(prepared)!r} has the configurations or versions {folders}."
-    near = difflib.get_close_matches(plain, tfds.list_builders(), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+        return f". {str(prepared)!r} has the configurations or versions {folders}."
+    return did_you_mean(plain, tfds.list_builders(), "; ") or "."
 
 
 def _features(name: str, builder) -> tuple[str, str, tuple[str, ...]]:

@@ -1,13 +1,12 @@
 """What a classifier gets right on a split."""
 
-import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from larq_bcd._files import replacing
 from larq_bcd.errors import UserError
 
 TOP = 5
@@ -144,13 +143,5 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
             if share >= 0.005:
                 color = "white" if share > 0.5 else "black"
                 axes.text(column, row, f"{share:.0%}", ha="center", va="center", color=color)
-    part = path.with_name(f".{path.name}.part")
-    figure.savefig(part, format=path.suffix.lstrip(".") or "png", dpi=120)
-    os.replace(part, path)
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Writes plain data to a file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(part, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=120)

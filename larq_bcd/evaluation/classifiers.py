@@ -1,18 +1,14 @@
 """Trained classifiers, Keras models and .tflite files, as functions of images."""
 
 import abc
-import os
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from larq_bcd.errors import UserError
-
-_MOST_INTERPRETERS = 16  # each holds the network's weights
+from larq_bcd.tflite.engines import open_engine
 
 
 class Classifier(abc.ABC):
@@ -64,8 +60,8 @@ class KerasClassifier(Classifier):
 class FileClassifier(Classifier):
     """A .tflite file, with or without binary operators.
 
-    It runs on larq_bcd_runtime where that is installed, else on the interpreter of Larq
-    Compute Engine, which gives the same logits but for rounding, more slowly.
+    It runs on larq_bcd_runtime where that is installed, else on another engine that can run
+    it, which gives the same logits but for rounding, more slowly.
 
     Args:
         path: the file.
@@ -88,8 +84,8 @@ class FileClassifier(Classifier):
         self._dtype = inputs[0]["dtype"]
         self._input_scale, self._input_zero = inputs[0]["quantization"]
         self._output_scale, self._output_zero = outputs[0]["quantization"]
-        threads = threads or min(os.cpu_count() or 1, 64)
-        self.runs_on, self._predict = _runner(content, threads)
+        engine = open_engine(content, threads)
+        self.runs_on, self._predict = str(engine), engine.predict
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns the logits; integers go in and come out as the file's scales say."""
@@ -97,7 +93,7 @@ class FileClassifier(Classifier):
             limits = np.iinfo(self._dtype)
             images = np.rint(images / self._input_scale) + self._input_zero
             images = np.clip(images, limits.min, limits.max)
-        logits = self._predict(np.ascontiguousarray(images.astype(self._dtype)))
+        (logits,) = self._predict(np.ascontiguousarray(images.astype(self._dtype)))
         logits = np.asarray(logits, np.float32)
         if self._output_scale:
             logits = (logits - self._output_zero) * self._output_scale
@@ -117,43 +113,6 @@ def _tensors(path: Path, content: bytes) -> tuple[list[dict], list[dict]]:
             f"{path} is damaged or no .tflite file: convert the model again."
         ) from None
     return described.get_input_details(), described.get_output_details()
-
-
-def _runner(content: bytes, threads: int) -> tuple[str, Callable]:
-    try:
-        import larq_bcd_runtime
-    except ImportError:
-        return "Larq Compute Engine", _engine(content, threads)
-    # Images side by side lose nothing to threads that wait for each other within an operator.
-    count = min(threads, _MOST_INTERPRETERS)
-    try:
-        interpreters = [
-            larq_bcd_runtime.Interpreter(content, num_threads=threads // count)
-            for _ in range(count)
-        ]
-    # Its library or LiteRT may be missing.
-    except (larq_bcd_runtime.ModelError, ImportError, OSError) as refusal:
-        reason = f"larq_bcd_runtime cannot run the file: {refusal}"
-        return f"Larq Compute Engine ({reason})", _engine(content, threads)
-    pool = ThreadPoolExecutor(count)
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        parts = [part for part in np.array_split(images, count) if len(part)]
-        return np.concatenate(list(pool.map(_predict, interpreters, parts)))
-
-    return "larq_bcd_runtime", predict
-
-
-def _engine(content: bytes, threads: int) -> Callable:
-    import larq_compute_engine as lce
-
-    return lce.testing.Interpreter(
-        content, num_threads=threads, use_indirect_bgemm=True
-    ).predict
-
-
-def _predict(interpreter, images: np.ndarray) -> np.ndarray:
-    return interpreter.predict(images)
 
 
 def _image_shape(name, shape: tuple) -> tuple[int, int, int]:

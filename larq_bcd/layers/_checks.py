@@ -1,6 +1,21 @@
 """Checks of the arguments that several layers share."""
 
+import operator
+
 import tensorflow as tf
+
+
+def positive_integer(layer: str, name: str, value, example: str = "") -> int:
+    """Returns an argument that has to be a positive integer, Python's or NumPy's, as an int."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(
+            f"{layer}: {name}={value!r} is not supported: pass a positive integer{example}."
+        )
+    return number
 
 
 def channels_last(layer: str, data_format: str | None) -> str:

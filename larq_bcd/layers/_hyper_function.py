@@ -11,13 +11,10 @@ class HyperFunction:
     """
 
     def __init__(self, layer: str, reduction: int):
-        if type(reduction) is not int or reduction < 1:
-            raise ValueError(
-                f"{layer}: reduction={reduction!r} is not supported: pass a positive integer "
-                "of channels per hidden value, such as 8."
-            )
         self.layer = layer
-        self.reduction = reduction
+        self.reduction = _checks.positive_integer(
+            layer, "reduction", reduction, " of channels per hidden value, such as 8"
+        )
 
     def build(self, layer: tf.keras.layers.Layer, input_shape, outputs: int) -> None:
         """Adds the weights to a layer.

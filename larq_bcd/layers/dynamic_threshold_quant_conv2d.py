@@ -38,8 +38,9 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         threshold_initializer: initializer of the static threshold `b`.
         context_initializer: initializer of the embedding's kernel `W_1`.
         embedding_initializer: initializer of `W_2` and `W_3`.
-        **kwargs: the other arguments of `QuantConv2D`. The activation comes after the
-            offsets.
+        activation: activation function, after the offsets.
+
+    The other arguments are those of `QuantConv2D`.
 
     Raises:
         ValueError: if the input channels do not divide by `reduction`, or for NCHW.
@@ -53,12 +54,24 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         padding="valid",
         *,
         reduction=4,
+        pad_values=0.0,
+        data_format=None,
+        dilation_rate=(1, 1),
+        groups=1,
+        activation=None,
+        use_bias=True,
         input_quantizer="approx_sign",
         kernel_quantizer="scaled_sign",
         threshold_initializer="zeros",
         context_initializer="glorot_uniform",
         embedding_initializer="zeros",
-        activation=None,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
         **kwargs,
     ):
         super().__init__(
@@ -66,16 +79,25 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
             kernel_size,
             strides,
             padding,
+            pad_values=pad_values,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            groups=groups,
+            use_bias=use_bias,
             input_quantizer=input_quantizer,
             kernel_quantizer=kernel_quantizer,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
             **kwargs,
         )
-        if type(reduction) is not int or reduction < 1:
-            raise ValueError(
-                f"{self.name}: reduction={reduction!r} is not supported: pass a positive "
-                "integer, 4 as in the paper."
-            )
-        self.reduction = reduction
+        self.reduction = _checks.positive_integer(
+            self.name, "reduction", reduction, ", 4 as in the paper"
+        )
         self.threshold_initializer = tf.keras.initializers.get(threshold_initializer)
         self.context_initializer = tf.keras.initializers.get(context_initializer)
         self.embedding_initializer = tf.keras.initializers.get(embedding_initializer)

@@ -15,8 +15,8 @@ class DySign(DynamicThreshold):
     A reconstruction, as `DynamicThreshold` says, whose arguments it has.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, reduction=8, initializer="zeros", data_format=None, **kwargs):
+        super().__init__(reduction, initializer, data_format, **kwargs)
         self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs):

@@ -14,12 +14,13 @@ class GroupAverage(tf.keras.layers.Layer):
         groups: number of groups.
 
     Raises:
-        ValueError: if the channels are not known or do not divide by the groups.
+        ValueError: if the groups are not a positive integer, or if the channels are not known
+            or do not divide by them.
     """
 
     def __init__(self, groups, **kwargs):
         super().__init__(**kwargs)
-        self.groups = groups
+        self.groups = _checks.positive_integer(self.name, "groups", groups)
 
     def build(self, input_shape):
         """Checks the channels."""

@@ -1,5 +1,7 @@
 import tensorflow as tf
 
+from larq_bcd.layers import _checks
+
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
 class MaxPooling2D(tf.keras.layers.MaxPooling2D):
@@ -9,11 +11,18 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
     PyTorch networks do; what it adds is never the maximum. The windows of `"same"` lie
     elsewhere at stride 2. Input `(batch, height, width, channels)`, output
     `(batch, new_height, new_width, channels)`. The arguments are those of Keras.
+
+    Raises:
+        ValueError: for NCHW.
     """
 
-    def __init__(self, pool_size=(2, 2), strides=None, padding="valid", **kwargs):
+    def __init__(
+        self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs
+    ):
         self._symmetric = isinstance(padding, str) and padding.lower() == "symmetric"
-        super().__init__(pool_size, strides, "valid" if self._symmetric else padding, **kwargs)
+        padding = "valid" if self._symmetric else padding
+        data_format = _checks.channels_last(type(self).__name__, data_format)
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
     def _margins(self) -> list[int]:
         return [size // 2 for size in self.pool_size]

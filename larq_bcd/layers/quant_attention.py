@@ -2,7 +2,7 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
-from larq_bcd.layers.quant_conv2d import with_policy
+from larq_bcd.layers._quantizers import with_policy
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -36,11 +36,7 @@ class QuantAttention(tf.keras.layers.Layer):
 
     def __init__(self, heads, input_quantizer="approx_sign", scale_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if type(heads) is not int or heads < 1:
-            raise ValueError(
-                f"{self.name}: heads={heads!r} is not supported: pass a positive integer."
-            )
-        self.heads = heads
+        self.heads = _checks.positive_integer(self.name, "heads", heads)
         self.input_quantizer = with_policy(
             lq.quantizers.get(input_quantizer), self.dtype_policy.name
         )

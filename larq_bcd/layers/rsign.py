@@ -16,8 +16,15 @@ class RSign(LearnableBias):
     The arguments are those of `LearnableBias`.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        initializer="zeros",
+        regularizer=None,
+        constraint=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(initializer, regularizer, constraint, data_format, **kwargs)
         self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs, training=None):

@@ -43,10 +43,9 @@ class SpatialShift(tf.keras.layers.Layer):
 
     def __init__(self, shift=1, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        if shift != "half" and (type(shift) is not int or shift < 1):
-            raise ValueError(
-                f"{self.name}: shift={shift!r} is not supported: pass a positive number of "
-                "pixels, or 'half' for half of the feature map."
+        if shift != "half":
+            shift = _checks.positive_integer(
+                self.name, "shift", shift, " of pixels, or 'half' for half of the feature map"
             )
         self.shift = shift
         self.data_format = _checks.channels_last(type(self).__name__, data_format)

@@ -1,11 +1,11 @@
 """The networks by name, with what is known of each."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.errors import UserError
 
 
@@ -109,22 +109,11 @@ def model_info(name: str) -> ModelInfo:
     """
     if name in _MODELS:
         return _MODELS[name]
-    meant = meant_names(str(name))
+    known = list_models()
     raise UserError(
         f"{name!r} is not the name of a network: "
-        + (f"did you mean {meant}?" if meant else f"choose one of {', '.join(list_models())}.")
+        + (did_you_mean(str(name), known) or f"choose one of {', '.join(known)}.")
     )
-
-
-def meant_names(name: str) -> str:
-    """The names of networks next to one that there is not, as `'A' or 'B'`; empty if none."""
-    plain = {_plain(known): known for known in list_models()}
-    near = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.6)
-    return " or ".join(repr(plain[match]) for match in near)
-
-
-def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def get_model(name: str, /, **arguments) -> tf.keras.Model:

@@ -4,7 +4,6 @@ A checkpoint is a folder `step-000001234` of TensorFlow's checkpoint files, `sta
 `sha256.json`. It is written under another name, flushed to the disk, and renamed.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -16,14 +15,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from larq_bcd.errors import UserError
+from larq_bcd._files import FileError, flush
 
 _PREFIX, _TEMPORARY = "step-", ".writing-"
 _VARIABLES, _STATE, _SUMS = "variables", "state.json", "sha256.json"
 _CHUNK = 1 << 20
 
 
-class CheckpointError(UserError):
+class CheckpointError(FileError):
     """A checkpoint cannot be written; the message says what to do."""
 
 
@@ -77,12 +76,12 @@ class Checkpoints:
             sums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
             (temporary / _SUMS).write_text(json.dumps(sums))
             for path in temporary.iterdir():
-                _flush(path)
-            _flush(temporary)
+                flush(path)
+            flush(temporary)
             if target.exists():  # a broken one of a run before
                 shutil.rmtree(target)
             os.replace(temporary, target)
-            _flush(self.folder)
+            flush(self.folder)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise CheckpointError(self._why_not(step, error)) from error
@@ -144,52 +143,3 @@ def _problem(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return str(error)
     return None
-
-
-def _flush(path: Path) -> None:
-    """Has the disk, and not the cache of the system alone, hold a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def replacing(path: Path, size: int = 0) -> Iterator[Path]:
-    """Yields a name to write to, which becomes `path` when the block has ended well.
-
-    Args:
-        path: the file.
-        size: bytes that it will take at least, for h5py: on a disk that fills up while it
-            writes, it leaves a process that crashes at its end.
-
-    Raises:
-        CheckpointError: if the disk is full or cannot be written to.
-    """
-    # With the same suffix, by which Keras knows the format.
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-    full = os.strerror(errno.ENOSPC)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < size:
-            raise OSError(errno.ENOSPC, full)
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        # h5py has errors of its own for a disk that fills up on the way.
-        if isinstance(error, OSError) or (
-            isinstance(error, RuntimeError) and full in str(error)
-        ):
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            remedy = "see to it"
-            if full in str(error):
-                reason, remedy = full, "make room"
-            raise CheckpointError(
-                f"{path} could not be written ({reason}): {remedy}, and start the same command "
-                "again."
-            ) from error
-        raise

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from larq_bcd.training.checkpoints import replacing
+from larq_bcd._files import replacing
 from larq_bcd.training.progress import Progress
 
 _PANELS = {

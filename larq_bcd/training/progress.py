@@ -1,11 +1,10 @@
 """How far a training has come, and what it leaves behind for people to read."""
 
 import csv
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from larq_bcd.training.checkpoints import replacing
+from larq_bcd._files import replacing
 
 
 @dataclass
@@ -65,12 +64,6 @@ def write_csv(path: Path, stage: StageProgress) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(stage.epochs)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Writes plain data."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def summary(stage: StageProgress, **more) -> dict:

@@ -3,7 +3,6 @@
 `larq_bcd.training.recipe_file` reads one from YAML.
 """
 
-import difflib
 import inspect
 from typing import Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from larq_bcd import models
+from larq_bcd._names import did_you_mean
 from larq_bcd.data.augmentation import Augmentation, Preprocessing
 
 # Arguments of a network that follow from the rest of the recipe.
@@ -236,11 +236,6 @@ class Recipe(Section):
         return self.stages[place].network or self.network
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _check_network(name: str, arguments: dict[str, Any]) -> None:
     parameters = inspect.signature(models.model_info(name).build).parameters
     allowed = [key for key in parameters if key not in _DERIVED]
@@ -252,5 +247,5 @@ def _check_network(name: str, arguments: dict[str, Any]) -> None:
         if key not in allowed:
             raise ValueError(
                 f"arguments.{key} is not an argument of {name}, which has "
-                f"{', '.join(allowed)}{_nearest(key, allowed)}"
+                f"{', '.join(allowed)}{did_you_mean(key, allowed, '; ')}"
             )

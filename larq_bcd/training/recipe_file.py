@@ -1,7 +1,6 @@
 """Reads recipes, and says what is wrong with one."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.errors import UserError
 from larq_bcd.training.recipe import Recipe
 
@@ -141,8 +141,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
         kind = problem["type"]
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             keys = _keys(path[:-1])
-            near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.6)
-            meant = f", did you mean {near[0]!r}?" if near else ""
+            meant = did_you_mean(path[-1], keys, ", ") or "."
             yield f"{where}: no such key{meant} Allowed are {', '.join(keys)}"
         elif kind in ("missing", "missing_argument"):
             yield f"{where}: missing"

@@ -1,14 +1,13 @@
 """The callback that counts the steps of a stage, writes its checkpoints and its logs."""
 
-import contextlib
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd._signals import Signals
 from larq_bcd.errors import UserError
 from larq_bcd.training.progress import StageProgress
 
@@ -26,28 +25,6 @@ class StoppedError(Exception):
     def __init__(self, signal_number: int):
         super().__init__(f"signal {signal_number}")
         self.signal = signal_number
-
-
-class Signals:
-    """Notes SIGTERM and SIGINT, so that a step is ended and kept before the process ends."""
-
-    received: int | None = None
-
-    @contextlib.contextmanager
-    def noted(self) -> Iterator[None]:
-        """In the block, the first signal is noted; a second SIGINT ends the process."""
-
-        def note(number, frame) -> None:
-            self.received = number
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, note) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Recorder(tf.keras.callbacks.Callback):

@@ -9,19 +9,21 @@ import tensorflow as tf
 import yaml
 
 import larq_bcd
+from larq_bcd._files import replacing, write_json
+from larq_bcd._signals import Signals
 from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights
 from larq_bcd.training import networks
-from larq_bcd.training.checkpoints import Checkpoints, replacing
+from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
 from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
-from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv, write_json
+from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
 from larq_bcd.training.recipe import Recipe, Start
 from larq_bcd.training.recipe_file import write_recipe
-from larq_bcd.training.recorder import Recorder, Signals, metric_variables
+from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen

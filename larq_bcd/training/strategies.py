@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from larq_bcd._choices import STRATEGIES
 from larq_bcd.errors import UserError
 from larq_bcd.training.synchronized import SynchronizedBatchNormalization
-
-STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import larq_compute_engine as lce
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, corrupted, randomize, small_model
+from conversion_models import binary_conv, corrupted, randomize, renamed, small_model
 
 from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.check import check
@@ -192,11 +192,21 @@ def test_several_outputs_are_compared_by_name():
     assert [output.name for output in result.report.outputs] == ["z", "a"]
 
 
-def test_a_file_that_the_interpreter_refuses_is_an_error():
-    image = tf.keras.Input((8, 8, 64))
-    x = binary_conv(64, groups=2, name="grouped", pad_values=0.0)(image)
-    with pytest.raises(CheckError, match="interpreter cannot run"):
-        convert(randomize(tf.keras.Model(image, x)))
+def test_a_file_that_nothing_can_run_is_an_error(sound):
+    graph, flatbuffer, matches, x = sound
+    unknown = Flatbuffer(renamed(flatbuffer.content, "LceQuantize", "Unheard"))
+    with pytest.raises(CheckError, match=r"nothing on this machine can run .*Unheard"):
+        _check(graph, unknown, matches, x)
+
+
+def test_a_convolution_of_groups_is_checked_on_the_indirect_kernels():
+    image = tf.keras.Input((8, 8, 128))
+    x = binary_conv(128, 3, groups=2, name="grouped")(image)
+    result = convert(randomize(tf.keras.Model(image, x)))
+    result.require_equal()
+    report = result.report.check
+    assert "Grouped binary convolutions are not supported" in report.runs_on
+    assert report.max_difference < 2e-4 * report.output_range
 
 
 def test_a_result_without_a_check_is_not_equal(small):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.head import per_channel_int8, quantize_head
 from larq_bcd.convert.lce import convert_model
+from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 layers = tf.keras.layers
@@ -56,8 +56,8 @@ def test_the_head_computes_with_the_rounded_weights(plain, kind, bytes_for_each)
     else:
         expected = weights.astype(np.float16).astype(np.float32)
     x = np.random.default_rng(0).normal(size=(1, 6, 6, 32)).astype("f")
-    (features,) = predict(interpreter(plain.with_outputs([head.data])), x)
-    (outputs,) = predict(interpreter(rounded.content), x)
+    (features,) = open_engine(plain.with_outputs([head.data]), 1, REFERENCE).predict(x)
+    (outputs,) = open_engine(rounded.content, 1, REFERENCE).predict(x)
     np.testing.assert_allclose(outputs, features @ expected.T + bias, rtol=1e-5, atol=1e-5)
 
 

@@ -4,9 +4,9 @@ import tensorflow as tf
 from conversion_models import small_model
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.input_type import InputEncoding
 from larq_bcd.convert.inputs import Normalization
+from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 NORMALISE = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -20,7 +20,9 @@ def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, blac
     (image,) = Flatbuffer(result.content).inputs
     assert (image.dtype, image.shape) == (kind, (1, 12, 12, 3))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 12, 12, 3))
-    (outputs,) = predict(interpreter(result.content), (pixels + black).astype(kind))
+    (outputs,) = open_engine(result.content, 1, REFERENCE).predict(
+        (pixels + black).astype(kind)
+    )
     expected = small((pixels / 255 - NORMALISE.mean) / NORMALISE.std)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 

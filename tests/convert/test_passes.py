@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from larq_compute_engine.mlir.python import tflite_schema as schema
 from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-from larq_bcd.convert import ConversionError
 from larq_bcd.convert.check import check
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.lce import convert_model
@@ -21,7 +20,6 @@ from larq_bcd.convert.passes import (
     activation_bytes,
     optimize,
     restore_padding,
-    selected_passes,
 )
 from larq_bcd.layers import LearnableBias, QuantConv2D, QuantShiftMLP
 from larq_bcd.models import blocks
@@ -405,10 +403,3 @@ def test_do_not_join_sums_of_different_shapes():
         return layers.ReLU()(x) + mean + tf.abs(x)
 
     assert left(built(broadcast), "sums") == []
-
-
-def test_an_unknown_pass_is_named():
-    assert selected_passes("none") == []
-    assert selected_passes("sums, gains") == ["sums", "gains"]
-    with pytest.raises(ConversionError, match=r"no pass 'speed'.*common"):
-        selected_passes("speed")

@@ -278,12 +278,12 @@ def test_only_the_records_of_a_shard_are_read(prepared, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "split", "message"),
     [
-        ("pictures", "trian", r"no split 'trian': it has .*Did you mean 'train'\?"),
+        ("pictures", "trian", r"no split 'trian': it has .*did you mean 'train'\?"),
         ("pictures", "none", r"split 'none' of 'pictures' is empty"),
         ("pictures", "train[:x%]", r"'train\[:x%\]' is not supported: pass a name"),
         ("pictures", "train[9:3]", r"is empty"),
         ("pictures:2.0.0", "train", r"has the configurations or versions \['1\.0\.0'\]"),
-        ("cifra10", "train", r"neither a folder, nor known .* Did you mean 'cifar10'\?"),
+        ("cifra10", "train", r"neither a folder, nor known .* did you mean 'cifar10'\?"),
         ("mnist", "train", r"'mnist' is not prepared in .*tfds build mnist"),
         ("a b", "train", r"'a b' cannot be opened"),
     ],
@@ -302,7 +302,7 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path, folder):
         (tmp_path / "empty", "train", r"has no folders inside: it needs one for each class"),
         (tmp_path / "bare", "train", r"has no folders inside"),
         (tmp_path / "holey", "train", r"class folder '.*dog' holds no images"),
-        (folder, "validation", r"no split 'validation'.*Did you mean 'val'\?"),
+        (folder, "validation", r"no split 'validation'.*did you mean 'val'\?"),
         (folder, "val[:1%]", r"'val\[:1%\]' of .* is empty: 'val' has 4 images"),
     ):
         with pytest.raises(UserError, match=message):

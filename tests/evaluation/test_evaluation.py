@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import larq_bcd
-from larq_bcd import cli
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.errors import UserError
 from larq_bcd.evaluation import classifiers
 from larq_bcd.evaluation.accuracy import evaluate
@@ -108,7 +108,7 @@ def files(tmp_path_factory):
 
 
 def run(*arguments, capsys=None):
-    status = cli.main(["evaluate", *map(str, arguments)])
+    status = main(["evaluate", *map(str, arguments)])
     return status, capsys.readouterr() if capsys else None
 
 
@@ -187,16 +187,19 @@ def test_a_file_of_integers_takes_and_gives_real_values(rng, tmp_path):
     [
         (("{keras}",), "give either --dataset or --recipe"),
         (("nowhere.keras", "--dataset", "{data}"), "nowhere.keras does not exist"),
-        (("{keras}", "--dataset", "{data}", "--split", "tset"), "Did you mean 'test'?"),
-        (("{keras}", "--dataset", "{data}", "--batch-size", "0"), "--batch-size 0"),
-        (("{keras}", "--dataset", "{data}", "--threads", "99"), "--threads 99"),
+        (("{keras}", "--dataset", "{data}", "--split", "tset"), "did you mean 'test'?"),
+        (("{keras}", "--dataset", "{data}", "--batch-size", "0"), "--batch-size: 0 is below 1"),
+        (("{keras}", "--dataset", "{data}", "--threads", "99"), "--threads: 99 is above 64"),
         (("{keras}", "--dataset", "{data}", "--resize", "4"), "--resize=4 is not supported"),
         (
             ("{keras}", "--dataset", "{data}", "--mean", "0", "--std", "1"),
             "with 3 channels, but",
         ),
-        (("{keras}", "--dataset", "{data}", "--json", "no/a.json"), "there is no folder no"),
-        (("{keras}", "--dataset", "{data}", "--confusion", "a.xyz"), "suffix of a picture"),
+        (
+            ("{keras}", "--dataset", "{data}", "--json", "no/a.json"),
+            "the folder no does not exist",
+        ),
+        (("{keras}", "--dataset", "{data}", "--confusion", "a.xyz"), "another suffix"),
         (("{other}", "--dataset", "{data}"), "the data have 6 classes"),
         (("{damaged}", "--dataset", "{data}"), "damaged or no .tflite file"),
         (("{cut}", "--dataset", "{data}"), "damaged or no .tflite file"),

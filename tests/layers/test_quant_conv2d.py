@@ -9,7 +9,7 @@ from helpers import exact_kernel, run_layer_test
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larq_bcd.layers import QuantConv2D
+from larq_bcd.layers import DynamicThresholdQuantConv2D, QuantConv2D
 
 BINARY = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}
 
@@ -104,6 +104,49 @@ def test_a_failed_call_leaves_the_layer_as_it_was(rng):
     with pytest.raises(ValueError, match="incompatible"):
         layer(np.zeros((1, 6, 6, 3), np.float32))
     np.testing.assert_array_equal(layer(images), expected)
+
+
+@pytest.mark.parametrize("pad_values", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+def test_a_call_sets_no_attribute_of_the_layer(rng, monkeypatch, padding, pad_values):
+    """Not even for its duration: two threads may call one layer."""
+    images = tf.constant(rng.normal(size=(1, 6, 6, 4)).astype(np.float32))
+    layer = QuantConv2D(2, 3, 2, padding, pad_values=pad_values, **BINARY)
+    layer(images)
+    meanwhile = []
+    for name in ("convolution", "bias_add"):
+        plain = getattr(tf.nn, name)
+
+        def recording(*args, plain=plain, **kwargs):
+            meanwhile.append(dict(vars(layer)))
+            return plain(*args, **kwargs)
+
+        monkeypatch.setattr(tf.nn, name, recording)
+    before = dict(vars(layer))
+    layer.call(images)
+    tf.function(lambda: layer.call(images, training=True))()
+    assert len(meanwhile) >= 3
+    assert all(attributes == before for attributes in meanwhile)
+
+
+def test_a_build_that_keras_refuses_leaves_the_padding_as_it_was(rng):
+    layer = QuantConv2D(4, 3, padding="same", pad_values=1.0, groups=2)
+    with pytest.raises(ValueError, match="number of groups"):
+        layer.build((None, 6, 6, 3))
+    assert layer.get_config()["padding"] == "same"
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "symmetric"])
+@pytest.mark.parametrize("layer_class", [QuantConv2D, DynamicThresholdQuantConv2D])
+def test_the_configuration_is_that_of_saved_files(layer_class, padding):
+    """Files of every version have these keys, and each is an argument."""
+    larq = lq.layers.QuantConv2D(2, 3)
+    own = {"reduction", "threshold_initializer", "context_initializer", "embedding_initializer"}
+    own = own if layer_class is DynamicThresholdQuantConv2D else set()
+    config = layer_class(2, 3, padding=padding).get_config()
+    assert set(config) == set(larq.get_config()) | own
+    assert config["padding"] == padding
+    assert layer_class.from_config(config).get_config() == config
 
 
 def test_an_even_kernel_cannot_be_symmetric():

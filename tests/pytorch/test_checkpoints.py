@@ -23,7 +23,7 @@ import safetensors.torch
 import tensorflow as tf
 import torch
 
-from larq_bcd import cli
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.models import (
     BCDNetA,
     BCDNetB,
@@ -409,22 +409,22 @@ def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
     path = saved(tmp_path / "official.pth.tar", checkpoint("reactnet_18", state))
     output = tmp_path / "model.keras"
     arguments = ["import", str(path), "--model", "ReActNet18", "-o", str(output)]
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     _, batch = random_images(1, 224)
     network = tf.keras.models.load_model(output)
     np.testing.assert_array_equal(network(batch), ReActNet18(weights=path)(batch))
     assert {file.name for file in tmp_path.iterdir()} == {path.name, output.name}
     for change, message in (
-        ([], "model.keras exists: .* overwrite it with --force"),
+        ([], "model.keras exists: .* --force"),
         (["--force", "--model", "ReactNet-18b"], "did you mean 'ReActNet18'"),
         (["--force", "--model", "BCDNetA18"], "there is no official one"),
         (["--force", "--model", "ResNet18", "--real-kernels"], "kernel_quantizer"),
-        (["-o", "model.h5"], "model.h5 is no .keras file: name it model.keras"),
-        (["-o", "no/model.keras"], "there is no folder no"),
+        (["-o", "model.h5"], "model.h5 needs another suffix: name it model.keras"),
+        (["-o", "no/model.keras"], "the folder no does not exist"),
         (["--force", "--num-classes", "7"], "misshapen: fc.weight"),
     ):
-        assert cli.main([*arguments, *change]) == 2
+        assert main([*arguments, *change]) == 2
         (line,) = capsys.readouterr().err.splitlines()[-1:]
         assert re.search(message, line)
-    assert cli.main(["import", str(output), *arguments[2:-1], "b.keras"]) == 2
+    assert main(["import", str(output), *arguments[2:-1], "b.keras"]) == 2
     assert "model.keras is no PyTorch checkpoint: give one of .pth" in capsys.readouterr().err

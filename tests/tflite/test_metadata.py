@@ -3,10 +3,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from larq_bcd import cli
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.check import interpreter, predict
 from larq_bcd.convert.inputs import Normalization
+from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.metadata import read_labels, read_metadata
 
 LABELS = ("ape", "bee", "cat", "dög", "eel")
@@ -61,7 +61,7 @@ def test_origin_says_how_the_file_was_made(described):
 
 def test_a_file_with_labels_still_runs(described, small):
     x = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype("f")
-    (outputs,) = predict(interpreter(described.content), x)
+    (outputs,) = open_engine(described.content, 1, REFERENCE).predict(x)
     np.testing.assert_allclose(outputs, small(x), atol=1e-3)
 
 
@@ -85,7 +85,7 @@ def test_labels_that_cannot_be_read_are_an_error(tmp_path, content, words):
 def test_show_prints_a_file(described, tmp_path, capsys):
     path = tmp_path / "file.tflite"
     path.write_bytes(described.content)
-    assert cli.main(["show", str(path)]) == 0
+    assert main(["show", str(path)]) == 0
     out = capsys.readouterr().out
     for words in (
         "image",
@@ -110,8 +110,8 @@ def test_show_says_what_is_wrong_with_a_damaged_file(described, tmp_path, capsys
         damaged.append(bytes(changed))
     for one in damaged:
         path.write_bytes(one)
-        status = cli.main(["show", str(path)])
+        status = main(["show", str(path)])
         err = capsys.readouterr().err
         assert status in (0, 2)
         assert err.count("\n") == (status == 2)
-    assert cli.main(["show", str(tmp_path / "missing")]) == 2
+    assert main(["show", str(tmp_path / "missing")]) == 2

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 from larq_bcd.convert import FileOptions, convert
+from larq_bcd.convert.html_report import html_report
+from larq_bcd.convert.profile import profile
 from larq_bcd.evaluation.classifiers import FileClassifier
 from larq_bcd.models import get_model, list_models, model_info
+from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 from larq_bcd_runtime import Interpreter
+from larq_bcd_runtime.benchmark import measure
 
 RUNS_ON = "larq_bcd_runtime, the first on Larq Compute Engine"
 
@@ -44,6 +48,20 @@ def test_evaluation_runs_here(converted, tmp_path, count):
     images = images.astype(np.float32)
     logits = np.concatenate([Interpreter(result.content).predict(x[None]) for x in images])
     np.testing.assert_allclose(classifier(images), logits, rtol=0, atol=1e-5)
+
+
+def test_the_times_of_a_page_are_those_of_this_package(converted):
+    model, result = converted
+    found = profile(Flatbuffer(result.content))
+    assert found.engine == "larq_bcd_runtime"
+    assert found.whole
+    own = measure(Interpreter(result.content, profile=True), "", threads=1, runs=10)
+    assert found.milliseconds < 3 * own.median_ms
+    assert any("LceBconv2d" in one.type for one in found.operators)
+    page = html_report(result.report, found)
+    assert f"One input takes {found.milliseconds:.2f} ms by larq_bcd_runtime" in page
+    rounded = convert(model, options=FileOptions(head="int8")).report.rounding
+    assert rounded.timed_on == ("larq_bcd_runtime", "larq_bcd_runtime")
 
 
 @pytest.mark.slow

@@ -27,7 +27,6 @@ The file is an LCE file: built-in operators of float32 and int32 tensors, and LC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.passes.affine import (
     drop_zeros,
     fold_differences,
@@ -89,23 +88,6 @@ class PassReport:
     left: list[str] = field(default_factory=list)
 
 
-def selected_passes(text: str) -> list[str]:
-    """Names of passes from `"all"`, `"none"` or names with commas between them.
-
-    Raises:
-        ConversionError: if there is no such pass.
-    """
-    if text in ("all", "none"):
-        return list(PASSES) if text == "all" else []
-    names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in PASSES]
-    if unknown:
-        raise ConversionError(
-            f"there is no pass {unknown[0]!r}: give all, none or some of {', '.join(PASSES)}."
-        )
-    return names
-
-
 def optimize(
     flatbuffer: Flatbuffer, names: Sequence[str] = tuple(PASSES)
 ) -> tuple[Flatbuffer, list[PassReport]]:
@@ -151,6 +133,5 @@ __all__ = [
     "activation_bytes",
     "optimize",
     "restore_padding",
-    "selected_passes",
     "write_out_fills",
 ]

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from conversion_models import binary_conv
 
-from larq_bcd.convert import ConversionError, load, load_model
+from larq_bcd.convert import ConversionError, load_model
+from larq_bcd.convert.load import random_weights
 from larq_bcd.models import list_models
 
 layers = tf.keras.layers
@@ -217,7 +218,7 @@ def test_values_of_a_new_network_that_grow_without_end_are_normalized():
     grown = tf.keras.Model(image, x)
     still = tf.keras.Model(image, tf.keras.layers.BatchNormalization()(image))
     for model, changes in ((grown, True), (still, False)):
-        load._calibrate(model, np.random.default_rng(0))
+        random_weights.calibrate(model, np.random.default_rng(0))
         changed = [not np.all(layer.moving_variance == 1) for layer in norms(model)]
         assert changed == len(changed) * [changes]
         assert np.abs(model(np.ones((1, 4, 4, 3)))).max() < 10

@@ -11,7 +11,7 @@ import sys
 
 import tensorflow as tf
 
-from larq_bcd import cli
+from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.models import blocks, papers
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.models.network import network
@@ -73,4 +73,4 @@ if __name__ == "__main__":
         tf.config.set_logical_device_configuration(cpu, logical)
     if step := int(os.environ.get("KILL_AT_STEP", "0")):
         die_at(step)
-    sys.exit(cli.main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

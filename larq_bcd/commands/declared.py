@@ -1,0 +1,377 @@
+"""What every command accepts, without TensorFlow: help and a mistyped option take no time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from larq_bcd import _choices
+from larq_bcd.commands.parser import FLOATS, Parser, SomeOf, not_a_setting, whole_number
+
+_STATUSES = """exit status:
+  0    done
+  2    the arguments or the files they name are at fault
+  130  interrupted; nothing is written
+"""
+_MODEL = (
+    "a .keras or .h5 file, a SavedModel folder, or a name; `larq-bcd models` lists the names"
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: what is typed, such as `larq-bcd train`.
+        module: has `run(arguments, signals)`, which returns the exit status.
+        summary: a few words for the list of the commands.
+        description: for its help.
+        examples: lines, each with an example.
+        add_arguments: declares what it accepts.
+        statuses: what its exit statuses mean.
+    """
+
+    name: str
+    module: str
+    summary: str
+    description: str
+    examples: str
+    add_arguments: Callable[[Parser], None]
+    statuses: str = _STATUSES
+
+    def parser(self) -> Parser:
+        """Returns its parser."""
+        parser = Parser(
+            self.name, self.description, f"examples:\n{self.examples}\n{self.statuses}"
+        )
+        self.add_arguments(parser)
+        return parser
+
+
+def _train(parser: Parser) -> None:
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", type=not_a_setting, help="recipe.yaml, or its folder")
+    parser.add_settings("changes to the recipe by dotted path; * stands for every stage")
+    add(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="folder of the run (by default runs/, and the name of the recipe's folder)",
+    )
+    add(
+        "--strategy",
+        choices=_choices.STRATEGIES,
+        default="auto",
+        help="devices to train on; multi_worker is one process on each machine, with its "
+        "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
+    )
+
+
+def _evaluate(parser: Parser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file")
+    add(
+        "--recipe",
+        type=Path,
+        help="recipe.yaml of the training: its data, validation split and preprocessing",
+    )
+    add(
+        "--dataset",
+        help="data set of tensorflow_datasets, such as cifar10 or imagewoof/64px, or a folder "
+        "of class folders",
+    )
+    add("--split", help="split to evaluate (default: test or validation)")
+    add("--data-dir", help="where tensorflow_datasets keeps its data sets")
+    _add_normalization(parser)
+    add(
+        "--resize",
+        type=int,
+        help="shorter side before the center of the model's size is cut out, 256 for 224 in "
+        "the papers (default: the whole image is resized to the model's size)",
+    )
+    add("--batch-size", type=whole_number(1), default=32, help="images at once (32)")
+    add("--threads", type=whole_number(1, 64), help="threads for a .tflite file (all)")
+    parser.add_output("--json", metavar="FILE", help="file for the results as JSON")
+    parser.add_output(
+        "--confusion",
+        metavar="FILE",
+        suffixes=(".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps"),
+        help="file for a picture of the confusion matrix",
+    )
+
+
+def _import(parser: Parser) -> None:
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help=".pth, .pt, .pth.tar or .safetensors file")
+    add("--model", required=True, help="network, such as BCDNetA")
+    parser.add_output(
+        "-o",
+        "--output",
+        metavar="FILE.keras",
+        required=True,
+        suffixes=(".keras",),
+        help="file to be written",
+    )
+    add(
+        "--real-kernels",
+        action="store_true",
+        help="for a checkpoint of the first training step, whose kernels are real",
+    )
+    add("--num-classes", type=whole_number(1), default=1000, help="classes (1000)")
+
+
+def _models(parser: Parser) -> None:
+    """It takes no arguments."""
+
+
+def _summary(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=_MODEL)
+    parser.add_argument(
+        "--format", choices=_choices.SUMMARY_FORMATS, default="table", help="by default table"
+    )
+
+
+def _explain(parser: Parser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=_MODEL)
+    add("image", metavar="IMAGE", type=Path, help="an image file")
+    parser.add_output(
+        "-o",
+        "--output",
+        metavar="FILE.png",
+        required=True,
+        suffixes=(".png",),
+        help="the picture",
+    )
+    add("--compare", metavar="MODEL", help="a second network, drawn below the first")
+    add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
+    _add_labels(parser, "by default their numbers")
+    _add_normalization(parser)
+
+
+def _show(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE.tflite", type=Path, help="the file")
+
+
+def _lce_convert(parser: Parser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=f"{_MODEL}; the weights of a name are random")
+    parser.add_output(
+        "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
+    )
+    parser.add_output(
+        "--report",
+        metavar="FILE",
+        help="write the report there too: a page for FILE.html, with the time of each "
+        "operator, else JSON",
+    )
+    add(
+        "--allow-float-fallback",
+        action="store_true",
+        help="write the file even if a layer that trains as binary ships as float",
+    )
+    add(
+        "--head",
+        choices=_choices.HEADS,
+        default="float32",
+        help="type of the weights of the dense layers before the outputs, by default "
+        "%(default)s; what the others round is reported",
+    )
+    add(
+        "--ops",
+        choices=_choices.OPS,
+        default="lce",
+        help="builtin writes a file without custom operators, for where none can be loaded: "
+        "larger and slower",
+    )
+    add(
+        "--input-type",
+        choices=_choices.INPUT_TYPES,
+        default="float32",
+        help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
+        "with --mean and --std; by default it takes normalized float32",
+    )
+    _add_labels(parser, "for the file's metadata")
+    add(
+        "--recipe",
+        metavar="FILE",
+        type=Path,
+        help="what the model was trained with, whose SHA-256 the metadata keep",
+    )
+    add(
+        "--passes",
+        metavar="NAMES",
+        type=SomeOf(_choices.PASSES),
+        default="all",
+        help=f"passes over the file: all, none, or some of {','.join(_choices.PASSES)}",
+    )
+    add(
+        "--check-inputs",
+        metavar="DIR",
+        type=Path,
+        help="check on the images in this folder, resized and cropped at the center, instead "
+        "of noise",
+    )
+    add(
+        "--check-count",
+        metavar="N",
+        type=whole_number(1),
+        default=_choices.CHECK_INPUTS,
+        help="check on N inputs, by default %(default)s",
+    )
+    _add_normalization(parser)
+    add(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this module first, which registers layers or quantizers of your own",
+    )
+    add(
+        "--trust-code",
+        action="store_true",
+        help="run Python code that the model's file carries, such as Lambda layers",
+    )
+
+
+def _add_labels(parser: Parser, purpose: str) -> None:
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help=f"names of the classes, one in each line, {purpose}",
+    )
+
+
+def _add_normalization(parser: Parser) -> None:
+    parser.add_argument(
+        "--mean",
+        type=FLOATS,
+        metavar="M[,M...]",
+        help="mean of the pixels, in [0, 1], that the model's preprocessing subtracts; by "
+        "default ImageNet's for 3 channels, 0.5 for others, none before a Rescaling layer",
+    )
+    parser.add_argument(
+        "--std",
+        type=FLOATS,
+        metavar="S[,S...]",
+        help="standard deviation that it divides by; by default ImageNet's for 3 channels, "
+        "0.25 for others",
+    )
+
+
+LCE_CONVERT = Command(
+    "lce_convert",
+    "larq_bcd.commands.lce_convert",
+    "a Keras model to a checked .tflite file",
+    "Converts a Keras model with Larq Compute Engine, reports what became binary, checks the "
+    "result\nagainst Keras, and writes it.",
+    """\
+  lce_convert trained.keras -o trained.tflite
+  lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+  lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
+  lce_convert BCDNetB -o latency.tflite --force
+""",
+    _lce_convert,
+    """exit status:
+  0    the file is written
+  1    a layer that trains as binary would ship as float, or the flatbuffer does not compute
+       what the model computes; nothing is written
+  2    the model or the arguments are at fault; nothing is written
+  130  interrupted; nothing is written
+""",
+)
+
+# By the word after `larq-bcd`.
+COMMANDS = {
+    command.name.split()[1]: command
+    for command in (
+        Command(
+            "larq-bcd train",
+            "larq_bcd.commands.train",
+            "train a network by a recipe",
+            "Trains a network by a recipe; a training that was stopped or killed goes on.",
+            """\
+  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
+  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
+  larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
+  larq-bcd train models/bcdnet_a_imagenet2012/recipe.yaml --strategy mirrored
+""",
+            _train,
+            """exit status:
+  0    done
+  2    the arguments or the files they name are at fault
+  130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on from it
+""",
+        ),
+        Command(
+            "larq-bcd evaluate",
+            "larq_bcd.commands.evaluate",
+            "accuracy of a model or .tflite file",
+            "Evaluates a classifier, a Keras model or a .tflite file, on a split of data.",
+            """\
+  larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
+  larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+  larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
+      --confusion birds.png
+""",
+            _evaluate,
+        ),
+        Command(
+            "larq-bcd import",
+            "larq_bcd.commands.import_checkpoint",
+            "PyTorch checkpoint to Keras model",
+            "Turns an official PyTorch checkpoint into a Keras model.",
+            """\
+  larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
+  larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
+""",
+            _import,
+        ),
+        Command(
+            "larq-bcd models",
+            "larq_bcd.commands.models",
+            "the networks by name",
+            "Lists the networks that can be given by name.",
+            "  larq-bcd models\n",
+            _models,
+        ),
+        Command(
+            "larq-bcd summary",
+            "larq_bcd.commands.summary",
+            "what a network costs",
+            "Prints what a network costs, layer by layer and in total.",
+            """\
+  larq-bcd summary BCDNetB
+  larq-bcd summary trained.keras --format json
+""",
+            _summary,
+        ),
+        Command(
+            "larq-bcd explain",
+            "larq_bcd.commands.explain",
+            "what a network makes of an image",
+            """\
+Draws what a network makes of an image, as PNG, beside another network if given.
+
+The effective receptive field of the central unit of a layer; Grad-CAM for the class that the
+network chooses; and the thresholds that DySign or a contextual embedding chooses for the image
+against the static ones.""",
+            """\
+  larq-bcd explain trained.keras photo.jpg -o seen.png
+  larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
+  larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
+""",
+            _explain,
+        ),
+        Command(
+            "larq-bcd show",
+            "larq_bcd.commands.show",
+            "what a .tflite file is made of",
+            "Prints what a .tflite file is made of and says about itself.",
+            "  larq-bcd show trained.tflite\n",
+            _show,
+        ),
+    )
+}

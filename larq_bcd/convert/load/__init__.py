@@ -1,0 +1,199 @@
+"""Finds the Keras model that a user names, and runs no code that its file carries.
+
+archive, hdf5, saved_model  the three formats: what a file is, and how Keras reads it
+code, allowed               what a configuration may name
+operations                  what the graph of a SavedModel may hold
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import tensorflow as tf
+
+from larq_bcd import models
+from larq_bcd._names import did_you_mean
+from larq_bcd._stderr import captured_stderr
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.load import archive, hdf5
+from larq_bcd.convert.load.problems import cause, too_large
+from larq_bcd.convert.load.random_weights import as_if_trained
+from larq_bcd.convert.load.saved_model import SavedModel
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, and whether its weights come with it.
+
+    Attributes:
+        model: a built Keras model with one input and fixed height, width and channels.
+        source: what it was loaded from.
+        is_trained: False for a published name, whose weights are random.
+    """
+
+    model: tf.keras.Model
+    source: str
+    is_trained: bool
+
+
+def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
+    """Loads a `.keras` or `.h5` file or a SavedModel folder, or builds a published model.
+
+    Args:
+        source: a path, or a name such as `BCDNetB`.
+        trust_code: whether the file may name any function and class, and carry Python code
+            (Lambda layers).
+
+    Returns:
+        The model; one of a published name has random weights.
+
+    Raises:
+        ConversionError: if there is no such model, it cannot be read, carries code that is
+            not trusted, or has inputs that Larq Compute Engine cannot take.
+    """
+    path = Path(source)
+    name = str(source)
+    if not path.exists() and name in models.list_models():
+        model = as_if_trained(models.get_model(name))
+        return LoadedModel(require_convertible(model), name, is_trained=False)
+    if not path.exists():
+        meant = did_you_mean(name, models.list_models())
+        raise ConversionError(
+            f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
+            "or .h5 file, a SavedModel folder, or one of "
+            f"{', '.join(models.list_models())}."
+        )
+    file = _open(path)
+    if not trust_code:
+        file.refuse_code()
+    model = _deserialize(path, file, trust_code)
+    if not isinstance(model, tf.keras.Model):
+        raise ConversionError(
+            f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
+            "model.save."
+        )
+    return LoadedModel(require_convertible(model), name, is_trained=True)
+
+
+class _ModelFile(Protocol):
+    """A file or folder of one of the formats; nothing in it has been made an object."""
+
+    def refuse_code(self) -> None:
+        """Raises a ConversionError if loading would do more than build a model."""
+
+    def deserialize(self, trust_code: bool):
+        """Builds what the file holds."""
+
+
+def _open(path: Path) -> _ModelFile:
+    try:
+        if path.is_dir():
+            return SavedModel(path)
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start.startswith(archive.START):
+            return archive.Archive(path)
+        if start == hdf5.START:
+            return hdf5.Hdf5File(path)
+    except OSError as error:
+        raise ConversionError(
+            f"{path} cannot be read ({cause(error)}): save the model again."
+        ) from error
+    if path.suffix == ".tflite":
+        raise ConversionError(
+            f"{path} is what a conversion makes: give the Keras model that it was made of, or "
+            "look at the file with larq-bcd show."
+        )
+    raise ConversionError(
+        f"{path} is not a Keras model: give a .keras or .h5 file or a SavedModel folder."
+    )
+
+
+def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
+    with captured_stderr():
+        try:
+            return file.deserialize(trust_code)
+        except ConversionError:
+            raise
+        except MemoryError as error:
+            raise too_large(path) from error
+        except archive.NoRoomError as error:
+            raise ConversionError(
+                f"{path} cannot be unpacked into the folder of temporary files ({error}): make "
+                "room there, or set TMPDIR to another folder."
+            ) from error
+        # Keras, h5py and TensorFlow raise TypeError, ValueError, KeyError, OSError, errors of
+        # their own... for a file that does not fit. All of them mean that, and nothing else
+        # happens in this call.
+        except Exception as error:
+            unknown = _unknown_class(str(error))
+            if unknown:
+                raise ConversionError(
+                    f"{path} has the unknown layer or quantizer '{unknown}': register its "
+                    "class with tf.keras.utils.register_keras_serializable and give its module "
+                    "with --import."
+                ) from error
+            raise ConversionError(
+                f"{path} cannot be loaded ({cause(error)}): it is damaged or was saved by "
+                "another version of Keras; save it again with tf-keras."
+            ) from error
+
+
+_BEFORE_UNKNOWN = (
+    "Unknown layer: '",
+    "Could not locate class '",
+    "Unknown object: '",
+    "Unknown quantization function: '",
+)
+
+
+def _unknown_class(message: str) -> str | None:
+    """The class that Keras says it does not know, from its message."""
+    for before in _BEFORE_UNKNOWN:
+        if before in message:
+            return message.split(before, 1)[1].split("'", 1)[0]
+    return None
+
+
+def require_convertible(model: tf.keras.Model) -> tf.keras.Model:
+    """Hands back a model whose input Larq Compute Engine can take.
+
+    Args:
+        model: a Keras model.
+
+    Raises:
+        ConversionError: if it is not built, or has several inputs or one of open size.
+    """
+    if not model.built or not model.inputs:
+        raise ConversionError(
+            f"the model '{model.name}' has no inputs yet: build it as a functional or "
+            "Sequential model with a tf.keras.Input."
+        )
+    if len(model.inputs) != 1:
+        names = ", ".join(model.input_names)
+        raise ConversionError(
+            f"the model has {len(model.inputs)} inputs ({names}): build one that takes a "
+            "single input, for example by concatenating them."
+        )
+    shape = tuple(model.inputs[0].shape)
+    if None in shape[1:]:
+        raise ConversionError(
+            f"the model's input has the open shape {shape}: build it with a fixed height, "
+            "width and channels, such as input_shape=(224, 224, 3)."
+        )
+    if len(shape) < 2:
+        raise ConversionError(f"the model's input has shape {shape}: it needs features.")
+    return model
+
+
+def weights_size(model: tf.keras.Model) -> int:
+    """The bytes that the parameters of a model take as float32."""
+    return 4 * model.count_params()
+
+
+__all__ = [
+    "LoadedModel",
+    "load_model",
+    "require_convertible",
+    "weights_size",
+]

@@ -1,0 +1,88 @@
+"""SavedModel folders that Keras has written.
+
+Keras builds the layers that it knows from their configurations, and has TensorFlow load the
+others as functions of its own operations, which run when they are called, and some on loading.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tf_keras.protobuf import saved_metadata_pb2
+
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.load.code import is_known_to_keras, is_registered, refuse_code
+from larq_bcd.convert.load.operations import refuse_operations
+from larq_bcd.convert.load.problems import damaged, parse_json
+
+_METADATA, _GRAPH = "keras_metadata.pb", "saved_model.pb"
+
+
+class SavedModel:
+    """A folder with a SavedModel.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        ConversionError: if it is damaged, or none, or one that Keras has not written.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        if not (path / _GRAPH).is_file():
+            raise ConversionError(
+                f"{path} is a folder but no SavedModel: give one with {_GRAPH}, or a .keras or "
+                ".h5 file."
+            )
+        metadata = saved_metadata_pb2.SavedMetadata()
+        if (path / _METADATA).is_file():
+            try:
+                metadata.ParseFromString((path / _METADATA).read_bytes())
+            except DecodeError as error:
+                raise damaged(path / _METADATA, error) from error
+        # Without these, Keras has TensorFlow load and run whatever the folder holds.
+        if not metadata.nodes:
+            raise ConversionError(
+                f"{path} is a SavedModel without the layers that {_METADATA} lists: save the "
+                "Keras model itself with model.save, as .keras or with save_format='tf'."
+            )
+        self._nodes = metadata.nodes
+
+    def refuse_code(self) -> None:
+        """Raises an error for functions or operations that reach outside of tensors."""
+        for config in self._configs():
+            refuse_code(self._path, config)
+        try:
+            graphs = tf.__internal__.saved_model.parse_saved_model(str(self._path)).meta_graphs
+        except OSError as error:
+            raise damaged(self._path, error) from error
+        for graph in graphs:
+            refuse_operations(self._path, graph)
+
+    def _configs(self) -> Iterator:
+        for node in self._nodes:
+            config = parse_json(self._path, node.metadata or "null")
+            if isinstance(config, dict):
+                # Losses and optimizers, which are not loaded here.
+                config.pop("training_config", None)
+            _forget_unknown(config)
+            yield config
+
+    def deserialize(self, trust_code: bool):
+        """Builds the object that the folder holds."""
+        return tf.keras.models.load_model(str(self._path), compile=False)
+
+
+def _forget_unknown(layer) -> None:
+    """Drops the classes of layers that Keras does not know: it makes them of operations."""
+    if not isinstance(layer, dict):
+        return
+    name = layer.get("class_name")
+    if not is_known_to_keras(name) and not is_registered(name):
+        layer.pop("class_name", None)
+    config = layer.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else None
+    for inner in layers if isinstance(layers, list) else []:
+        _forget_unknown(inner)

@@ -1,0 +1,44 @@
+"""What the layers know of the quantizers that they are given."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import larq as lq
+
+from larq_bcd.quantizers import ApproxSign, ScaledSign, WideSign
+
+SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+# Exactly these and no subclass, which may scale what it signs.
+PLAIN_SIGNS = {*SIGNS, ApproxSign, WideSign}
+KERNEL_SIGNS = {*PLAIN_SIGNS, ScaledSign, lq.quantizers.MagnitudeAwareSign}
+
+
+def with_policy(quantizer, policy: str):
+    """The quantizer in the layer's precision: a layer itself, it casts to its own policy.
+
+    larq's `ApproxSign` becomes the one of this package, which is the same function.
+    """
+    own_policy = getattr(quantizer, "dtype_policy", None)
+    kind = type(quantizer)
+    kind = ApproxSign if kind is lq.quantizers.ApproxSign else kind
+    if own_policy is None or (own_policy.name == policy and kind is type(quantizer)):
+        return quantizer
+    again = kind.from_config({**quantizer.get_config(), "dtype": policy})
+    again._custom_metrics = quantizer._custom_metrics
+    return again
+
+
+@contextlib.contextmanager
+def unclipped_latent_weights() -> Iterator[None]:
+    """Silences larq's advice to clip the latent weights: the papers clip their gradient."""
+    logger = logging.getLogger("larq.layers_base")
+
+    def without_advice(record: logging.LogRecord) -> bool:
+        return "kernel_constraint" not in record.getMessage()
+
+    logger.addFilter(without_advice)
+    try:
+        yield
+    finally:
+        logger.removeFilter(without_advice)

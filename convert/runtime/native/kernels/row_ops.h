@@ -120,8 +120,8 @@ BCD_INLINE void take_repeated(const RowOp* op, const Place* at, const Counted* c
                               const Arithmetic arithmetic) {
   (void)counted;
   const float* from = (float*)(void*)op->data + (size_t)at->pixel * op->stride;
-  int64_t first = op->offset + at->channel;
-  while (first >= op->period) first -= op->period;
+  int64_t first = op->offset;
+  if (at->channel != 0) first = (first + at->channel) % op->period;
   BCD_FOR_PIXELS {
     int64_t channel = first;
     BCD_FOR_BLOCKS {

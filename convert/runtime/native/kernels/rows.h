@@ -140,6 +140,13 @@ static void prefetch_rows(const RowOp* op, const RowOp* end, int pixel, int pixe
 
 #endif
 
+// The doubled counts between the clamps, which the plain multiplier scales.
+static void clamp_counts(const Convolution* c, int blocks, int32_t* counts) {
+  const int32_t low = c->clamp_min, high = c->clamp_max;
+  for (int o = 0; o < blocks * kLanes; ++o) counts[o] = clamp(2 * counts[o], low, high);
+}
+
+// At a border of zeros alone a pixel has other results than its counts scaled.
 static void count_strip(const Strip* strip, int k, int first, int pixels, Counted* counted) {
   const Convolution* c = strip->of[k].convolution;
   const int channel = strip->of[k].channel;
@@ -147,17 +154,20 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
   count_panel(c, panel, pixels, 0, channel, strip->channels, counted->counts);
   counted->has_floats = false;
   for (int p = 0; p < pixels; ++p) {
-    counted->is_float[p] =
-        c->count_multiplier == NULL || (c->pads_with_zero && panel[p].is_border);
-    if (!counted->is_float[p]) continue;
-    counted->has_floats = true;
-    float values[kTileChannels];
-    store_pixel(c, &panel[p], channel, strip->channels, counted->counts + p * kTileChannels,
-                values);
-    memcpy(counted->floats + p * kTileChannels, values,
-           (size_t)strip->channels * sizeof(float));
+    int32_t* counts = counted->counts + p * kTileChannels;
+    counted->is_float[p] = c->pads_with_zero && panel[p].is_border;
+    if (counted->is_float[p]) {
+      counted->has_floats = true;
+      float values[kTileChannels];
+      store_pixel(c, &panel[p], channel, strip->channels, counts, values);
+      memcpy(counted->floats + p * kTileChannels, values,
+             (size_t)strip->channels * sizeof(float));
+    } else if (c->count_multiplier == NULL) {
+      clamp_counts(c, (strip->channels + kLanes - 1) / kLanes, counts);
+    }
   }
-  counted->multiplier = c->count_multiplier == NULL ? NULL : c->count_multiplier + channel;
+  counted->multiplier =
+      (c->count_multiplier != NULL ? c->count_multiplier : c->multiplier) + channel;
   counted->bias = c->bias + channel;
 }
 

@@ -9,6 +9,10 @@ from larq_bcd.layers._hyper_function import HyperFunction
 __all__ = ["DynamicRPReLU", "RPReLU"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def _prelu(x: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
     # Spelled as in Keras' PReLU: one operator to the converter.
     return tf.nn.relu(x) + -slope * tf.nn.relu(-x)

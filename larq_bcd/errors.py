@@ -1,5 +1,11 @@
 """The base of the errors whose message is written for the user."""
 
+__all__ = ["UserError"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class UserError(ValueError):
     """What the user asked for cannot be done; the message names it and says what to do.

@@ -8,6 +8,10 @@ from larq_bcd._fused import fused
 __all__ = ["ApproxSign", "ScaledSign", "WideSign"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 _fused_sign = fused(lq.math.sign)
 
 

@@ -30,3 +30,7 @@ __all__ = [
     "merge_heads",
     "write_atomically",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,3 +10,7 @@ __all__ = [
     "feature_layer",
     "grad_cam",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -42,3 +42,7 @@ __all__ = [
     "model_info",
     "with_training_heads",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,3 +3,7 @@
 from larq_bcd.summary.network import Cost, LayerCost, Summary, cost, summarize
 
 __all__ = ["Cost", "LayerCost", "Summary", "cost", "summarize"]
+
+
+def __dir__() -> list[str]:
+    return __all__

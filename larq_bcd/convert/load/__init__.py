@@ -197,3 +197,7 @@ __all__ = [
     "require_convertible",
     "weights_size",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

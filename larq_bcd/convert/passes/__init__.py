@@ -135,3 +135,7 @@ __all__ = [
     "restore_padding",
     "write_out_fills",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,32 @@
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import larq_bcd
+
+PUBLIC = [
+    name
+    for _, name, is_package in pkgutil.walk_packages(larq_bcd.__path__, "larq_bcd.")
+    if (is_package or name.count(".") == 1)
+    and not name.rpartition(".")[2].startswith("_")
+    and name not in ("larq_bcd.commands", "larq_bcd.demo")
+]
+
+
+def test_the_package_shows_all_of_its_parts():
+    parts = "convert data evaluation explain training layers models quantizers activations"
+    assert set(parts.split()) <= set(dir(larq_bcd))
+    for name in dir(larq_bcd):
+        assert inspect.ismodule(getattr(larq_bcd, name))
+    with pytest.raises(AttributeError, match="no attribute 'speed'"):
+        getattr(larq_bcd, "speed")  # noqa: B009
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_module_shows_what_it_exports_and_nothing_else(name):
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+    for exported in module.__all__:
+        assert not inspect.ismodule(getattr(module, exported))

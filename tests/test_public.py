@@ -11,7 +11,7 @@ PUBLIC = [
     for _, name, is_package in pkgutil.walk_packages(larq_bcd.__path__, "larq_bcd.")
     if (is_package or name.count(".") == 1)
     and not name.rpartition(".")[2].startswith("_")
-    and name not in ("larq_bcd.commands", "larq_bcd.demo")
+    and name != "larq_bcd.commands"
 ]
 
 

@@ -1,6 +1,7 @@
 """A training: the stages of a recipe one after the other, and where it goes on."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,9 +264,15 @@ class Training:
                     steps_per_epoch=steps,
                     validation_data=self._validation_batches(),
                     callbacks=[recorder],
-                    verbose="auto" if self.placement.is_chief else 0,
+                    verbose=self._verbosity(),
                 )
             restored = False
+
+    def _verbosity(self) -> int:
+        """Keras's: a bar on a terminal; a line an epoch in a file, where a bar is garbage."""
+        if not self.placement.is_chief:
+            return 0
+        return 1 if sys.stdout.isatty() else 2
 
     def _user_errors(self):
         stack = contextlib.ExitStack()

@@ -1,10 +1,13 @@
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import types
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import larq_bcd
@@ -23,12 +26,17 @@ sys.exit(status)
 
 
 def process(command, *words):
-    return subprocess.run(
-        [*command, *words],
+    """What a command has printed that is not on a terminal, with its carriage returns."""
+    result = subprocess.run(
+        [*command, *map(str, words)],
         capture_output=True,
-        text=True,
         timeout=120,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return types.SimpleNamespace(
+        returncode=result.returncode,
+        stdout=result.stdout.decode(),
+        stderr=result.stderr.decode(),
     )
 
 
@@ -69,9 +77,38 @@ def test_a_script_that_works_settles_keras_and_registers_the_layers(script):
     assert result.stderr == "['larq', 'numpy', 'tensorflow']\n"
 
 
+def test_a_log_has_no_chatter_and_no_bars(script, small_file, tmp_path, rng):
+    for name in "abcde":
+        (tmp_path / "images" / "test" / name).mkdir(parents=True)
+        pixels = rng.integers(0, 256, (12, 12, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / "images" / "test" / name / "0.png")
+    result = script("larq-bcd", "evaluate", small_file, "--dataset", tmp_path / "images")
+    assert result.returncode == 0
+    assert "top-1" in result.stdout
+    assert result.stderr == "['larq', 'numpy', 'tensorflow']\n"
+    assert {"\b", "\r", "\033"}.isdisjoint(result.stdout)
+
+
 def test_the_package_is_a_command_too():
     command = [sys.executable, "-m", "larq_bcd.commands"]
     assert process(command, "--version").stdout == f"larq-bcd {larq_bcd.__version__}\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_at_once_that_tensorflow_is_starting(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    for stream, shown, left in (
+        (Terminal(), "Starting TensorFlow ...", "\r\033[K"),
+        (io.StringIO(), "", ""),
+    ):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with main._starting():
+            assert stream.getvalue() == shown
+        assert stream.getvalue() == shown + left
 
 
 def test_the_version_is_printed(capsys):

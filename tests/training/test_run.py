@@ -74,6 +74,7 @@ def start(recipe, output, *arguments, **environment):
 def finished(process, status=0):
     printed, _ = process.communicate(timeout=540)
     assert process.returncode == status, printed[-3000:]
+    assert "\b" not in printed  # a bar that is drawn over again is garbage in a log
     return printed
 
 

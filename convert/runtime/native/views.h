@@ -1,0 +1,19 @@
+// Values that need no place of their own, and steps that need not be executed.
+//
+//   - What slices, paddings, concatenations and the like make of packed words is the words
+//     before, found through a map.
+//   - The signs of moved floats are the moved signs of the floats: one LceQuantize serves all
+//     that differ in their place only, and the floats are not moved.
+//   - Rows and columns that are cut off a convolution's result are not computed.
+//   - Channels repeated by a concatenation of a value with itself are read again.
+#ifndef BCD_VIEWS_H_
+#define BCD_VIEWS_H_
+
+#include "plan.h"
+
+// Gives every value its own place again, as the file has it.
+void reset_views(Plan* plan);
+// Of prepared steps. False if there is no memory.
+bool resolve_views(Plan* plan);
+
+#endif  // BCD_VIEWS_H_

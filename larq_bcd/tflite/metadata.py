@@ -6,14 +6,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from larq_compute_engine.mlir.python import tflite_schema as schema
-
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.input_type import InputEncoding
 from larq_bcd.convert.inputs import RESIZE
 from larq_bcd.tflite import metadata_schema
-from larq_bcd.tflite.editor import Editor
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 # The names under which a flatbuffer keeps the standard metadata, and ours.
 _STANDARD, _OURS = "TFLITE_METADATA", "LARQ_BCD"
@@ -54,7 +51,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def add_metadata(
-    flatbuffer: Flatbuffer,
+    graph: Graph,
     name: str,
     encoding: InputEncoding,
     origin: dict,
@@ -63,7 +60,7 @@ def add_metadata(
     """Writes metadata that Android's and MediaPipe's tools read into a file.
 
     Args:
-        flatbuffer: with one input; it is not changed.
+        graph: with one input; it is given the metadata.
         name: of the model.
         encoding: of the input.
         origin: versions, hashes and figures, for JSON.
@@ -75,11 +72,10 @@ def add_metadata(
     Raises:
         ConversionError: if there are not as many labels as classes.
     """
-    editor = Editor(flatbuffer)
-    standard = _standard(flatbuffer, name, encoding, labels)
-    editor.set_metadata(_STANDARD, metadata_schema.write(standard))
-    editor.set_metadata(_OURS, json.dumps(origin, sort_keys=True).encode())
-    content = editor.pack()
+    standard = _standard(graph, name, encoding, labels)
+    graph.metadata[_STANDARD] = metadata_schema.write(standard)
+    graph.metadata[_OURS] = json.dumps(origin, sort_keys=True).encode()
+    content = graph.write()
     if labels is None:
         return content
     # The format's place for files: an archive behind the flatbuffer.
@@ -92,18 +88,17 @@ def add_metadata(
 
 
 def _standard(
-    flatbuffer: Flatbuffer, name: str, encoding: InputEncoding, labels: tuple[str, ...] | None
+    graph: Graph, name: str, encoding: InputEncoding, labels: tuple[str, ...] | None
 ) -> dict:
-    (image,) = flatbuffer.inputs
+    (image,) = graph.inputs
     given: dict = {"name": plain_name(image.name), "description": "features"}
     if len(image.shape) == 4 and image.shape[-1] in metadata_schema.COLOR_SPACES:
         given = _image(plain_name(image.name), image.shape, encoding)
     results: list[dict] = [
-        {"name": plain_name(tensor.name), "description": "logits"}
-        for tensor in flatbuffer.outputs
+        {"name": plain_name(value.name), "description": "logits"} for value in graph.outputs
     ]
     if labels is not None:
-        classes = flatbuffer.outputs[0].shape[-1]
+        classes = graph.outputs[0].shape[-1]
         if len(labels) != classes:
             raise ConversionError(
                 f"there are {len(labels)} labels, but {classes} classes: give one line for "
@@ -171,13 +166,9 @@ def read_metadata(content: bytes) -> FileMetadata:
     Args:
         content: the bytes of a `.tflite` file, of this package or another.
     """
-    model = schema.Model.GetRootAsModel(content, 0)
-    found = {}
-    for i in range(model.MetadataLength()):
-        entry = model.Metadata(i)
-        found[entry.Name().decode()] = model.Buffers(entry.Buffer()).DataAsNumpy()
-    standard = metadata_schema.read(found[_STANDARD].tobytes()) if _STANDARD in found else None
-    origin = json.loads(found[_OURS].tobytes()) if _OURS in found else None
+    found = Graph(content).metadata
+    standard = metadata_schema.read(found[_STANDARD]) if _STANDARD in found else None
+    origin = json.loads(found[_OURS]) if _OURS in found else None
     labels = None
     stream = io.BytesIO(content)
     if zipfile.is_zipfile(stream):

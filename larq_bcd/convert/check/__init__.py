@@ -49,7 +49,8 @@ from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.match import Match, StepMatch
 from larq_bcd.tflite.engines import REFERENCE, RUNTIME, Engine, EngineError, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer, unpack_signs
+from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.signs import unpack_signs
 
 _SAMPLE = 100  # outputs of each input that the report keeps
 
@@ -108,7 +109,7 @@ class _Comparison:
         values = self._file.values(x, showing(given))
         self._note_outputs(self._keras.outputs(x), theirs)
 
-        signs = [signs_of(step, values[step.after.index]) for step in self._fed]
+        signs = [signs_of(step, values[step.after]) for step in self._fed]
         forced = self._keras.run(x, signs)
         probes: list[list[np.ndarray]] = []
         if not self._is_measured or self._file.supposed:
@@ -129,9 +130,9 @@ class _Comparison:
             )
         first = len(self._compared) + len(steps)
         for number, match in enumerate(self._file.supposed):
-            assert match.operator is not None
+            assert match.node is not None
             expected = forced[first + number]
-            packed = values[match.operator.data.index]
+            packed = values[match.node.data]
             found = score_supposed(
                 expected,
                 unpack_signs(packed, expected.shape[-1])
@@ -145,11 +146,11 @@ class _Comparison:
         self,
         forced: list[np.ndarray],
         theirs: list[np.ndarray],
-        values: dict[int, np.ndarray],
+        values: dict[Value, np.ndarray],
     ) -> tuple[list[Difference], list[LayerCheck]]:
         """Scores of the outputs, and of the signs and roundings, of one input."""
         tolerances = self._rounding.tolerances(forced)
-        shown = [*theirs, *(values[logits.file.index] for logits in self._file.logits)]
+        shown = [*theirs, *(values[logits.file] for logits in self._file.logits)]
         worst = list(map(worst_difference, forced, shown, tolerances))
         count = len(worst)
         steps = []
@@ -157,10 +158,10 @@ class _Comparison:
             self._file.steps, forced[count:], tolerances[count:], strict=False
         ):
             kind = "" if step.step.is_plain_sign else step.step.kind
-            after = signs_of(step, values[step.after.index])
+            after = signs_of(step, values[step.after])
             score = score_step(kind, before, after, tolerance)
             if step.before is not None:
-                file = values[step.before.index].reshape(before.shape)
+                file = values[step.before].reshape(before.shape)
                 found = worst_difference(before, file, tolerance)
                 score = replace(score, largest_error=found.ratio, worst=found)
             steps.append(score)
@@ -255,7 +256,7 @@ def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:
 
 def check(
     graph: InferenceGraph,
-    flatbuffer: Flatbuffer,
+    file: Graph,
     matches: list[Match],
     inputs: np.ndarray,
     source: str,
@@ -267,7 +268,7 @@ def check(
 
     Args:
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
+        file: what it was converted to.
         matches: the pairs of `match_layers`.
         inputs: array of shape (inputs, *input_shape) in the flatbuffer's input type; at least
             one.
@@ -283,10 +284,10 @@ def check(
         CheckError: if nothing can run the flatbuffer.
     """
     report = CheckReport(len(inputs), source, tolerance_factor=tolerance_factor)
-    file = ShownFile(graph, flatbuffer, matches)
-    report.unseen = _unseen(graph, file.steps)
-    comparison = _Comparison(graph, file, matches, report)
-    contents = (flatbuffer.content, file.showing)
+    shown = ShownFile(graph, file, matches)
+    report.unseen = _unseen(graph, shown.steps)
+    comparison = _Comparison(graph, shown, matches, report)
+    contents = (file.write(), shown.showing)
     engines = _opened(contents, REFERENCE)
     reference = report.runs_on = str(engines[0])
     for done, given in enumerate(inputs):

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from larq_bcd.convert.graph import InferenceGraph, source_of, through
 from larq_bcd.convert.match import Match, StepMatch, match_steps
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
+from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.signs import unpack_signs
 
 # Functions that make the same of very different values, and their operators in a file.
 _SQUASHING = {
@@ -32,7 +33,7 @@ class Compared:
     name: str
     before: str
     keras: tf.Tensor
-    file: Tensor
+    file: Value
 
 
 class ShownFile:
@@ -40,7 +41,7 @@ class ShownFile:
 
     Args:
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
+        file: what it was converted to.
         matches: the pairs of `match_layers`.
 
     Attributes:
@@ -51,43 +52,37 @@ class ShownFile:
         showing: the bytes of a file that puts out all that is compared.
     """
 
-    def __init__(self, graph: InferenceGraph, flatbuffer: Flatbuffer, matches: list[Match]):
-        self.steps: list[StepMatch] = match_steps(graph, flatbuffer, matches)
+    def __init__(self, graph: InferenceGraph, file: Graph, matches: list[Match]):
+        self.steps: list[StepMatch] = match_steps(graph, file, matches)
         self.supposed = [
             match for match in matches if match.is_binary and not _is_signed(match.layer.data)
         ]
-        tensors = flatbuffer.outputs_like(graph.output_names)
-        names = graph.output_names if len(tensors) > 1 else [""]
+        values = file.outputs_like(graph.output_names)
+        names = graph.output_names if len(values) > 1 else [""]
         self.outputs = [
-            Compared(name, "", keras, file)
-            for name, keras, file in zip(names, graph.outputs, tensors, strict=True)
+            Compared(name, "", keras, value)
+            for name, keras, value in zip(names, graph.outputs, values, strict=True)
         ]
-        self.logits = [
-            logits for output in self.outputs if (logits := _logits(output, flatbuffer))
-        ]
-        shown: dict[int, Tensor] = {}
-        for compared in (*self.outputs, *self.logits):
-            shown[compared.file.index] = compared.file
+        self.logits = [logits for output in self.outputs if (logits := _logits(output))]
+        shown = [compared.file for compared in (*self.outputs, *self.logits)]
         for step in self.steps:
-            for tensor in (step.after, step.before):
-                if tensor is not None:
-                    shown[tensor.index] = tensor
+            shown += [value for value in (step.after, step.before) if value is not None]
         for match in self.supposed:
-            assert match.operator is not None
-            shown[match.operator.data.index] = match.operator.data
+            assert match.node is not None
+            shown.append(match.node.data)
         # The graph's own input can be looked at, but is no output an interpreter writes.
-        self._given = [tensor.index for tensor in flatbuffer.inputs]
-        self._shown = [index for index in shown if index not in self._given]
-        self._own = [tensor.index for tensor in flatbuffer.outputs]
-        self.showing = flatbuffer.with_outputs([shown[index] for index in self._shown])
+        self._given = list(file.inputs)
+        self._shown = [value for value in dict.fromkeys(shown) if value not in self._given]
+        self._own = list(file.outputs)
+        self.showing = file.part(file.nodes, file.inputs, self._shown)
 
     def own_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the file itself, in the order of the model's."""
         own = dict(zip(self._own, outputs, strict=True))
-        return [own[output.file.index] for output in self.outputs]
+        return [own[output.file] for output in self.outputs]
 
-    def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[int, np.ndarray]:
-        """Values by the index of their tensor.
+    def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
+        """The values that are known of the file.
 
         Args:
             x: the input, as Keras takes it.
@@ -108,9 +103,9 @@ def _is_signed(data: tf.Tensor) -> bool:
     return bool(source.signs) and not source.others
 
 
-def _logits(output: Compared, flatbuffer: Flatbuffer) -> Compared | None:
+def _logits(output: Compared) -> Compared | None:
     squashing = through(output.keras).op
-    producer = flatbuffer.producers.get(output.file.index)
+    producer = output.file.producer
     kind = _SQUASHING.get(squashing.type)
     if producer is None or kind is None or producer.type != kind:
         return None

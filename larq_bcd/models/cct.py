@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 
+from larq_bcd.data.preprocessing import CIFAR10_MEAN, CIFAR10_STD, Preprocessing
 from larq_bcd.layers import MaxPooling2D, PositionEmbedding, QuantAttention, SequencePooling
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
@@ -18,6 +19,7 @@ _RECONSTRUCTION = (
 _FLOAT_PRODUCTS = (r"block\d+_attention",)
 _REDUCED = {"input_shape": (16, 16, 3), "num_classes": 5, "channels": 16, "layers": 2}
 _DYNAMIC = Binarization(threshold="dysign")
+_CIFAR10 = Preprocessing((32, 32), CIFAR10_MEAN, CIFAR10_STD, resize=None)
 
 
 def _classifier(x, num_classes: int, names: tuple[str, ...]):
@@ -71,6 +73,7 @@ def DyBinaryCCT14(x, binarization, *, channels=384, layers=14, heads=6, expansio
     flops=7_211_520,
     input_shape=(32, 32, 3),
     num_classes=10,
+    preprocessing=_CIFAR10,
     reduced={**_REDUCED, "heads": 2},
 )
 def BinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=2):
@@ -87,6 +90,7 @@ def BinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=2)
     flops=8_587_776,
     input_shape=(32, 32, 3),
     num_classes=10,
+    preprocessing=_CIFAR10,
     reduced={**_REDUCED, "heads": 2},
 )
 def DyBinaryCCT7(x, binarization, *, channels=256, layers=7, heads=4, expansion=2):

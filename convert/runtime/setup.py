@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 TARGETS = ("x86_64", "aarch64")
 # -ffp-contract=off: a multiply-add would round differently where the machine has one.
 CFLAGS = ["-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
-CFLAGS += ["-Wall", "-Wextra", "-pthread"]
+CFLAGS += ["-Wall", "-Wextra", "-pthread", f"-I{HERE / 'native'}"]
 LDFLAGS = ["-shared", "-Wl,-z,noexecstack", "-lm"]
 # A sanitizer leaves symbols to its own library.
 if "CFLAGS" not in os.environ:
@@ -52,7 +52,7 @@ class BuildWithLibrary(build_py):
         library = package / "larq_bcd_runtime" / "liblarq_bcd.so"
         # An editable install hides a failure: an old library must not be left in its place.
         library.unlink(missing_ok=True)
-        sources = sorted(str(path) for path in (HERE / "native").glob("*.c"))
+        sources = sorted(str(path) for path in (HERE / "native").rglob("*.c"))
         flags = [*CFLAGS, *shlex.split(os.environ.get("CFLAGS", ""))]
         command = [*compiler(), *flags, *sources, *LDFLAGS, "-o", str(library)]
         print(shlex.join(command))

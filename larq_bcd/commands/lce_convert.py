@@ -27,7 +27,6 @@ from larq_bcd.convert.profile import profile
 from larq_bcd.convert.report import print_report
 from larq_bcd.data.preprocessing import Description
 from larq_bcd.models import description_of
-from larq_bcd.tflite.flatbuffer import Flatbuffer
 from larq_bcd.tflite.metadata import read_labels
 
 _PROGRAM = "lce_convert"
@@ -150,7 +149,7 @@ def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | 
         return None
     if arguments.report.suffix != ".html":
         return result.report.to_json().encode()
-    return html_report(result.report, profile(Flatbuffer(result.content))).encode()
+    return html_report(result.report, profile(result.content)).encode()
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:

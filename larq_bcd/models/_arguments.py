@@ -1,5 +1,6 @@
 """The arguments that all networks share, checked where they enter."""
 
+import operator
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,31 +50,40 @@ def scaled_channels(base: int, width: float) -> int:
 
 def stage_strides(strides, stages: int) -> tuple[int, ...]:
     """Returns the strides of the stem and of the first block of each stage."""
-    strides = tuple(strides)
-    if len(strides) != stages or any(stride not in (1, 2) for stride in strides):
+    steps = tuple(_integer(stride) for stride in strides)
+    if len(steps) != stages or not set(steps) <= {1, 2}:
         raise UserError(
-            f"strides={strides} is not supported: pass {stages} numbers, each 1 or 2, for the "
-            f"stem and the first block of each of the {stages - 1} stages."
+            f"strides={tuple(strides)} is not supported: pass {stages} numbers, each 1 or 2, "
+            f"for the stem and the first block of each of the {stages - 1} stages."
         )
-    return strides
+    return steps
 
 
 def depths(name: str, counts, stages: int) -> tuple[int, ...]:
     """Returns the number of blocks of each stage."""
-    counts = tuple(counts)
-    if len(counts) != stages or any(type(count) is not int or count < 1 for count in counts):
+    numbers = tuple(_integer(count) for count in counts)
+    if len(numbers) != stages or min(numbers) < 1:
         raise UserError(
-            f"{name}={counts} is not supported: pass {stages} positive integers, one for each "
-            "stage."
+            f"{name}={tuple(counts)} is not supported: pass {stages} positive integers, one "
+            "for each stage."
         )
-    return counts
+    return numbers
 
 
 def positive(name: str, value: int) -> int:
     """Returns a positive integer."""
-    if type(value) is not int or value < 1:
+    number = _integer(value)
+    if number < 1:
         raise UserError(f"{name}={value!r} is not supported: pass a positive integer.")
-    return value
+    return number
+
+
+def _integer(value) -> int:
+    """An integer of Python's or of NumPy's as an int, and 0 of anything else."""
+    try:
+        return 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return 0
 
 
 def load_weights(

@@ -1,104 +1,184 @@
 """BCDNet: MobileNetV1's stages of ReAct blocks, and an MLP stage of BiMLP blocks."""
 
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+from typing_extensions import Unpack
+
 from larq_bcd.models import _arguments, papers, pytorch
 from larq_bcd.models import blocks as parts
-from larq_bcd.models.blocks import Binarization
-from larq_bcd.models.network import network
+from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
+from larq_bcd.models.network import (
+    BinaryArguments,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Shift,
+    binary_model,
+    network,
+)
 
 _BLOCKS = (1, 2, 2, 4, 1)
+_STRIDES = (2, 1, 2, 2, 2, 2)
 _MLP_BLOCKS = 3
 _BI_MLPS = 3
-_STRIDES = (2, 1, 2, 2, 2, 2)
-_REDUCED = {
-    "input_shape": (16, 16, 3),
-    "num_classes": 5,
-    "width": 0.125,
-    "strides": (1, 1, 1, 1, 2, 2),
-    "blocks": (1, 1, 1, 2, 1),
-    "mlp_blocks": 1,
-}
 
 
-@network(
-    "bcdnet_a",
+def bcdnet(
+    network: str,
+    *,
+    width: float,
+    strides: Sequence[int],
+    blocks: Sequence[int],
+    mlp_blocks: int,
+    short_range: Shift,
+    long_range: Shift,
+    **arguments: Unpack[BinaryArguments],
+) -> tf.keras.Model:
+    """BCDNet: ReActNet-A with a binary MLP stage in place of its last two blocks.
+
+    The logits are the mean of the two heads `fc` and `fc_dist`, of which the second is
+    trained by distillation: `larq_bcd.models.with_training_heads` returns both. The MLP
+    stage wants a feature map of at least 4x4: strides of `(1, 1, 1, 1, 2, 2)` suit images of
+    16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32.
+
+    BCDNet-B starts from a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an
+    official PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function.
+
+    Source: BCDNet (arXiv 2209.01404), figure 4 and section 4; of BCDNet-B, equations 16 to 22.
+
+    Args:
+        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
+            may be `None`.
+        input_tensor: Keras tensor to use as the image instead.
+        weights: name of published weights, path to a file of Keras weights or to an
+            official PyTorch checkpoint of either training step, or `None` for random
+            weights.
+        include_top: whether to end in the classifier; otherwise the network returns its
+            features, `(batch, new_height, new_width, channels)`.
+        num_classes: number of classes.
+        width: factor of the channels.
+        strides: strides of the stem and of the first block of each stage, 1 or 2.
+        blocks: number of blocks of each of the five stages.
+        mlp_blocks: number of blocks of three BiMLPs and a pointwise unit.
+        short_range: shift in pixels of the short-range branch, or `"half"`.
+        long_range: shift in pixels of the long-range branch, or `"half"` for half of the
+            feature map.
+        input_quantizer: quantizer of the binary layers' inputs.
+        kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the
+            first training step.
+        pad_values: what a binary convolution sees outside of the image: 0.0 as in the
+            papers, or 1.0, which costs less on the device.
+        threshold: the thresholds of the signs: `"zero"`; `"static"`, learned;
+            `"contextual"`, from the contextual embedding of BCDNet-B; or `"dysign"`, from
+            channel statistics.
+        activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.
+        name: name of the model.
+
+    Returns:
+        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
+        channels)`; its logits `(batch, num_classes)` are float32.
+
+    Raises:
+        ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
+        UserError: if an argument is out of its range.
+    """
+
+    def features(x, binarization: Binarization):
+        channels = _arguments.scaled_channels(32, width)
+        steps = _arguments.stage_strides(strides, stages=6)
+        x = parts.stem(x, channels, steps[0])
+        depths = _arguments.depths("blocks", blocks, 5)
+        x = parts.react_blocks(x, parts.stages(x.shape[-1], steps[1:], depths), binarization)
+        for i in range(1, _arguments.positive("mlp_blocks", mlp_blocks) + 1):
+            for j in range(1, _BI_MLPS + 1):
+                x = parts.bi_mlp(x, (short_range, long_range), binarization, f"mlp{i}_{j}")
+            x = parts.point(x, binarization, f"mlp{i}_point")
+        return x
+
+    return binary_model(network, features, **arguments)
+
+
+_bcdnet = functools.partial(
+    network,
+    bcdnet,
     paper=papers.BCDNET,
-    binarization=Binarization(),
     heads=("fc", "fc_dist"),
     official=pytorch.MOBILENET,
+    reduced={
+        "input_shape": (16, 16, 3),
+        "num_classes": 5,
+        "width": 0.125,
+        "strides": (1, 1, 1, 1, 2, 2),
+        "blocks": (1, 1, 1, 2, 1),
+        "mlp_blocks": 1,
+    },
+)
+_EMBEDDINGS = (
+    "that each of the 20 units of the convolution stages has its own contextual embedding, "
+    "and its size, are inferred from the cost in the paper."
+)
+
+
+@_bcdnet(
     parameters=46_146_384,
     binary_parameters=43_981_824,
     bops=4_816_896_000,
     flops=11_862_016,
     top1=71.8,
-    reduced=_REDUCED,
 )
 def BCDNetA(
-    x,
-    binarization,
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
     *,
-    width=1.0,
-    strides=_STRIDES,
-    blocks=_BLOCKS,
-    mlp_blocks=_MLP_BLOCKS,
-    short_range=1,
-    long_range="half",
-):
-    """BCDNet-A: ReActNet-A with a binary MLP stage in place of its last two blocks.
+    width: float = 1.0,
+    strides: Sequence[int] = _STRIDES,
+    blocks: Sequence[int] = _BLOCKS,
+    mlp_blocks: int = _MLP_BLOCKS,
+    short_range: Shift = 1,
+    long_range: Shift = "half",
+    input_quantizer: Quantizer = "approx_sign",
+    kernel_quantizer: Quantizer = "scaled_sign",
+    pad_values: float = 0.0,
+    threshold: Threshold = "static",
+    activation: Activation = "rprelu",
+    name: str = "bcdnet_a",
+) -> tf.keras.Model:
+    """BCDNet-A (BCDNet, arXiv 2209.01404): static thresholds."""
+    return bcdnet("BCDNetA", **locals())
 
-    The logits are the mean of the two heads `fc` and `fc_dist`, of which the second is
-    trained by distillation: `larq_bcd.models.with_training_heads` returns both. The MLP
-    stage wants a feature map of at least 4x4: strides of `(1, 1, 1, 1, 2, 2)` suit images of
-    16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32. Figure 4 and section 4 of the paper.
-    """
-    depths = blocks, mlp_blocks
-    return _features(x, binarization, width, strides, depths, (short_range, long_range))
 
-
-@network(
-    "bcdnet_b",
-    paper=papers.BCDNET,
-    binarization=Binarization(threshold="contextual"),
-    heads=("fc", "fc_dist"),
-    official=pytorch.MOBILENET,
+@_bcdnet(
     parameters=48_074_080,
     binary_parameters=43_981_824,
     bops=4_816_896_000,
     flops=13_775_616,
     top1=72.3,
-    reconstruction="that each of the 20 units of the convolution stages has its own "
-    "contextual embedding, and its size, are inferred from the cost in the paper.",
-    reduced=_REDUCED,
+    reconstruction=_EMBEDDINGS,
 )
 def BCDNetB(
-    x,
-    binarization,
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
     *,
-    width=1.0,
-    strides=_STRIDES,
-    blocks=_BLOCKS,
-    mlp_blocks=_MLP_BLOCKS,
-    short_range=1,
-    long_range="half",
-):
-    """BCDNet-B: BCDNet-A whose binary convolutions have dynamic contextual embeddings.
-
-    It starts from a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an official
-    PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function. Equations 16
-    to 22 of the paper.
-    """
-    depths = blocks, mlp_blocks
-    return _features(x, binarization, width, strides, depths, (short_range, long_range))
-
-
-def _features(x, binarization: Binarization, width, strides, depths, ranges):
-    channels = _arguments.scaled_channels(32, width)
-    strides = _arguments.stage_strides(strides, stages=6)
-    blocks, mlp_blocks = depths
-    x = parts.stem(x, channels, strides[0])
-    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
-    x = parts.react_blocks(x, stages, binarization)
-    for i in range(1, _arguments.positive("mlp_blocks", mlp_blocks) + 1):
-        for j in range(1, _BI_MLPS + 1):
-            x = parts.bi_mlp(x, ranges, binarization, f"mlp{i}_{j}")
-        x = parts.point(x, binarization, f"mlp{i}_point")
-    return x
+    width: float = 1.0,
+    strides: Sequence[int] = _STRIDES,
+    blocks: Sequence[int] = _BLOCKS,
+    mlp_blocks: int = _MLP_BLOCKS,
+    short_range: Shift = 1,
+    long_range: Shift = "half",
+    input_quantizer: Quantizer = "approx_sign",
+    kernel_quantizer: Quantizer = "scaled_sign",
+    pad_values: float = 0.0,
+    threshold: Threshold = "contextual",
+    activation: Activation = "rprelu",
+    name: str = "bcdnet_b",
+) -> tf.keras.Model:
+    """BCDNet-B (BCDNet, arXiv 2209.01404): BCDNet-A with dynamic contextual embeddings."""
+    return bcdnet("BCDNetB", **locals())

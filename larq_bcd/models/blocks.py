@@ -3,8 +3,9 @@
 Every learned or counted layer carries the name of its place: `block3_1x1_conv`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import tensorflow as tf
 
@@ -20,8 +21,9 @@ from larq_bcd.layers import (
 )
 from larq_bcd.models import _arguments
 
-THRESHOLDS = ("zero", "static", "contextual", "dysign")
-ACTIVATIONS = ("rprelu", "dynamic_rprelu", None)
+Quantizer: TypeAlias = str | Callable | None
+Threshold: TypeAlias = Literal["zero", "static", "contextual", "dysign"]
+Activation: TypeAlias = Literal["rprelu", "dynamic_rprelu", None]
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,15 @@ class Binarization:
         UserError: if there is no such threshold or activation.
     """
 
-    input_quantizer: str | None = "approx_sign"
-    kernel_quantizer: str | None = "scaled_sign"
+    input_quantizer: Quantizer = "approx_sign"
+    kernel_quantizer: Quantizer = "scaled_sign"
     pad_values: float = 0.0
-    threshold: str = "static"
-    activation: str | None = "rprelu"
+    threshold: Threshold = "static"
+    activation: Activation = "rprelu"
 
     def __post_init__(self):
-        for name, choices in {"threshold": THRESHOLDS, "activation": ACTIVATIONS}.items():
+        for name, kind in {"threshold": Threshold, "activation": Activation}.items():
+            choices = get_args(kind)
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"{name}={getattr(self, name)!r} is not supported: choose one of "
@@ -262,7 +265,7 @@ def mlp(x, expansion: int, binarization: Binarization, name: str):
     the same groups. Both products are 1x1 convolutions.
     """
     channels = x.shape[-1]
-    _arguments.positive("expansion", expansion)
+    expansion = _arguments.positive("expansion", expansion)
 
     def branch(filters, part):
         return lambda x: binary_conv(x, filters, 1, 1, binarization, f"{name}_{part}")

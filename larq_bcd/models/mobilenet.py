@@ -1,47 +1,104 @@
 """MobileNetV1 in full precision."""
 
-import tensorflow as tf
+from collections.abc import Sequence
 
-from larq_bcd.models import _arguments, papers
+import tensorflow as tf
+from typing_extensions import Unpack
+
+from larq_bcd.models import _arguments, papers, reactnet
 from larq_bcd.models import blocks as parts
-from larq_bcd.models.network import network
+from larq_bcd.models.network import (
+    Arguments,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    network,
+    real_model,
+)
+
+
+def mobilenet(
+    network: str,
+    *,
+    width: float,
+    strides: Sequence[int],
+    blocks: Sequence[int],
+    **arguments: Unpack[Arguments],
+) -> tf.keras.Model:
+    """MobileNetV1 in full precision, the baseline of the binary networks on its stages.
+
+    Source: MobileNets (arXiv 1704.04861), table 1.
+
+    Args:
+        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
+            may be `None`.
+        input_tensor: Keras tensor to use as the image instead.
+        weights: name of published weights, path to a file of Keras weights, or `None` for
+            random weights.
+        include_top: whether to end in the classifier; otherwise the network returns its
+            features, `(batch, new_height, new_width, channels)`.
+        num_classes: number of classes.
+        width: factor of the channels.
+        strides: strides of the stem and of the first block of each stage, 1 or 2.
+        blocks: number of blocks of each of the five stages.
+        name: name of the model.
+
+    Returns:
+        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
+        channels)`; its logits `(batch, num_classes)` are float32.
+
+    Raises:
+        UserError: if an argument is out of its range.
+    """
+
+    def features(x):
+        steps = _arguments.stage_strides(strides, stages=6)
+        x = parts.stem(x, _arguments.scaled_channels(32, width), steps[0])
+        x = _relu(x, "stem")
+        depths = _arguments.depths("blocks", blocks, 5)
+        for block, (filters, stride) in enumerate(
+            parts.stages(x.shape[-1], steps[1:], depths), 1
+        ):
+            x = _block(x, filters, stride, f"block{block}")
+        return x
+
+    return real_model(network, features, **arguments)
 
 
 @network(
-    "mobilenet_v1",
+    mobilenet,
     paper=papers.MOBILENET,
     parameters=4_231_976,
     binary_parameters=0,
     bops=0,
     flops=568_740_352,
     top1=70.6,
-    reduced={
-        "input_shape": (16, 16, 3),
-        "num_classes": 5,
-        "width": 0.125,
-        "strides": (1, 1, 1, 1, 2, 2),
-        "blocks": (1, 1, 1, 2, 1),
-    },
+    reduced=reactnet.REDUCED,
 )
-def MobileNetV1(x, *, width=1.0, strides=(2, 1, 2, 2, 2, 2), blocks=(1, 2, 2, 6, 2)):
-    """MobileNetV1 in full precision, the twin of the binary networks on its stages.
+def MobileNetV1(
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    strides: Sequence[int] = reactnet.STRIDES,
+    blocks: Sequence[int] = reactnet.BLOCKS,
+    name: str = "mobilenet_v1",
+) -> tf.keras.Model:
+    """MobileNetV1 (arXiv 1704.04861) in full precision."""
+    return mobilenet("MobileNetV1", **locals())
 
-    Table 1 of the paper.
-    """
-    strides = _arguments.stage_strides(strides, stages=6)
-    x = parts.stem(x, _arguments.scaled_channels(32, width), strides[0])
-    x = _relu(x, "stem")
-    stages = parts.stages(x.shape[-1], strides[1:], _arguments.depths("blocks", blocks, 5))
-    for block, (filters, stride) in enumerate(stages, 1):
-        name = f"block{block}_3x3"
-        x = tf.keras.layers.DepthwiseConv2D(
-            3, stride, "same", use_bias=False, name=f"{name}_conv"
-        )(x)
-        x = _relu(parts.batch_norm(x, f"{name}_bn"), name)
-        name = f"block{block}_1x1"
-        x = parts.real_conv(x, filters, 1, 1, f"{name}_conv")
-        x = _relu(parts.batch_norm(x, f"{name}_bn"), name)
-    return x
+
+def _block(x, filters: int, stride: int, name: str):
+    """A depthwise 3x3 and a 1x1 convolution."""
+    depthwise = tf.keras.layers.DepthwiseConv2D(
+        3, stride, "same", use_bias=False, name=f"{name}_3x3_conv"
+    )
+    x = _relu(parts.batch_norm(depthwise(x), f"{name}_3x3_bn"), f"{name}_3x3")
+    x = parts.real_conv(x, filters, 1, 1, f"{name}_1x1_conv")
+    return _relu(parts.batch_norm(x, f"{name}_1x1_bn"), f"{name}_1x1")
 
 
 def _relu(x, name: str):

@@ -1,5 +1,6 @@
 """The networks by name, with what is known of each."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ import tensorflow as tf
 from larq_bcd._names import did_you_mean
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
+from larq_bcd.models.pytorch import Layout
 
 _IMAGENET = Preprocessing()
 
@@ -49,6 +51,7 @@ class ModelInfo:
         input_shape: `(height, width, channels)` of its images.
         num_classes: number of its classes.
         heads: names of its linear classifiers, whose mean is the output.
+        official: the names of the official checkpoint's parameters, if there is one.
         reconstruction: what of it the sources leave open and is this package's choice; None
             if all of it is published.
         float_products: products that train as binary and that no conversion makes binary,
@@ -71,6 +74,7 @@ class ModelInfo:
     input_shape: tuple[int, int, int] = (224, 224, 3)
     num_classes: int = 1000
     heads: tuple[str, ...] = ("fc",)
+    official: Layout | None = None
     reconstruction: str | None = None
     float_products: tuple[str, ...] = ()
     preprocessing: Preprocessing = _IMAGENET
@@ -84,7 +88,7 @@ class ModelInfo:
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is a binary network, and not a full-precision twin of one."""
+        """Whether it is a binary network, and not a full-precision baseline."""
         return self.bops > 0
 
 
@@ -135,4 +139,9 @@ def get_model(name: str, /, **arguments) -> tf.keras.Model:
         TypeError: if the network has no such argument.
         UserError: if there is no network of that name, or an argument is out of its range.
     """
-    return model_info(name).build(**arguments)
+    build = model_info(name).build
+    try:
+        inspect.signature(build).bind(**arguments)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    return build(**arguments)

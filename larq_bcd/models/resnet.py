@@ -1,14 +1,22 @@
 """What the networks on ResNet's stages share, and the full-precision ResNet-18."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
+from typing_extensions import Unpack
 
 from larq_bcd.layers import MaxPooling2D
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
-from larq_bcd.models.network import network
+from larq_bcd.models.network import (
+    Arguments,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    network,
+    real_model,
+)
 
 STRIDES = (2, 2, 1, 2, 2, 2)
 UNITS_18 = (4, 4, 4, 4)
@@ -23,15 +31,15 @@ REDUCED = {
 
 
 @dataclass(frozen=True)
-class Place:
-    """The place of a unit of one convolution.
+class Unit:
+    """A unit, and where it stands.
 
     Attributes:
         name: `stage{stage}_{unit}`, both from 1.
-        stage: number of the stage, from 1.
+        stage: index of the stage, from 1.
         filters: number of output channels.
         stride: stride of the convolution.
-        changes: whether the image size or the number of channels changes there.
+        changes: whether it changes the image size or the number of channels.
     """
 
     name: str
@@ -41,21 +49,21 @@ class Place:
     changes: bool
 
 
-def places(channels: int, units, strides: tuple[int, ...]) -> Iterator[Place]:
-    """The places of a network's units, each stage of twice the channels of the last.
+def units_of(channels: int, units: Sequence[int], strides: tuple[int, ...]) -> Iterator[Unit]:
+    """The units of a network, each stage of twice the channels of the last.
 
     Args:
         channels: of the stem and the first stage.
-        units: number of units of each stage.
+        units: their number in each stage.
         strides: stride of the first unit of each stage.
     """
-    units = _arguments.depths("units", units, len(strides))
-    for stage, (count, first) in enumerate(zip(units, strides, strict=True), 1):
+    counts = _arguments.depths("units", units, len(strides))
+    for stage, (count, first) in enumerate(zip(counts, strides, strict=True), 1):
         for unit in range(1, count + 1):
             stride = first if unit == 1 else 1
             changes = unit == 1 and (stage > 1 or stride > 1)
             filters = channels * 2 ** (stage - 1)
-            yield Place(f"stage{stage}_{unit}", stage, filters, stride, changes)
+            yield Unit(f"stage{stage}_{unit}", stage, filters, stride, changes)
 
 
 def stem(x, width: float, strides: tuple[int, ...]):
@@ -66,35 +74,80 @@ def stem(x, width: float, strides: tuple[int, ...]):
     return x
 
 
-def projection(x, place: Place):
+def projection(x, unit: Unit):
     """The shortcut where the size changes: average pooling, real 1x1 convolution and BN."""
-    name = f"{place.name}_shortcut"
-    if place.stride == 2:
+    name = f"{unit.name}_shortcut"
+    if unit.stride == 2:
         x = blocks.halved(x, name)
     return blocks.batch_norm(
-        blocks.real_conv(x, place.filters, 1, 1, f"{name}_conv"), f"{name}_bn"
+        blocks.real_conv(x, unit.filters, 1, 1, f"{name}_conv"), f"{name}_bn"
     )
 
 
-def binary_unit(x, place: Place, binarization: Binarization):
+def binary_unit(x, unit: Unit, binarization: Binarization):
     """One binary 3x3 convolution with a shortcut around it.
 
     Source: Bi-Real Net (arXiv 1808.00278), figure 3; ReActNet (arXiv 2003.03488).
     """
 
     def branch(x):
-        return blocks.binary_conv(x, place.filters, 3, place.stride, binarization, place.name)
+        return blocks.binary_conv(x, unit.filters, 3, unit.stride, binarization, unit.name)
 
     def shortcut(x):
-        return projection(x, place)
+        return projection(x, unit)
 
     return blocks.residual(
-        x, branch, binarization, place.name, shortcut if place.changes else None
+        x, branch, binarization, unit.name, shortcut if unit.changes else None
     )
 
 
+def resnet(
+    network: str,
+    *,
+    width: float,
+    strides: Sequence[int],
+    units: Sequence[int],
+    **arguments: Unpack[Arguments],
+) -> tf.keras.Model:
+    """ResNet in full precision, the baseline of the binary networks on its stages.
+
+    Source: ResNet (arXiv 1512.03385), table 1.
+
+    Args:
+        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
+            may be `None`.
+        input_tensor: Keras tensor to use as the image instead.
+        weights: name of published weights, path to a file of Keras weights, or `None` for
+            random weights.
+        include_top: whether to end in the classifier; otherwise the network returns its
+            features, `(batch, new_height, new_width, channels)`.
+        num_classes: number of classes.
+        width: factor of the channels.
+        strides: strides of the stem and of the first block of each stage, 1 or 2.
+        units: number of units of two convolutions of each of the four stages.
+        name: name of the model.
+
+    Returns:
+        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
+        channels)`; its logits `(batch, num_classes)` are float32.
+
+    Raises:
+        UserError: if an argument is out of its range.
+    """
+
+    def features(x):
+        steps = _arguments.stage_strides(strides, stages=6)
+        # After the max-pooling, which commutes with it.
+        x = tf.keras.layers.ReLU(name="stem_relu")(stem(x, width, steps))
+        for unit in units_of(x.shape[-1], units, steps[2:]):
+            x = _real_unit(x, unit)
+        return x
+
+    return real_model(network, features, **arguments)
+
+
 @network(
-    "resnet_18",
+    resnet,
     paper=papers.RESNET,
     parameters=11_689_512,
     binary_parameters=0,
@@ -103,31 +156,34 @@ def binary_unit(x, place: Place, binarization: Binarization):
     top1=72.1,
     reduced={**REDUCED, "units": (1, 2, 1, 1)},
 )
-def ResNet18(x, *, width=1.0, strides=STRIDES, units=(2, 2, 2, 2)):
-    """ResNet-18 in full precision, the twin of the binary networks on its stages.
+def ResNet18(
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
+    *,
+    width: float = 1.0,
+    strides: Sequence[int] = STRIDES,
+    units: Sequence[int] = (2, 2, 2, 2),
+    name: str = "resnet_18",
+) -> tf.keras.Model:
+    """ResNet-18 (arXiv 1512.03385) in full precision.
 
-    Its accuracy is that of ten crops of an image. Table 1 of the paper.
-
-    Args:
-        units: number of units of two convolutions of each of the four stages.
+    Its accuracy is that of ten crops of an image.
     """
-    strides = _arguments.stage_strides(strides, stages=6)
-    # After the max-pooling, which commutes with it.
-    x = tf.keras.layers.ReLU(name="stem_relu")(stem(x, width, strides))
-    for place in places(x.shape[-1], units, strides[2:]):
-        x = _block(x, place)
-    return x
+    return resnet("ResNet18", **locals())
 
 
-def _block(x, place: Place):
+def _real_unit(x, unit: Unit):
     def conv(x, stride, part):
-        x = blocks.real_conv(x, place.filters, 3, stride, f"{place.name}_conv{part}")
-        return blocks.batch_norm(x, f"{place.name}_bn{part}")
+        x = blocks.real_conv(x, unit.filters, 3, stride, f"{unit.name}_conv{part}")
+        return blocks.batch_norm(x, f"{unit.name}_bn{part}")
 
-    y = tf.keras.layers.ReLU(name=f"{place.name}_relu1")(conv(x, place.stride, 1))
-    if place.changes:
-        name = f"{place.name}_shortcut"
-        x = blocks.real_conv(x, place.filters, 1, place.stride, f"{name}_conv")
+    y = tf.keras.layers.ReLU(name=f"{unit.name}_relu1")(conv(x, unit.stride, 1))
+    if unit.changes:
+        name = f"{unit.name}_shortcut"
+        x = blocks.real_conv(x, unit.filters, 1, unit.stride, f"{name}_conv")
         x = blocks.batch_norm(x, f"{name}_bn")
-    y = tf.keras.layers.Add(name=f"{place.name}_add")([conv(y, 1, 2), x])
-    return tf.keras.layers.ReLU(name=f"{place.name}_relu2")(y)
+    y = tf.keras.layers.Add(name=f"{unit.name}_add")([conv(y, 1, 2), x])
+    return tf.keras.layers.ReLU(name=f"{unit.name}_relu2")(y)

@@ -6,13 +6,10 @@ import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from larq_compute_engine.mlir.python import tflite_schema as schema
-
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.tflite import metadata_schema
-from larq_bcd.tflite.editor import Editor
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 # The names under which a flatbuffer keeps the standard metadata, and ours.
 _STANDARD, _OURS = "TFLITE_METADATA", "LARQ_BCD"
@@ -105,7 +102,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def add_metadata(
-    flatbuffer: Flatbuffer,
+    graph: Graph,
     name: str,
     description: Description,
     origin: dict,
@@ -113,7 +110,7 @@ def add_metadata(
     """Writes metadata that Android's and MediaPipe's tools read into a file.
 
     Args:
-        flatbuffer: with one input; it is not changed.
+        graph: with one input; it is given the metadata.
         name: of the model.
         description: preprocessing and names of the classes; what is not known of them is
             not written. The names become an associated file.
@@ -125,15 +122,14 @@ def add_metadata(
     Raises:
         UserError: if there are not as many labels as classes.
     """
-    editor = Editor(flatbuffer)
     preprocessing, labels = description.preprocessing, description.class_names
-    standard = _standard(flatbuffer, name, preprocessing, labels)
-    editor.set_metadata(_STANDARD, metadata_schema.write(standard))
+    standard = _standard(graph, name, preprocessing, labels)
+    graph.metadata[_STANDARD] = metadata_schema.write(standard)
     if preprocessing is not None:
         # What the standard has no place for: how the image is brought to its size.
         origin = {**origin, _PREPROCESSING: preprocessing.to_plain()}
-    editor.set_metadata(_OURS, json.dumps(origin, sort_keys=True).encode())
-    content = editor.pack()
+    graph.metadata[_OURS] = json.dumps(origin, sort_keys=True).encode()
+    content = graph.write()
     if labels is None:
         return content
     # The format's place for files: an archive behind the flatbuffer.
@@ -146,21 +142,20 @@ def add_metadata(
 
 
 def _standard(
-    flatbuffer: Flatbuffer,
+    graph: Graph,
     name: str,
     preprocessing: Preprocessing | None,
     labels: tuple[str, ...] | None,
 ) -> dict:
-    (image,) = flatbuffer.inputs
+    (image,) = graph.inputs
     given: dict = {"name": plain_name(image.name), "description": "features"}
     if preprocessing is not None:
         given = _image(plain_name(image.name), preprocessing)
     results: list[dict] = [
-        {"name": plain_name(tensor.name), "description": "logits"}
-        for tensor in flatbuffer.outputs
+        {"name": plain_name(value.name), "description": "logits"} for value in graph.outputs
     ]
     if labels is not None:
-        classes = flatbuffer.outputs[0].shape[-1]
+        classes = graph.outputs[0].shape[-1]
         if len(labels) != classes:
             raise UserError(
                 f"there are {len(labels)} labels, but {classes} classes: give one line for "
@@ -232,13 +227,9 @@ def read_metadata(content: bytes) -> FileMetadata:
     Args:
         content: the bytes of a `.tflite` file, of this package or another.
     """
-    model = schema.Model.GetRootAsModel(content, 0)
-    found = {}
-    for i in range(model.MetadataLength()):
-        entry = model.Metadata(i)
-        found[entry.Name().decode()] = model.Buffers(entry.Buffer()).DataAsNumpy()
-    standard = metadata_schema.read(found[_STANDARD].tobytes()) if _STANDARD in found else None
-    origin = json.loads(found[_OURS].tobytes()) if _OURS in found else None
+    found = Graph(content).metadata
+    standard = metadata_schema.read(found[_STANDARD]) if _STANDARD in found else None
+    origin = json.loads(found[_OURS]) if _OURS in found else None
     labels = None
     stream = io.BytesIO(content)
     if zipfile.is_zipfile(stream):

@@ -6,7 +6,7 @@ from conversion_models import small_model
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.tflite.engines import REFERENCE, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 IMAGES = Preprocessing((12, 12), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), resize=None)
 
@@ -16,7 +16,7 @@ def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, blac
     options = FileOptions(input_type=kind, description=Description(IMAGES))
     result = convert(small, options=options)
     result.require_equal()
-    (image,) = Flatbuffer(result.content).inputs
+    (image,) = Graph(result.content).inputs
     assert (image.dtype, image.shape) == (kind, (1, 12, 12, 3))
     pixels = np.random.default_rng(0).integers(0, 256, (1, 12, 12, 3))
     (outputs,) = open_engine(result.content, 1, REFERENCE).predict(
@@ -29,9 +29,7 @@ def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, blac
 def test_pixels_of_0_to_1_need_no_arithmetic():
     plain = Preprocessing((12, 12), (0.0,) * 3, (1.0,) * 3, resize=None)
     options = FileOptions(input_type="uint8", description=Description(plain))
-    types = [
-        op.type for op in Flatbuffer(convert(small_model(), options=options).content).operators
-    ]
+    types = [node.type for node in Graph(convert(small_model(), options=options).content).nodes]
     assert types.count("DEQUANTIZE") == 1
     assert not {"MUL", "ADD"} & set(types)
 

@@ -373,8 +373,8 @@ def random_model(inputs, outputs, rng):
 def test_unit_of_a_resnet_equals_its_equations(rng):
     """PReLU(BN(conv(sign(x + b0))) + BN(conv1x1(pool(x))) + b1) + b2, in NumPy."""
     inputs = tf.keras.Input((6, 6, 4))
-    place = resnet.Place("unit", stage=2, filters=8, stride=2, changes=True)
-    outputs = resnet.binary_unit(inputs, place, blocks.Binarization())
+    unit = resnet.Unit("unit", stage=2, filters=8, stride=2, changes=True)
+    outputs = resnet.binary_unit(inputs, unit, blocks.Binarization())
     model, image = random_model(inputs, outputs, rng)
     x = image.astype(np.float64)
     signs = reference.sign(x + part(model, "unit_threshold")["bias"])

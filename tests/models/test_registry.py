@@ -1,5 +1,8 @@
+import ast
 import hashlib
 import inspect
+import json
+import textwrap
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ REDUCED = dict(model_info("ReActNetA").reduced)
 def test_every_network_of_the_package_is_registered_under_its_name():
     functions = {name for name in models.__all__ if inspect.isfunction(getattr(models, name))}
     helpers = {"copy_weights", "get_model", "list_models", "model_info", "with_training_heads"}
+    helpers |= {"describe", "description_of"}
     assert set(list_models()) == functions - helpers
     for name in list_models():
         assert model_info(name).build is getattr(models, name)
@@ -28,6 +32,47 @@ def test_signature_and_docstring_name_every_argument_once(name):
         assert documented.count(f"\n    {argument}: ") == 1
     assert model_info(name).paper.arxiv in documented
     assert ("A reconstruction: " in documented) == (model_info(name).reconstruction is not None)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_source_of_a_network_shows_its_signature(name):
+    """To an editor, which runs nothing: every argument, its type and its default."""
+    build = model_info(name).build
+    [function] = ast.parse(textwrap.dedent(inspect.getsource(build))).body
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    assert [argument.arg for argument in arguments] == list(inspect.signature(build).parameters)
+    assert all(argument.annotation for argument in arguments)
+    assert function.args.vararg is function.args.kwarg is None
+    assert not {"__signature__", "__wrapped__"} & set(vars(build))
+    [*_, handed_on] = function.body
+    assert name in [
+        value.value for value in ast.walk(handed_on) if isinstance(value, ast.Constant)
+    ]
+
+
+def test_numbers_of_numpy_are_numbers():
+    arguments = {
+        **model_info("BCDNetA").reduced,
+        "num_classes": np.int64(7),
+        "strides": np.array([1, 1, 1, 1, 2, 2]),
+        "blocks": np.array([1, 1, 1, 2, 1]),
+        "mlp_blocks": np.int32(1),
+        "short_range": np.int64(1),
+        "width": np.float64(0.125),
+    }
+    model = get_model("BCDNetA", **arguments)
+    assert model.output_shape == (None, 7)
+    plain = get_model("BCDNetA", **{**model_info("BCDNetA").reduced, "num_classes": 7})
+    assert [(w.name, w.shape) for w in model.weights] == [
+        (w.name, w.shape) for w in plain.weights
+    ]
+    assert json.loads(model.to_json())
+
+
+@pytest.mark.parametrize("classes", [True, 7.0, "7", 0])
+def test_other_numbers_of_classes_are_refused(classes):
+    with pytest.raises(UserError, match=f"num_classes={classes!r} is not supported"):
+        get_model("BCDNetA", num_classes=classes)
 
 
 def test_a_network_is_built_by_name():

@@ -13,15 +13,28 @@ import tensorflow as tf
 
 from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.models import blocks, papers
-from larq_bcd.models.blocks import Binarization
-from larq_bcd.models.network import network
+from larq_bcd.models.network import binary_model, network
 from larq_bcd.training.recorder import Recorder
 
 
-def tiny(x, binarization):
-    x = blocks.stem(x, 4, 2)
-    x = blocks.react_block(x, 8, 1, binarization, "block1")
-    return blocks.bi_mlp(x, (1, "half"), binarization, "mlp1")
+def tiny(network, dropout=None, **arguments):
+    """A part of every kind, once each.
+
+    Args:
+        network: its name.
+        dropout: rate of random numbers of its own.
+        **arguments: those of every binary network.
+    """
+
+    def features(x, binarization):
+        x = blocks.stem(x, 4, 2)
+        x = blocks.react_block(x, 8, 1, binarization, "block1")
+        x = blocks.bi_mlp(x, (1, "half"), binarization, "mlp1")
+        return tf.keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
+
+    return binary_model(
+        network, features, pad_values=0.0, activation="rprelu", name=network, **arguments
+    )
 
 
 FACTS = {
@@ -34,22 +47,52 @@ FACTS = {
 }
 
 
-@network("tiny_a", binarization=Binarization(), **FACTS)
-def TinyA(x, binarization):
+@network(tiny, **FACTS)
+def TinyA(
+    input_shape=None,
+    input_tensor=None,
+    weights=None,
+    include_top=True,
+    num_classes=1000,
+    *,
+    input_quantizer="approx_sign",
+    kernel_quantizer="scaled_sign",
+    threshold="static",
+):
     """BCDNet-A's parts, once each."""
-    return tiny(x, binarization)
+    return tiny("TinyA", **locals())
 
 
-@network("tiny_b", binarization=Binarization(threshold="contextual"), **FACTS)
-def TinyB(x, binarization):
+@network(tiny, **FACTS)
+def TinyB(
+    input_shape=None,
+    input_tensor=None,
+    weights=None,
+    include_top=True,
+    num_classes=1000,
+    *,
+    input_quantizer="approx_sign",
+    kernel_quantizer="scaled_sign",
+    threshold="contextual",
+):
     """BCDNet-B's parts, once each."""
-    return tiny(x, binarization)
+    return tiny("TinyB", **locals())
 
 
-@network("tiny_dropout", binarization=Binarization(threshold="contextual"), **FACTS)
-def TinyDropout(x, binarization):
+@network(tiny, **FACTS)
+def TinyDropout(
+    input_shape=None,
+    input_tensor=None,
+    weights=None,
+    include_top=True,
+    num_classes=1000,
+    *,
+    input_quantizer="approx_sign",
+    kernel_quantizer="scaled_sign",
+    threshold="contextual",
+):
     """TinyB with random numbers of its own."""
-    return tf.keras.layers.Dropout(0.3, name="dropout")(tiny(x, binarization))
+    return tiny("TinyDropout", dropout=0.3, **locals())
 
 
 def die_at(step: int) -> None:

@@ -7,6 +7,8 @@ inferences and one with more, so that starting Python and LiteRT does not enter.
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -15,37 +17,55 @@ PLUGIN = HERE.parent / "build/libqemu_count.so"
 MODELS = HERE.parent / "build/aarch64/models"
 FEW, MANY = 2, 12
 
+# Of one convolution: size of the image, channels in and out, size of the window.
+SHAPES = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3),
+          (7, 512, 512, 3)]  # fmt: skip
+
 DRIVER = """
 import sys, numpy, larq_bcd_runtime
 model, fuse, count = sys.argv[1], sys.argv[2] == "on", int(sys.argv[3])
 interpreter = larq_bcd_runtime.Interpreter(model, fuse=fuse)
-shape = interpreter.input_details[0].shape
-interpreter.predict(numpy.random.default_rng(0).normal(size=shape).astype(numpy.float32))
+entry = interpreter.input_details[0]
+values = numpy.random.default_rng(0).normal(size=entry.shape)
+if entry.dtype == numpy.int8:
+    values *= 40
+interpreter.predict(values.clip(-128, 127).astype(entry.dtype))
 for _ in range(count):
     interpreter._runtime.invoke()
 """
 
 
-def write_models() -> dict[str, Path]:
-    """Converts what is to be counted."""
+def models() -> dict[str, tuple[Path, Callable[[], bytes]]]:
+    """Returns what is counted: where its file lies, and how it is made."""
     sys.path.insert(0, str(HERE))
     import networks
 
-    MODELS.mkdir(parents=True, exist_ok=True)
-    shapes = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3),
-              (7, 512, 512, 3)]  # fmt: skip
-    models = {}
-    for size, channels_in, channels_out, window in shapes:
+    counted = {}
+    for size, channels_in, channels_out, window in SHAPES:
         name = f"{window}x{window}, {channels_in} -> {channels_out} at {size}x{size}"
-        models[name] = MODELS / f"{window}_{channels_in}_{channels_out}_{size}.tflite"
-        if not models[name].exists():
-            model = networks.binary_convolution(size, channels_in, channels_out, window)
-            models[name].write_bytes(networks.convert(model))
-    models["BCDNet-A, 224x224"] = MODELS / "BCDNetA.tflite"
-    if not models["BCDNet-A, 224x224"].exists():
-        content = networks.convert(networks.bcdnet("BCDNetA"))
-        models["BCDNet-A, 224x224"].write_bytes(content)
-    return models
+        make = partial(networks.binary_convolution, size, channels_in, channels_out, window)
+        stem = f"{window}_{channels_in}_{channels_out}_{size}"
+        counted[name] = stem, lambda make=make: networks.convert(make())
+    for name, network in {"BCDNet-A": "BCDNetA", "BCDNet-B": "BCDNetB",
+                          "ReActNet-18": "ReActNet18"}.items():  # fmt: skip
+        make = partial(networks.zoo, network)
+        counted[name] = network, lambda make=make: networks.convert(make())
+    counted["like QuickNet"] = "QuickNet", lambda: networks.convert(networks.quicknet())
+    for kind in ("int8", "float"):
+        name = f"MobileNetV2 {kind}, LiteRT"
+        counted[name] = f"MobileNetV2_{kind}", partial(networks.stored, "MobileNetV2", kind)
+    return {name: (MODELS / f"{stem}.tflite", make) for name, (stem, make) in counted.items()}
+
+
+def write_models() -> dict[str, Path]:
+    """Converts what is to be counted, and is not there yet."""
+    MODELS.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for name, (path, make) in models().items():
+        if not path.exists():
+            path.write_bytes(make())
+        paths[name] = path
+    return paths
 
 
 def instructions(model: Path, fuse: str, count: int) -> int:

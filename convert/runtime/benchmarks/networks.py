@@ -14,11 +14,11 @@ import tensorflow as tf
 layers = tf.keras.layers
 
 
-def bcdnet(name: str) -> tf.keras.Model:
-    """A BCDNet of the zoo with random weights, batch norms and learned biases included."""
-    from larq_bcd import models
+def zoo(name: str) -> tf.keras.Model:
+    """A network of the zoo with random weights, batch norms and learned biases included."""
+    from larq_bcd.models import get_model
 
-    model = getattr(models, name)()
+    model = get_model(name)
     rng = np.random.default_rng(0)
     for weight in model.weights:
         if "moving_variance" in weight.name:
@@ -29,6 +29,28 @@ def bcdnet(name: str) -> tf.keras.Model:
             spread = 0.05 if len(weight.shape) > 1 else 0.3
             weight.assign(rng.normal(0, spread, weight.shape))
     return model
+
+
+def quicknet() -> tf.keras.Model:
+    """A network like QuickNet: binary 3x3 convolutions with a fused RELU, and shortcuts."""
+    x = entry = tf.keras.Input((224, 224, 3))
+    x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization()(layers.Conv2D(64, 1, use_bias=False)(x))
+    for channels in (64, 128, 256, 512):
+        if channels > 64:
+            x = layers.MaxPooling2D(3, strides=2, padding="same")(layers.ReLU()(x))
+            x = layers.BatchNormalization()(layers.Conv2D(channels, 1, use_bias=False)(x))
+        for _ in range(4):
+            y = larq.layers.QuantConv2D(
+                channels, 3, padding="same", pad_values=1.0, activation="relu", use_bias=False,
+                input_quantizer="ste_sign", kernel_quantizer="ste_sign",
+                kernel_constraint="weight_clip",
+            )(x)  # fmt: skip
+            x = x + layers.BatchNormalization()(y)
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    return tf.keras.Model(entry, layers.Dense(1000)(x))
 
 
 def binary_convolution(size: int, channels_in: int, channels_out: int, window: int):
@@ -77,16 +99,18 @@ KINDS = {
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimize
     from larq_bcd.convert.head import quantize_head
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.graph import Graph
 
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
         return convert_int8(model) if kind == "int8" else convert_float(model)
     if kind == "lce":
-        return convert(bcdnet(name))
+        return convert(zoo(name))
     if kind == "int8 head":
-        return quantize_head(Flatbuffer(stored(name, "optimized")), "int8")[0].content
-    return optimize(bcdnet(name)).content
+        graph = Graph(stored(name, "optimized"))
+        quantize_head(graph, "int8")
+        return graph.write()
+    return optimize(zoo(name)).content
 
 
 def stored(name: str, kind: str) -> bytes:
@@ -109,4 +133,4 @@ def store_all() -> None:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(convert(bcdnet(sys.argv[1])))
+    Path(sys.argv[2]).write_bytes(convert(zoo(sys.argv[1])))

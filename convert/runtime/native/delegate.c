@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "claims.h"
+#include "describe.h"
+#include "load.h"
+#include "passes/claim.h"
 #include "plan.h"
-#include "profile.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -25,7 +26,7 @@ typedef struct {
 } Delegate;
 
 struct Kernel {
-  Plan plan;
+  Graph graph;
   Error error;  // not empty if the nodes were refused
   Delegate* delegate;
   Kernel* next;
@@ -48,18 +49,18 @@ static void* kernel_init(TfLiteContext* context, const char* buffer, size_t leng
   Delegate* delegate = (Delegate*)(void*)params->delegate;
   Kernel* kernel = calloc(1, sizeof(*kernel));
   if (kernel == NULL) return NULL;
-  kernel->plan.kernels = delegate->kernels;
-  kernel->plan.fuses = fuses(delegate);
-  kernel->plan.is_timed = delegate->wants_profile;
+  kernel->graph.kernels = delegate->kernels;
+  kernel->graph.fuses = fuses(delegate);
+  kernel->graph.is_timed = delegate->wants_profile;
   kernel->delegate = delegate;
   pthread_mutex_lock(&lock);
-  kernel->plan.pool = delegate->pool;
+  kernel->graph.pool = delegate->pool;
   Kernel** last = &delegate->first;
   while (*last != NULL) last = &(*last)->next;
   *last = kernel;
   pthread_mutex_unlock(&lock);
   // An error cannot be returned from here: the preparation reports it.
-  plan_init(&kernel->plan, context, params, &kernel->error);
+  read_graph(&kernel->graph, context, params, &kernel->error);
   return kernel;
 }
 
@@ -74,7 +75,7 @@ static void kernel_free(TfLiteContext* context, void* user_data) {
     *place = kernel->next;
   }
   pthread_mutex_unlock(&lock);
-  plan_release(&kernel->plan);
+  plan_release(&kernel->graph);
   free(kernel);
 }
 
@@ -91,14 +92,14 @@ static TfLiteStatus kernel_prepare(TfLiteContext* context, TfLiteNode* node) {
     return report(context, &error);
   }
   if (kernel->error.text[0] != '\0') return report(context, &kernel->error);
-  if (!plan_prepare(&kernel->plan, node, &error)) return report(context, &error);
+  if (!plan_prepare(&kernel->graph, node, &error)) return report(context, &error);
   return kTfLiteOk;
 }
 
 static TfLiteStatus kernel_invoke(TfLiteContext* context, TfLiteNode* node) {
   Kernel* kernel = node->user_data;
   Error error = {""};
-  if (!plan_run(&kernel->plan, &error)) return report(context, &error);
+  if (!plan_run(&kernel->graph, &error)) return report(context, &error);
   return kTfLiteOk;
 }
 
@@ -236,7 +237,7 @@ EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* base) {
   free(delegate);
 }
 
-// Of each stretch that the delegate executes, in the order of the graph, what describe_plan
+// Of each stretch that the delegate executes, in the order of the graph, what describe_graph
 // says, as a JSON list; times if it was created with profile=on. A stretch whose preparation
 // failed is left out. NULL if there is no memory; free it with bcd_free. Not while an
 // interpreter on it is prepared or runs.
@@ -247,10 +248,10 @@ EXPORT char* bcd_describe(const TfLiteDelegate* base) {
   const char* separator = "";
   pthread_mutex_lock(&lock);
   for (const Kernel* kernel = delegate->first; kernel != NULL; kernel = kernel->next) {
-    if (!kernel->plan.is_prepared) continue;
+    if (!kernel->graph.is_prepared) continue;
     append(&text, "%s", separator);
     separator = ", ";
-    describe_plan(&kernel->plan, &text);
+    describe_graph(&kernel->graph, &text);
   }
   pthread_mutex_unlock(&lock);
   append(&text, "]");

@@ -3,7 +3,7 @@
 #ifndef BCD_GUARD_H_
 #define BCD_GUARD_H_
 
-#include "plan.h"
+#include "graph.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define BCD_GUARDS
@@ -20,8 +20,8 @@ enum { kGuardBytes = 64 };
 enum { kGuardBytes = 0 };
 #endif
 
-void close_values(const Plan* plan);
-void open_values(const Plan* plan, const Stage* stage);
-void open_all(const Plan* plan);
+void close_values(const Graph* graph);
+void open_values(const Graph* graph, const Stage* stage);
+void open_all(const Graph* graph);
 
 #endif  // BCD_GUARD_H_

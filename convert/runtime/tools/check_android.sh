@@ -11,11 +11,11 @@ cd "$(dirname "$0")/.."
 work=build/android
 mkdir -p "$work"
 include=$(build/tools/bin/python -c 'import ziglang, pathlib; print(pathlib.Path(ziglang.__file__).parent / "lib/libc/include")')
-for source in native/*.c; do
+for source in native/*.c native/*/*.c; do
   # Android has no headers here: those of musl declare the same functions of C and POSIX, but
   # for __errno_location, which is __errno on Android.
   build/tools/bin/python -m ziglang cc -target aarch64-linux-android -std=c11 -O3 -fPIC \
-    -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-nullability-completeness -nostdinc \
+    -fvisibility=hidden -ffp-contract=off -Inative -Wall -Wextra -Wno-nullability-completeness -nostdinc \
     -isystem "$include/../../include" -isystem "$include/aarch64-linux-musl" \
     -isystem "$include/generic-musl" -isystem "$include/any-linux-any" \
     -c "$source" -o "$work/$(basename "$source" .c).o"

@@ -72,6 +72,12 @@ board "$commands" | tee "$work/classes"
 # The packages under the name that programs find them by that run them without a shell.
 ln -sfn board/bcd/lib/python$arm_python/site-packages "$root/packages"
 
+# The micro-kernels by themselves.
+build/tools/bin/python -m ziglang cc -target aarch64-linux-gnu.2.17 -std=c11 -D_GNU_SOURCE -O3 \
+  -ffp-contract=off -Inative -Itests/kernels tests/kernels/grid.c native/kernels/*.c -lm \
+  -o "$work/grid"
+qemu-aarch64 -cpu cortex-a72 -L "$root" "$work/grid" neon
+
 "$python" tests/portable_cases.py write "$work/cases"
 board "~/bcd/bin/python /tests/portable_cases.py compare /cases"
 

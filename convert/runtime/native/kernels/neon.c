@@ -1,0 +1,394 @@
+// AArch64: NEON is part of the architecture.
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include "kernels/kernels.h"
+
+// For two words of four channels one eor, one bsl, one cnt and one uadalp, which adds pairs of
+// bytes to 16-bit sums; word by word they are six.
+enum { kQuads = kLanes / 4, kTilePixels = 4, kPackedChannels = kLanes, kPackedSide = 4 };
+#include "kernels/pairs.h"
+
+// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
+enum { kPairsPerShortSum = 4095 };
+
+// A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
+// pairs of the patches, v24 to v27 those of two quads of filters, and v28 to v31 what is
+// computed: compilers run out of registers and spill.
+// clang-format off
+#define BCD_EACH(op, to0, a0, to1, a1, to2, a2, to3, a3, b) \
+  op " v" to0 ".16b, v" a0 ".16b" b "\n\t"                  \
+  op " v" to1 ".16b, v" a1 ".16b" b "\n\t"                  \
+  op " v" to2 ".16b, v" a2 ".16b" b "\n\t"                  \
+  op " v" to3 ".16b, v" a3 ".16b" b "\n\t"
+#define BCD_QUAD(b, db, sum0, sum1, sum2, sum3, add)                                  \
+  BCD_EACH("eor", "28", "16", "29", "18", "30", "20", "31", "22", ", v" b ".16b")     \
+  BCD_EACH("bsl", "28", "17", "29", "19", "30", "21", "31", "23", ", v" db ".16b")    \
+  BCD_EACH("cnt", "28", "28", "29", "29", "30", "30", "31", "31", "")                 \
+  add " v" sum0 ".8h, v28.16b\n\t"                                                    \
+  add " v" sum1 ".8h, v29.16b\n\t"                                                    \
+  add " v" sum2 ".8h, v30.16b\n\t"                                                    \
+  add " v" sum3 ".8h, v31.16b\n\t"
+#define BCD_PAIR(add)                                                \
+  "ld2r {v16.4s, v17.4s}, [%[row0]], #8\n\t"                         \
+  "ld2r {v18.4s, v19.4s}, [%[row1]], #8\n\t"                         \
+  "ld2r {v20.4s, v21.4s}, [%[row2]], #8\n\t"                         \
+  "ld2r {v22.4s, v23.4s}, [%[row3]], #8\n\t"                         \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "0", "4", "8", "12", add)                     \
+  BCD_QUAD("26", "27", "1", "5", "9", "13", add)                     \
+  "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
+  BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
+  BCD_QUAD("26", "27", "3", "7", "11", "15", add)
+// Twice the sums of a pixel, and the constants. v31 holds twos.
+#define BCD_FINISH(row, a, b, c, d, at, next)          \
+  "ld1r {v16.4s}, [%[" row "]]\n\t"                    \
+  "sub v17.4s, v16.4s, v24.4s\n\t"                     \
+  "sub v18.4s, v16.4s, v25.4s\n\t"                     \
+  "sub v19.4s, v16.4s, v26.4s\n\t"                     \
+  "sub v20.4s, v16.4s, v27.4s\n\t"                     \
+  "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
+  "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
+  "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
+  "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
+  "mla v17.4s, v" a ".4s, v31.4s\n\t"                  \
+  "mla v18.4s, v" b ".4s, v31.4s\n\t"                  \
+  "mla v19.4s, v" c ".4s, v31.4s\n\t"                  \
+  "mla v20.4s, v" d ".4s, v31.4s\n\t"                  \
+  "stp q17, q18, [%[counts], #" at "]\n\t"             \
+  "stp q19, q20, [%[counts], #" next "]\n\t"
+// clang-format on
+
+static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
+                             int32_t* counts) {
+  const uint32_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
+  // After the first pair, two at a time.
+  int64_t left = pairs / 2;
+  __asm__ volatile(
+      BCD_PAIR("uaddlp")
+      "cbz %[left], 3f\n\t"
+      "tbz %w[pairs], #0, 2f\n"
+      "1:\n\t"
+      BCD_PAIR("uadalp")
+      "2:\n\t"
+      BCD_PAIR("uadalp")
+      "subs %[left], %[left], #1\n\t"
+      "b.ne 1b\n"
+      "3:\n\t"
+      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
+      "movi v31.4s, #2\n\t"
+      BCD_FINISH("row0", "0", "1", "2", "3", "0", "32")
+      BCD_FINISH("row1", "4", "5", "6", "7", "256", "288")
+      BCD_FINISH("row2", "8", "9", "10", "11", "512", "544")
+      BCD_FINISH("row3", "12", "13", "14", "15", "768", "800")
+      : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3),
+        [weights] "+r"(weights), [left] "+r"(left)
+      : [pairs] "r"(pairs), [counts] "r"(counts)
+      : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
+        "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
+        "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+_Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FINISH says");
+
+#undef BCD_FINISH
+#undef BCD_PAIR
+#undef BCD_QUAD
+#undef BCD_EACH
+
+// Any part of a tile, and of any depth.
+static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
+                                                              const int pixels, int pairs,
+                                                              const uint32_t* weights,
+                                                              int32_t* counts) {
+  const uint32_t* constants = weights + (size_t)pairs * 2 * kLanes;
+#pragma GCC unroll 4
+  for (int p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) {
+      const uint32x4_t constant =
+          vsubq_u32(vld1q_dup_u32(rows[p] + 2 * (size_t)pairs), vld1q_u32(constants + q * 4));
+      vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
+    }
+  }
+  for (int done = 0; done < pairs; done += kPairsPerShortSum) {
+    const int left = pairs - done, now = left < kPairsPerShortSum ? left : kPairsPerShortSum;
+    const uint32_t* patches[kTilePixels];
+    uint16x8_t sums[kTilePixels][kQuads];
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+      patches[p] = rows[p] + 2 * (size_t)done;
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
+    }
+    for (int k = 0; k < now; ++k, weights += 2 * kLanes) {
+      uint32x4x2_t a[kTilePixels];
+#pragma GCC unroll 4
+      for (int p = 0; p < pixels; ++p) {
+        a[p] = vld2q_dup_u32(patches[p]);
+        patches[p] += 2;
+      }
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) {
+        const uint32x4_t b1 = vld1q_u32(weights + q * 8), db = vld1q_u32(weights + q * 8 + 4);
+#pragma GCC unroll 4
+        for (int p = 0; p < pixels; ++p) {
+          const uint32x4_t h = vbslq_u32(veorq_u32(a[p].val[0], b1), a[p].val[1], db);
+          sums[p][q] = vpadalq_u8(sums[p][q], vcntq_u8(vreinterpretq_u8_u32(h)));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int p = 0; p < pixels; ++p) {
+#pragma GCC unroll 4
+      for (int q = 0; q < kQuads; ++q) {
+        uint32_t* to = (uint32_t*)counts + p * kTileChannels + q * 4;
+        vst1q_u32(to, vmlaq_n_u32(vld1q_u32(to), vpaddlq_u16(sums[p][q]), 2));
+      }
+    }
+  }
+}
+
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  const int pairs = pairs_of(depth);
+  for (; blocks > 0; --blocks) {
+    if (pixels == kTilePixels && pairs <= kPairsPerShortSum) {
+      count_whole_tile(rows, pairs, weights, counts);
+    } else if (pixels == kTilePixels) {
+      count_block(rows, kTilePixels, pairs, weights, counts);
+    } else if (pixels == 3) {
+      count_block(rows, 3, pairs, weights, counts);
+    } else if (pixels == 2) {
+      count_block(rows, 2, pairs, weights, counts);
+    } else {
+      count_block(rows, 1, pairs, weights, counts);
+    }
+    weights += (2 * (size_t)pairs + 1) * kLanes;
+    counts += kLanes;
+  }
+}
+
+// Patches are changed eight words at a time.
+enum { kPatchStep = 8 };
+
+static int patch_words(const Convolution* c) {
+  return convolution_depth(c) / kPatchStep * kPatchStep + 2 * kPatchStep;
+}
+
+#define BCD_PAIRS_PATCHES
+static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
+  const int depth = convolution_depth(c);
+  for (int p = 0; p < pixels; ++p, patches += c->patch_words) {
+    vst1q_u32(patches + depth, vdupq_n_u32(0));
+    vst1q_u32(patches + depth + 4, vdupq_n_u32(0));
+    uint32x4_t constant = vdupq_n_u32(0);
+    for (int k = 0; k < depth; k += kPatchStep) {
+      uint32x4x2_t pairs = vld2q_u32(patches + k);
+      const uint32x4_t differences = veorq_u32(pairs.val[0], pairs.val[1]);
+      const uint8x16_t counts = vcntq_u8(vreinterpretq_u8_u32(differences));
+      constant = vpadalq_u16(constant, vpaddlq_u8(counts));
+      pairs.val[1] = vmvnq_u32(differences);
+      vst2q_u32(patches + k, pairs);
+    }
+    patches[2 * pairs_of(depth)] = vaddvq_u32(constant);
+  }
+}
+
+static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
+  if (count < 4) {
+    for (int i = 0; i < count; ++i) to[i] = from[i];
+    return;
+  }
+  for (int i = 0; i < count - 4; i += 4) {
+    vst1q_u32(to + i, vld1q_u32(from + i));
+    __asm__ volatile("" ::: "memory");  // no call of memcpy, which takes longer
+  }
+  vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
+}
+
+static const uint8_t kPowers[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+
+// Gathers the top bit of 16 lanes: each lane keeps its own power of two, and lanes are added.
+static inline uint32_t gather_bits(uint32x4_t lanes0, uint32x4_t lanes1, uint32x4_t lanes2,
+                                   uint32x4_t lanes3) {
+  const uint16x8_t low = vcombine_u16(vmovn_u32(lanes0), vmovn_u32(lanes1));
+  const uint16x8_t high = vcombine_u16(vmovn_u32(lanes2), vmovn_u32(lanes3));
+  const uint8x16_t bytes =
+      vandq_u8(vcombine_u8(vmovn_u16(low), vmovn_u16(high)), vld1q_u8(kPowers));
+  return (uint32_t)vaddv_u8(vget_low_u8(bytes)) | (uint32_t)vaddv_u8(vget_high_u8(bytes)) << 8;
+}
+
+static inline uint32_t greater_mask(const int32_t* counts, const int32_t* thresholds) {
+  uint32x4_t lanes[kQuads];
+#pragma GCC unroll 4
+  for (int q = 0; q < kQuads; ++q) {
+    lanes[q] = vcgtq_s32(vld1q_s32(counts + q * 4), vld1q_s32(thresholds + q * 4));
+  }
+  return gather_bits(lanes[0], lanes[1], lanes[2], lanes[3]);
+}
+
+#include "kernels/tiles.h"
+
+static inline uint32x4_t negative_bits(uint32x4_t bits) {
+  const uint32x4_t from_first = vsubq_u32(bits, vdupq_n_u32(kFirstNegative));
+  return vcleq_u32(from_first, vdupq_n_u32(kLastNegative - kFirstNegative));
+}
+
+static void quantize_int8(const int8_t* in, size_t rows, int channels, int zero_point,
+                          uint32_t* out) {
+  const uint8x16_t powers = vld1q_u8(kPowers);
+  const int8x16_t zero = vdupq_n_s8((int8_t)zero_point);
+  for (size_t r = 0; r < rows; ++r) {
+    for (int left = channels; left > 0; left -= kWordBits) {
+      uint32_t word = 0;
+      int c = 0;
+      const int count = left < kWordBits ? left : kWordBits;
+      for (; c + kLanes <= count; c += kLanes) {
+        const uint8x16_t bits = vandq_u8(vcltq_s8(vld1q_s8(in + c), zero), powers);
+        word |= ((uint32_t)vaddv_u8(vget_low_u8(bits)) | (uint32_t)vaddv_u8(vget_high_u8(bits))
+                                                             << 8)
+                << c;
+      }
+      for (; c < count; ++c) word |= (uint32_t)(in[c] < zero_point) << c;
+      in += count;
+      *out++ = word;
+    }
+  }
+}
+
+typedef float32x4x4_t Lanes;
+
+static inline __attribute__((always_inline)) Lanes load_lanes(const float* from) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vld1q_f32(from + q * 4);
+  return y;
+}
+
+static inline __attribute__((always_inline)) void store_lanes(float* to, Lanes x) {
+  for (int q = 0; q < kQuads; ++q) vst1q_f32(to + q * 4, x.val[q]);
+}
+
+static inline __attribute__((always_inline)) Lanes same_lanes(float x) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vdupq_n_f32(x);
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes zero_lanes(void) { return same_lanes(0.0f); }
+
+static inline __attribute__((always_inline)) Lanes add_lanes(Lanes a, Lanes b) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vaddq_f32(a.val[q], b.val[q]);
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes subtract_lanes(Lanes a, Lanes b) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vsubq_f32(a.val[q], b.val[q]);
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes multiply_lanes(Lanes a, Lanes b) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vmulq_f32(a.val[q], b.val[q]);
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes fused_lanes(Lanes a, Lanes b, Lanes c) {
+  for (int q = 0; q < kQuads; ++q) c.val[q] = vfmaq_f32(c.val[q], a.val[q], b.val[q]);
+  return c;
+}
+
+static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t* counts) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q) y.val[q] = vcvtq_f32_s32(vld1q_s32(counts + q * 4));
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
+  Lanes y;
+  for (int q = 0; q < kQuads; ++q)
+    y.val[q] = vbslq_f32(vcltzq_f32(x.val[q]), vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
+  return y;
+}
+
+static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {
+  for (int q = 0; q < kQuads; ++q) {
+    const float32x4_t y = vbslq_f32(vcltq_f32(x.val[q], low.val[q]), low.val[q], x.val[q]);
+    x.val[q] = vbslq_f32(vcgtq_f32(y, high.val[q]), high.val[q], y);
+  }
+  return x;
+}
+
+static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_t x,
+                                                                      bool is_exact) {
+  return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
+}
+
+static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, bool is_exact) {
+  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[0], is_exact)),
+                                    vreinterpretq_u16_u32(negative_quad(x.val[1], is_exact)));
+  const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[2], is_exact)),
+                                     vreinterpretq_u16_u32(negative_quad(x.val[3], is_exact)));
+  return vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high)),
+                  vld1q_u8(kPowers));
+}
+
+// Pairwise sums: eight bytes with one bit each become one.
+static inline __attribute__((always_inline)) uint32_t pack_signs(Lanes low, Lanes high,
+                                                                 bool is_exact) {
+  uint8x16_t bytes = vpaddq_u8(negative_bytes(low, is_exact), negative_bytes(high, is_exact));
+  bytes = vpaddq_u8(bytes, bytes);
+  bytes = vpaddq_u8(bytes, bytes);
+  return vgetq_lane_u32(vreinterpretq_u32_u8(bytes), 0);
+}
+
+static inline __attribute__((always_inline)) uint32_t negative_lanes_mask(Lanes x,
+                                                                          bool is_exact) {
+  return pack_signs(x, same_lanes(0.0f), is_exact);
+}
+
+static void quantize_float(const float* in, size_t rows, int channels, uint32_t* out) {
+  for (size_t r = 0; r < rows; ++r) {
+    int left = channels;
+    for (; left >= kWordBits; left -= kWordBits, in += kWordBits) {
+      *out++ = pack_signs(load_lanes(in), load_lanes(in + kLanes), true);
+    }
+    if (left == 0) continue;
+    uint32_t word = 0;
+    int c = 0;
+    if (left >= kLanes) {
+      word = negative_lanes_mask(load_lanes(in), true);
+      c = kLanes;
+    }
+    for (; c < left; ++c) word |= (uint32_t)is_negative(in[c]) << c;
+    in += left;
+    *out++ = word;
+  }
+}
+
+enum { kRowPixels = 2, kRowBlocks = kRowPixels };
+#define BCD_OWN_ROWS "kernels/neon_rows.h"
+#include "kernels/rows.h"
+#include "kernels/vectors.h"
+
+static bool runs_everywhere(void) { return true; }
+
+const Kernels neon_kernels = {
+    .name = "neon",
+    .runs_here = runs_everywhere,
+    .quantize_float = quantize_float,
+    .quantize_int8 = quantize_int8,
+    .convolve = convolve,
+    .sum = sum,
+    .connect = connect,
+    .is_tiled = true,
+    .patch_words = patch_words,
+    .packed_words = packed_words,
+    .pack = pack,
+    .place = place_ungrouped,
+    .run_strip = run_strip,
+};
+
+#endif  // defined(__aarch64__)

@@ -1,0 +1,161 @@
+// Executes the programs of fused stages on NEON, as threaded code: every instruction is a
+// function that calls the next one as the last it does, and rows travel in the eight registers
+// that hold arguments: a block of channels of one or two pixels. A compiler that is given all
+// instructions at once spills half of the rows to memory.
+#ifndef BCD_NEON_ROWS_H_
+#define BCD_NEON_ROWS_H_
+
+// GCC makes jumps of these calls when it optimizes. Otherwise they pile up, which is as right:
+// programs are short.
+#if defined(__clang__) && __has_attribute(musttail)
+#define BCD_LAST_CALL __attribute__((musttail))
+#else
+#define BCD_LAST_CALL
+#endif
+
+// Of the rows: their first pixel in the panel and in the tile, their first channel in the
+// strip.
+#define BCD_ARGUMENTS                                                                 \
+  const RowOp *op, int64_t pixel, int64_t tiled, int64_t channel, float32x4_t r0,     \
+      float32x4_t r1, float32x4_t r2, float32x4_t r3, float32x4_t r4, float32x4_t r5, \
+      float32x4_t r6, float32x4_t r7
+typedef void (*RunOp)(BCD_ARGUMENTS);
+
+// RowOp.own: the functions for two pixels and for one, and the counts.
+enum { kRunTwo, kRunOne, kOwnCounts };
+
+// Defines the functions of an instruction by what it does with the rows of so many pixels.
+#define BCD_DEFINE_OF(name, count_of_pixels, run, compute)                                    \
+  static void name(BCD_ARGUMENTS) {                                                           \
+    enum { pixels = count_of_pixels };                                                        \
+    const Place here = {.pixel = pixel, .tiled = tiled, .channel = channel, .count = kLanes}; \
+    const Place* at = &here;                                                                  \
+    Lanes rows[kRowPixels] = {{{r0, r1, r2, r3}}, {{r4, r5, r6, r7}}};                        \
+    compute;                                                                                  \
+    const RowOp* next = op + 1;                                                               \
+    BCD_LAST_CALL return ((RunOp)(uintptr_t)next->own[run])(                                  \
+        next, pixel, tiled, channel, rows[0].val[0], rows[0].val[1], rows[0].val[2],          \
+        rows[0].val[3], rows[1].val[0], rows[1].val[1], rows[1].val[2], rows[1].val[3]);      \
+  }
+#define BCD_DEFINE(name, compute)                    \
+  BCD_DEFINE_OF(run_two_##name, 2, kRunTwo, compute) \
+  BCD_DEFINE_OF(run_one_##name, 1, kRunOne, compute)
+
+// A block is half a word, which others read as a whole: bytes, not a uint16_t. The lower one
+// clears the upper one, which may not be there. Two pixels at once take fewer instructions.
+BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
+                            const int pixels, const bool is_exact) {
+  const uint8x16_t first = negative_bytes(rows[0], is_exact);
+  uint8x16_t bytes = vpaddq_u8(first, pixels == 1 ? first : negative_bytes(rows[1], is_exact));
+  bytes = vpaddq_u8(bytes, bytes);
+  bytes = vpaddq_u8(bytes, bytes);
+  const uint16x8_t halves = vreinterpretq_u16_u8(bytes);
+  const size_t stride = op->stride * sizeof(uint32_t);
+  char* to = op->data + (size_t)at->pixel * stride + (size_t)at->channel / 8;
+  if (at->channel % kWordBits != 0) {
+    memcpy(to, &(uint16_t){vgetq_lane_u16(halves, 0)}, sizeof(uint16_t));
+    if (pixels == 1) return;
+    memcpy(to + stride, &(uint16_t){vgetq_lane_u16(halves, 1)}, sizeof(uint16_t));
+  } else {
+    const uint32x4_t words = vmovl_u16(vget_low_u16(halves));
+    vst1q_lane_u32((uint32_t*)(void*)to, words, 0);
+    if (pixels == 2) vst1q_lane_u32((uint32_t*)(void*)(to + stride), words, 1);
+  }
+}
+
+// How each function of the table becomes one or several of these. Where an operand lies is
+// known before the program runs.
+#define BCD_DEFINE_take_row(code, function, arithmetic)                                       \
+  BCD_DEFINE(code##_same, take_same(row_of_all(op, at), rows, pixels, 1, kLanes, arithmetic)) \
+  BCD_DEFINE(code##_in_tile,                                                                  \
+             take_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic)) \
+  BCD_DEFINE(code##_in_panel,                                                                 \
+             take_each(row_in_panel(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic))
+#define BCD_DEFINE_store_row(code, function, arithmetic)                           \
+  BCD_DEFINE(code##_in_tile,                                                       \
+             store_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes)) \
+  BCD_DEFINE(code##_in_panel,                                                      \
+             store_each(row_in_panel(op, at), op->stride, rows, pixels, 1, kLanes))
+#define BCD_DEFINE_AS_IT_IS(code, function, arithmetic) \
+  BCD_DEFINE(code, function(op, at, op->own[kOwnCounts], rows, pixels, 1, arithmetic))
+#define BCD_DEFINE_take_repeated BCD_DEFINE_AS_IT_IS
+#define BCD_DEFINE_take_counts BCD_DEFINE_AS_IT_IS
+#define BCD_DEFINE_take_pool BCD_DEFINE_AS_IT_IS
+#define BCD_DEFINE_bound_row BCD_DEFINE_AS_IT_IS
+#define BCD_DEFINE_sum_row BCD_DEFINE_AS_IT_IS
+#define BCD_DEFINE_sign_row(code, function, arithmetic) \
+  BCD_DEFINE(code, pack_halves(op, at, rows, pixels, false))
+#define BCD_DEFINE_sign_row_exact(code, function, arithmetic) \
+  BCD_DEFINE(code, pack_halves(op, at, rows, pixels, true))
+
+#define BCD_FUNCTIONS(code, function, arithmetic) \
+  BCD_DEFINE_##function(code, function, arithmetic)
+BCD_ROW_OPS(BCD_FUNCTIONS)
+
+static void end_row(BCD_ARGUMENTS) {
+  (void)op, (void)pixel, (void)tiled, (void)channel;
+  (void)r0, (void)r1, (void)r2, (void)r3, (void)r4, (void)r5, (void)r6, (void)r7;
+}
+
+static void set_functions(RowOp* op, RunOp two, RunOp one) {
+  op->own[kRunTwo] = (const void*)(uintptr_t)two;
+  op->own[kRunOne] = (const void*)(uintptr_t)one;
+}
+
+#define BCD_CHOOSE(name) set_functions(op, run_two_##name, run_one_##name)
+#define BCD_CHOOSE_take_row(code) \
+  if (op->stride == 0) {          \
+    BCD_CHOOSE(code##_same);      \
+  } else if (op->is_in_tile) {    \
+    BCD_CHOOSE(code##_in_tile);   \
+  } else {                        \
+    BCD_CHOOSE(code##_in_panel);  \
+  }
+#define BCD_CHOOSE_store_row(code) \
+  if (op->is_in_tile) {            \
+    BCD_CHOOSE(code##_in_tile);    \
+  } else {                         \
+    BCD_CHOOSE(code##_in_panel);   \
+  }
+#define BCD_CHOOSE_take_repeated(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_take_counts(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_take_pool(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_bound_row(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_sum_row(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_sign_row(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_sign_row_exact(code) BCD_CHOOSE(code);
+#define BCD_CASE(code, function, arithmetic) \
+  case code:                                 \
+    BCD_CHOOSE_##function(code) break;
+
+// Chooses the functions. One more instruction ends the program.
+static void prepare_rows(RowOp* ops, int count, Counted* counted) {
+  for (RowOp* op = ops; op != ops + count; ++op) {
+    op->own[kOwnCounts] = of_op(op, counted);
+    switch (op->code) { BCD_ROW_OPS(BCD_CASE) }
+  }
+  set_functions(&ops[count], end_row, end_row);
+}
+
+// The whole blocks of a tile, whose first pixel in the panel is `first`.
+static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
+                       const Counted* counted) {
+  (void)count, (void)counted;  // prepare_rows has noted them
+  const float32x4_t zero = vdupq_n_f32(0.0f);
+  for (int channel = 0; channel < blocks * kLanes; channel += kLanes) {
+    for (int p = 0; p < pixels; p += kRowPixels) {
+      const RunOp run = (RunOp)(uintptr_t)ops->own[p + 1 < pixels ? kRunTwo : kRunOne];
+      run(ops, first + p, p, channel, zero, zero, zero, zero, zero, zero, zero, zero);
+    }
+  }
+}
+
+#undef BCD_CASE
+#undef BCD_CHOOSE
+#undef BCD_FUNCTIONS
+#undef BCD_DEFINE
+#undef BCD_DEFINE_OF
+#undef BCD_ARGUMENTS
+#undef BCD_LAST_CALL
+
+#endif  // BCD_NEON_ROWS_H_

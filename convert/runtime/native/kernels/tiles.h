@@ -1,0 +1,335 @@
+// The convolution that all optimized kernels share, compiled into each of them.
+//
+// Output pixels are taken in panels, small enough for their patches (the window of input words
+// behind one output pixel, `depth` words in a row) to stay in the first-level cache. A 1x1
+// window needs no patch, unless patches hold pairs: its row is the input pixel itself. Over a
+// panel run the blocks of output channels, and over each block tiles of up to kTilePixels
+// pixels:
+//
+//   for panel: gather patches                      scratch: panel_pixels * patch_words words
+//     for 64 channels: their weights stay in cache
+//       for 4 pixels: count, then transform and store while the counts are in registers or L1
+//
+// The including file defines, for its instruction set,
+//   copy_words(to, from, count)           a few words, of which there are mostly less than 32
+//   BCD_COPIES_LINES and copy_lines(to, from, words, lines, stride), if it has a better one:
+//                                         lines of a few words that lie `stride` words apart,
+//                                         one after the other
+//   BCD_PAIRS_PATCHES and pair_patches(convolution, patches, pixels), which makes pairs.h's
+//                                         patches of windows, if there is Kernels.patch_words
+//   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
+//     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
+//     of the words as they are before they become pairs,
+//     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
+//     kLanes <= kTileChannels
+//   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
+//   greater_mask(counts, thresholds): bit l of kLanes is counts[l] > thresholds[l]
+#ifndef BCD_TILES_H_
+#define BCD_TILES_H_
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+static inline void clear_words(uint32_t* to, int count) {
+  for (int i = 0; i < count; ++i) to[i] = 0;
+}
+
+#ifndef BCD_COPIES_LINES
+static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int lines,
+                              int64_t stride) {
+  for (int i = 0; i < lines; ++i, to += words, from += stride) copy_words(to, from, words);
+}
+#endif
+
+static inline int first_of(int64_t a, int b) { return a < b ? (int)a : b; }
+
+static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,
+                         int64_t in_x, uint32_t* patch) {
+  const Window* w = &c->window;
+  const int words = c->group_words, line_words = w->window_width * words;
+  const bool is_run = w->in_words == words && w->dilation_width == 1;
+  const int left = in_x < 0 ? first_of(-in_x, w->window_width) * words : 0;
+  const int right = first_of(w->in_width - in_x, w->window_width) * words;
+  for (int i = 0; i < w->window_height; ++i) {
+    const int64_t y = in_y + (int64_t)i * w->dilation_height;
+    if (y < 0 || y >= w->in_height) {
+      clear_words(patch, line_words);
+      patch += line_words;
+      continue;
+    }
+    const uint32_t* line = group_image + y * w->in_width * w->in_words;
+    if (is_run && left < right) {
+      if (left > 0) clear_words(patch, left);
+      copy_words(patch + left, line + in_x * words + left, right - left);
+      if (right < line_words) clear_words(patch + right, line_words - right);
+      patch += line_words;
+      continue;
+    }
+    for (int j = 0; j < w->window_width; ++j, patch += words) {
+      const int64_t x = in_x + (int64_t)j * w->dilation_width;
+      if (x < 0 || x >= w->in_width) {
+        clear_words(patch, words);
+      } else {
+        copy_words(patch, line + x * w->in_words, words);
+      }
+    }
+  }
+}
+
+// The same where the input's words lie elsewhere, piece by piece.
+static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int group,
+                                int64_t in_y, int64_t in_x, uint32_t* patch) {
+  const Window* w = &c->window;
+  for (int i = 0; i < w->window_height; ++i) {
+    const int64_t y = in_y + (int64_t)i * w->dilation_height;
+    for (int j = 0; j < w->window_width; ++j, patch += c->group_words) {
+      const int64_t x = in_x + (int64_t)j * w->dilation_width;
+      if (y < 0 || y >= w->in_height || x < 0 || x >= w->in_width) {
+        clear_words(patch, c->group_words);
+        continue;
+      }
+      const int32_t* map =
+          c->map + (y * w->in_width + x) * w->in_words + group * c->group_words;
+      for (int k = 0; k < c->group_words; k += c->map_run) {
+        if (map[k] < 0) {
+          clear_words(patch + k, c->map_run);
+        } else {
+          copy_words(patch + k, image + map[k], c->map_run);
+        }
+      }
+    }
+  }
+}
+
+static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
+                       int32_t* sums) {
+  const Window* w = &c->window;
+  memset(sums, 0, (size_t)channels * sizeof(*sums));
+  for (int i = 0; i < w->window_height; ++i) {
+    const int64_t y = pixel->in_y + (int64_t)i * w->dilation_height;
+    for (int j = 0; j < w->window_width; ++j) {
+      const int64_t x = pixel->in_x + (int64_t)j * w->dilation_width;
+      if (y >= 0 && y < w->in_height && x >= 0 && x < w->in_width) continue;
+      const int32_t* tap =
+          c->tap_sums + (size_t)(i * w->window_width + j) * (size_t)c->channels_out + channel;
+      for (int o = 0; o < channels; ++o) sums[o] += tap[o];
+    }
+  }
+}
+
+static inline int32_t clamp(int32_t value, int32_t low, int32_t high) {
+  value = value < high ? value : high;
+  return value > low ? value : low;
+}
+
+static inline void store_float(const Convolution* c, int channel, int channels,
+                               const int32_t* restrict counts, float* restrict out) {
+  const float* restrict bias = c->bias + channel;
+  if (c->count_multiplier != NULL) {
+    const float* restrict multiplier = c->count_multiplier + channel;
+    for (int o = 0; o < channels; ++o) out[o] = (float)counts[o] * multiplier[o] + bias[o];
+    return;
+  }
+  const float* restrict multiplier = c->multiplier + channel;
+  const int32_t low = c->clamp_min, high = c->clamp_max;
+  for (int o = 0; o < channels; ++o) {
+    out[o] = (float)clamp(2 * counts[o], low, high) * multiplier[o] + bias[o];
+  }
+}
+
+// The same rounding as the specification's, without a branch.
+static inline int8_t round_to_int8(float y) {
+  y = y > -128.0f ? y : -128.0f;
+  y = y < 127.0f ? y : 127.0f;
+  const int32_t whole = (int32_t)y;
+  const float rest = y - (float)whole;
+  return (int8_t)(whole + (rest >= 0.5f) - (rest <= -0.5f));
+}
+
+static inline void store_int8(const Convolution* c, int channel, int channels,
+                              const int32_t* restrict counts, int8_t* restrict out) {
+  const float* restrict multiplier = c->multiplier + channel;
+  const float* restrict bias = c->bias + channel;
+  const int32_t low = c->clamp_min, high = c->clamp_max;
+  for (int o = 0; o < channels; ++o) {
+    out[o] = round_to_int8((float)clamp(2 * counts[o], low, high) * multiplier[o] + bias[o]);
+  }
+}
+
+// A group may begin and end within a word, so bits are added to words that were cleared before.
+static inline void store_bits(const Convolution* c, int channel, int channels,
+                              const int32_t* counts, uint32_t* out) {
+  for (int o = 0; o < channels; o += kLanes) {
+    uint32_t mask = greater_mask(counts + o, c->threshold + channel + o);
+    if (channels - o < kLanes) mask &= (1u << (channels - o)) - 1;
+    const int at = channel + o;
+    const uint64_t placed = (uint64_t)mask << (at % kWordBits);
+    out[at / kWordBits] |= (uint32_t)placed;
+    if (placed >> kWordBits) out[at / kWordBits + 1] |= (uint32_t)(placed >> kWordBits);
+  }
+}
+
+static inline void correct_floats(const Convolution* c, int channel, int channels,
+                                  const int32_t* restrict border, float* restrict out) {
+  const float* restrict scale = c->scale + channel;
+  for (int o = 0; o < channels; ++o) out[o] += -scale[o] * (float)border[o];
+}
+
+// As the functions above, for a pixel at a border that is padded with zeros.
+static void store_border(const Convolution* c, const PanelPixel* pixel, int channel,
+                         int channels, const int32_t* counts, void* out) {
+  int32_t border[kTileChannels];
+  sum_border(c, pixel, channel, channels, border);
+  if (c->output == kOutputFloat && !c->has_activation) {
+    store_float(c, channel, channels, counts, out);
+    correct_floats(c, channel, channels, border, out);
+    return;
+  }
+  for (int o = 0; o < channels; ++o) {
+    const int at = channel + o;
+    const int32_t doubled = 2 * counts[o] + border[o];
+    if (c->output == kOutputBits) {
+      const uint32_t bit = doubled > 2 * c->threshold[at];
+      ((uint32_t*)out)[at / kWordBits] |= bit << (at % kWordBits);
+      continue;
+    }
+    const float y =
+        (float)clamp(doubled, c->clamp_min, c->clamp_max) * c->multiplier[at] + c->bias[at];
+    if (c->output == kOutputInt8) {
+      ((int8_t*)out)[o] = round_to_int8(y);
+    } else {
+      ((float*)out)[o] = y;
+    }
+  }
+}
+
+static void store_pixel(const Convolution* c, const PanelPixel* pixel, int channel,
+                        int channels, const int32_t* counts, void* out) {
+  if (c->pads_with_zero && pixel->is_border) {
+    store_border(c, pixel, channel, channels, counts, out);
+  } else if (c->output == kOutputFloat) {
+    store_float(c, channel, channels, counts, out);
+  } else if (c->output == kOutputInt8) {
+    store_int8(c, channel, channels, counts, out);
+  } else {
+    store_bits(c, channel, channels, counts, out);
+  }
+}
+
+// Places the window of every pixel of the panel, and gathers its patch if it needs one.
+static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
+                        int pixels, PanelPixel* panel, uint32_t* patches) {
+  const Window* w = &c->window;
+  const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
+  const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
+  const int64_t line_words = (int64_t)w->in_width * w->in_words;
+  const bool gathers = needs_patches(c);
+  // Whether a line of the window is one piece of the image.
+  const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
+  int out_x = (int)(first % (size_t)w->out_width);
+  int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
+  size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
+  uint32_t* patch = patches;
+  for (int p = 0; p < pixels;) {
+    const uint32_t* image = in + n * c->image_words;
+    const uint32_t* group_image = image + group * c->group_words;
+    const int left = pixels - p, width = w->out_width - out_x;
+    const int end = p + (left < width ? left : width);
+    const int64_t in_y = (int64_t)out_y * w->stride_height - w->pad_top;
+    const bool is_edge = in_y < 0 || in_y + reach_y >= w->in_height;
+    int64_t in_x = (int64_t)out_x * w->stride_width - w->pad_left;
+    for (; p < end; ++p, in_x += w->stride_width) {
+      const bool is_border = is_edge || in_x < 0 || in_x + reach_x >= w->in_width;
+      panel[p] = (PanelPixel){.row = patch, .in_y = in_y, .in_x = in_x, .is_border = is_border};
+      if (!gathers) {
+        panel[p].row = group_image + in_y * line_words + in_x * w->in_words;
+        continue;
+      }
+      if (c->map != NULL) {
+        gather_mapped_patch(c, image, group, in_y, in_x, patch);
+      } else if (is_run && !is_border) {
+        copy_lines(patch, group_image + in_y * line_words + in_x * w->in_words,
+                   w->window_width * c->group_words, w->window_height,
+                   line_words * w->dilation_height);
+      } else {
+        gather_patch(c, group_image, in_y, in_x, patch);
+      }
+      patch += c->patch_words;
+    }
+    out_x = 0;
+    if (++out_y == w->out_height) {
+      out_y = 0;
+      ++n;
+    }
+  }
+#ifdef BCD_PAIRS_PATCHES
+  pair_patches(c, patches, pixels);
+#endif
+}
+
+// Counts for a tile of pixels and up to kTileChannels channels of one group.
+static inline void count_panel(const Convolution* c, const PanelPixel* panel, int pixels,
+                               int group, int from, int channels, int32_t* counts) {
+  const int blocks = (channels + kLanes - 1) / kLanes;
+  const uint32_t* rows[kMaxTilePixels];
+  for (int i = 0; i < kMaxTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
+  count_tile(rows, pixels, convolution_depth(c), tile_weights(c, group, from), blocks, counts);
+}
+
+// Computes up to kTileChannels channels of one group, beginning with the group's channel
+// `from`, for all pixels of a panel. `out` is where the first pixel's first of these channels
+// goes, or, for bits, where the first pixel's words begin; the next pixel's place is
+// pixel_bytes further.
+static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pixels, int group,
+                           int from, int channels, void* out, size_t pixel_bytes) {
+  _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
+  const int channel = group * c->group_channels_out + from;
+  char* to = out;
+  for (int p = 0; p < pixels; p += kTilePixels) {
+    const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
+    count_panel(c, panel + p, tile, group, from, channels, counts);
+    for (int i = 0; i < tile; ++i, to += pixel_bytes) {
+      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
+    }
+  }
+}
+
+static void convolve_panel(const Convolution* c, const uint32_t* in, char* out, size_t first,
+                           int pixels, void* scratch) {
+  PanelPixel* panel = scratch;
+  uint32_t* patches = (uint32_t*)(panel + c->panel_pixels);
+  const bool is_bits = c->output == kOutputBits;
+  const size_t value_bytes = c->output == kOutputInt8 ? 1 : 4;
+  const size_t pixel_bytes =
+      value_bytes * (is_bits ? (size_t)words_of(c->channels_out) : (size_t)c->channels_out);
+  out += first * pixel_bytes;
+  if (is_bits) memset(out, 0, (size_t)pixels * pixel_bytes);
+  for (int group = 0; group < c->groups; ++group) {
+    place_panel(c, in, group, first, pixels, panel, patches);
+    for (int from = 0; from < c->group_channels_out; from += kTileChannels) {
+      const int left = c->group_channels_out - from;
+      const int channels = left < kTileChannels ? left : kTileChannels;
+      const size_t at = (size_t)(group * c->group_channels_out + from);
+      convolve_tiles(c, panel, pixels, group, from, channels,
+                     is_bits ? out : out + at * value_bytes, pixel_bytes);
+    }
+  }
+}
+
+static void convolve(const Convolution* c, const uint32_t* in, void* out, size_t first,
+                     size_t last, void* scratch) {
+  while (first < last) {
+    const size_t left = last - first;
+    const int pixels = left < (size_t)c->panel_pixels ? (int)left : c->panel_pixels;
+    convolve_panel(c, in, out, first, pixels, scratch);
+    first += (size_t)pixels;
+  }
+}
+
+static void place_ungrouped(const Convolution* c, const uint32_t* in, size_t first, int pixels,
+                            PanelPixel* panel, uint32_t* patches) {
+  place_panel(c, in, 0, first, pixels, panel, patches);
+}
+
+#endif  // BCD_TILES_H_

@@ -46,9 +46,9 @@ def latencies(files: dict[str, bytes], rounds: int) -> dict[str, float]:
     """Median milliseconds of each file with each kind of kernels, on one thread."""
     import numpy as np
 
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.graph import Graph
 
-    (image,) = Flatbuffer(next(iter(files.values()))).inputs
+    (image,) = Graph(next(iter(files.values()))).inputs
     x = np.random.default_rng(0).normal(size=image.shape).astype(np.float32)
     runs = {
         f"{name} {kernels}": interpreter
@@ -72,14 +72,14 @@ def convert_one(name: str, folder: Path) -> dict:
     """Converts a network, keeps its files, and says what is known of them."""
     from larq_bcd.convert import convert, load_model
     from larq_bcd.convert.head import quantize_head
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.graph import Graph
 
     model = load_model(name).model
     result = convert(model, name=name, allow_float_fallback=True)
     report, check = result.report, result.report.check
     done = report.optimization
-    optimized = Flatbuffer(result.content)
-    rounded, _ = quantize_head(optimized, "int8")
+    rounded = Graph(result.content)
+    quantize_head(rounded, "int8")
     for kind, content in (("plain", result.plain), ("optimized", result.content)):
         (folder / f"{name}.{kind}.tflite").write_bytes(content)
     return {
@@ -87,10 +87,10 @@ def convert_one(name: str, folder: Path) -> dict:
         "binary_layers": sum(layer.ships_as == "binary" for layer in report.layers),
         "float_fallbacks": len(report.fallbacks),
         "operators": [done.operators_before, done.operators_after],
-        "bytes": [done.bytes_before, done.bytes_after, len(rounded.content)],
+        "bytes": [done.bytes_before, done.bytes_after, len(rounded.write())],
         "activation_bytes": [done.activation_bytes_before, done.activation_bytes_after],
         "signs": done.signs,
-        "left": done.left,
+        "skipped": done.skipped,
         "passes": {one.name: one.changes for one in done.passes},
         "verdict": check.verdict,
         "faults": check.faults,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from larq_bcd.tflite.engines import open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 RUNS, WARM_UP = 60, 10
 
@@ -22,7 +22,7 @@ RUNS, WARM_UP = 60, 10
 def latency(content: bytes) -> tuple[float, str]:
     """Median milliseconds of one image on one thread, and the engine that takes them."""
     engine = open_engine(content, threads=1)
-    (image,) = Flatbuffer(content).inputs
+    (image,) = Graph(content).inputs
     zeros = np.zeros(image.shape, image.dtype)
     times = []
     for _ in range(RUNS):

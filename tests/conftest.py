@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.lce import convert_model
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 # One example may trace a Keras layer, which takes longer than hypothesis likes.
 settings.register_profile("larq_bcd", deadline=None, max_examples=25, derandomize=True)
@@ -45,10 +45,10 @@ def small_file(small, tmp_path_factory):
 
 @pytest.fixture
 def converted():
-    """Converts a model without any pass: the graph and the flatbuffer as it comes."""
+    """Converts a model without any pass: Keras's graph and the file's as it comes."""
 
     def run(model):
         content, _ = convert_model(model)
-        return InferenceGraph(model), Flatbuffer(content)
+        return InferenceGraph(model), Graph(content)
 
     return run

@@ -4,7 +4,8 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.tflite.flatbuffer import Flatbuffer, pack
+from larq_bcd.convert.match import Match
+from larq_bcd.tflite.graph import Graph, Value
 
 BINARY = {
     "kernel_quantizer": "ste_sign",
@@ -53,21 +54,27 @@ def small_model():
     return randomize(tf.keras.Model(image, two_heads(x), name="small"))
 
 
-def corrupted(flatbuffer, operator, position, change):
-    """Changes the constant at one input of an operator and leaves the rest."""
-    model = flatbuffer.unpacked()
-    tensor = model.subgraphs[0].tensors[operator.inputs[position].index]
-    dtype = np.int32 if operator.inputs[position].dtype == "int32" else np.float32
-    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).copy()
-    change(values)
-    model.buffers[tensor.buffer].data = list(values.tobytes())
-    return Flatbuffer(pack(model))
+def corrupted(file, node, position, change):
+    """A copy of a file in which the constant at one input of an operator is changed."""
+    copied = Graph(file.write())
+    node = copied.nodes[file.nodes.index(node)]
+    values = node.constant(position).copy()
+    change(values.reshape(-1))
+    node.set_input(position, Value.of(values, node.inputs[position].name))
+    return copied
+
+
+def transferred(matches, file):
+    """The same matches with the operators of a copy of the file, known by what they write."""
+    nodes = {node.outputs[0].name: node for node in file.nodes}
+    return [
+        Match(match.layer, match.node and nodes[match.node.outputs[0].name])
+        for match in matches
+    ]
 
 
 def renamed(content, operator, name):
     """The file with a custom operator of another name."""
-    model = Flatbuffer(content).unpacked()
-    for code in model.operatorCodes:
-        if code.customCode == operator.encode():
-            code.customCode = name.encode()
-    return pack(model)
+    assert len(operator) == len(name)
+    assert content.count(operator.encode()) == 1
+    return content.replace(operator.encode(), name.encode())

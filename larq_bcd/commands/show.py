@@ -8,7 +8,7 @@ from pathlib import Path
 
 from larq_bcd._signals import Signals
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
+from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.metadata import FileMetadata, read_metadata
 
 # What the bindings of the schema raise for bytes that are none: offsets that lead outside,
@@ -25,8 +25,8 @@ _DAMAGE = (
 )
 
 
-def read_file(path: Path) -> tuple[Flatbuffer, FileMetadata]:
-    """Reads a `.tflite` file and its metadata.
+def read_file(path: Path) -> tuple[Graph, int, FileMetadata]:
+    """Reads a `.tflite` file: its graph, its size in bytes, and its metadata.
 
     Raises:
         ConversionError: if it cannot be read, or is damaged or no such file.
@@ -40,13 +40,13 @@ def read_file(path: Path) -> tuple[Flatbuffer, FileMetadata]:
     if content[4:8] != b"TFL3":
         raise ConversionError(f"{path} is no .tflite file: convert a model with lce_convert.")
     try:
-        return Flatbuffer(content), read_metadata(content)
+        return Graph(content), len(content), read_metadata(content)
     except _DAMAGE as error:
         raise ConversionError(f"{path} is damaged: convert the model again.") from error
 
 
-def _tensor(tensor: Tensor) -> str:
-    return f"{tensor.name} {list(tensor.shape)} {tensor.dtype}"
+def _tensor(value: Value) -> str:
+    return f"{value.name} {list(value.shape)} {value.dtype}"
 
 
 def _normalization(standard: dict) -> list[str]:
@@ -64,14 +64,14 @@ def _normalization(standard: dict) -> list[str]:
     return lines
 
 
-def describe(flatbuffer: Flatbuffer, found: FileMetadata) -> list[str]:
+def describe(graph: Graph, size: int, found: FileMetadata) -> list[str]:
     """A file in lines for people."""
-    counts = Counter(operator.type for operator in flatbuffer.operators).most_common()
+    counts = Counter(node.type for node in graph.nodes).most_common()
     lines = [
-        f"size        {len(flatbuffer.content):,} bytes",
-        *(f"input       {_tensor(tensor)}" for tensor in flatbuffer.inputs),
-        *(f"output      {_tensor(tensor)}" for tensor in flatbuffer.outputs),
-        f"operators   {len(flatbuffer.operators)}: "
+        f"size        {size:,} bytes",
+        *(f"input       {_tensor(value)}" for value in graph.inputs),
+        *(f"output      {_tensor(value)}" for value in graph.outputs),
+        f"operators   {len(graph.nodes)}: "
         + ", ".join(f"{count} {kind}" for kind, count in counts),
     ]
     if found.standard is not None:

@@ -26,179 +26,127 @@ Why float32 sums and not those of an int8 convolution: on a 3x3 convolution of 2
 The file has a byte for each weight in all of these, and memory four once it is loaded.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.tflite.editor import ABSENT, Editor, Node
-from larq_bcd.tflite.flatbuffer import Flatbuffer, unpack_signs
+from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
+from larq_bcd.tflite.operators import (
+    BINARY_CONVOLUTION,
+    BINARY_MAX_POOL,
+    DEQUANTIZE,
+    LCE_OPERATORS,
+    QUANTIZE,
+    VALID,
+)
+from larq_bcd.tflite.quantization import quantization
+from larq_bcd.tflite.signs import unpack_signs
+from larq_bcd.tflite.windows import axes, margins
 
 # Passes that move packed words have nothing to move here.
 PASSES_OF_WORDS = ("movement", "padding")
 _ZERO, _PLUS, _MINUS = (np.array(value, np.float32) for value in (0, 1, -1))
 # Smallest and largest sum that an activation of the convolution itself lets through.
 _BOUNDS = {0: (None, None), 1: (0, None), 2: (-1, 1), 3: (0, 6)}
-_VALID = schema.Padding.VALID
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """The rows, or the columns, of a convolution that pads so that the image keeps its size.
-
-    Attributes:
-        size: of the image.
-        kernel, stride, dilation: of the convolution.
-    """
-
-    size: int
-    kernel: int
-    stride: int
-    dilation: int
-
-    @property
-    def margins(self) -> tuple[int, int]:
-        """What is padded before and after the image."""
-        window = (self.kernel - 1) * self.dilation + 1
-        total = max(0, (self._outputs - 1) * self.stride + window - self.size)
-        return total // 2, total - total // 2
-
-    @property
-    def outside(self) -> np.ndarray:
-        """Which taps of the kernel stand outside of the image: bool (outputs, kernel)."""
-        first = np.arange(self._outputs)[:, None] * self.stride - self.margins[0]
-        place = first + np.arange(self.kernel) * self.dilation
-        return (place < 0) | (place >= self.size)
-
-    @property
-    def _outputs(self) -> int:
-        return -(-self.size // self.stride)
 
 
 class _Unpacker:
-    """Replaces the custom operators of a flatbuffer, whose packed signs become float32."""
+    """Replaces the custom operators of a graph, whose packed signs become float32."""
 
-    def __init__(self, flatbuffer: Flatbuffer):
-        self.editor = Editor(flatbuffer)
-        self.channels: dict[int, int] = {}  # of a tensor of packed signs
-        nodes = list(self.editor.nodes)
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.channels: dict[Value, int] = {}  # of packed signs
+        replace = {
+            QUANTIZE: self._quantize,
+            DEQUANTIZE: self._dequantize,
+            BINARY_MAX_POOL: self._max_pool,
+            BINARY_CONVOLUTION: self._convolution,
+        }
+        nodes = graph.nodes_of(*replace)
         self._require_unmoved(nodes)
-        # Packed tensors are written before they are read.
+        # Packed values are written before they are read.
         for node in nodes:
-            if self._replaces(node):
-                self.editor.remove(node)
-                getattr(self, f"_{node.type}")(node)
-
-    def _replaces(self, node: Node) -> bool:
-        return hasattr(self, f"_{node.type}")
+            replace[node.type](node)
+            graph.remove(node)
 
     def _require_unmoved(self, nodes: list[Node]) -> None:
-        packed = {
-            node.output
-            for node in nodes
-            if self._replaces(node) and self.editor.dtype(node.output) == np.int32
-        }
-        for node in nodes:
-            if packed.intersection(node.inputs) and not self._replaces(node):
-                raise ConversionError(
-                    f"ops='builtin': a {node.type} moves packed signs; leave out the passes "
-                    f"{' and '.join(PASSES_OF_WORDS)}."
-                )
+        for packed in (node.output for node in nodes if node.output.dtype == np.int32):
+            for reader, _ in packed.uses:
+                if reader.type not in LCE_OPERATORS:
+                    raise ConversionError(
+                        f"ops='builtin': a {reader.type} moves packed signs; leave out the "
+                        f"passes {' and '.join(PASSES_OF_WORDS)}."
+                    )
 
-    def _constant(self, values: np.ndarray, name: str) -> int:
-        return self.editor.add_constant(values, name)
+    def _add(self, kind: str, inputs: list[Value], suffix: str, dtype=np.float32) -> Value:
+        """What an operator computes that keeps the shape of its first input."""
+        after = Value.new(inputs[0].shape, dtype, f"{inputs[0].name}/{suffix}")
+        self.graph.add_node(kind, inputs, [after])
+        return after
 
-    def _new(self, like: int, suffix: str, dtype=np.float32) -> int:
-        name = f"{self.editor.name(like)}/{suffix}"
-        return self.editor.add_tensor(self.editor.shape(like), dtype, name)
+    def _unpack(self, value: Value, channels: int) -> None:
+        """Lets a value of packed signs hold them as float32."""
+        self.channels[value] = channels
+        value.dtype, value.shape = np.dtype(np.float32), (*value.shape[:-1], channels)
 
-    def _unpack(self, tensor: int, channels: int) -> None:
-        """Lets a tensor of packed signs hold them as float32."""
-        self.channels[tensor] = channels
-        packed = self.editor.tensors[tensor]
-        packed.type = schema.TensorType.FLOAT32
-        packed.shape = [*self.editor.shape(tensor)[:-1], channels]
-
-    def _sign(self, values: int, threshold: np.ndarray, kind: str, output: int) -> None:
+    def _sign(self, values: Value, threshold: np.ndarray, kind: str, output: Value) -> None:
         """+1 where a comparison of values with a threshold holds, else -1."""
-        editor = self.editor
-        holds = self._new(output, "comparison", np.bool_)
-        options = getattr(schema, f"{kind.title().replace('_', '')}OptionsT")()
-        limit = self._constant(threshold, "threshold")
-        editor.add_node(kind, [values, limit], [holds], options)
-        choices = [self._constant(_PLUS, "plus"), self._constant(_MINUS, "minus")]
-        editor.add_node("SELECT_V2", [holds, *choices], [output], schema.SelectV2OptionsT())
+        limit = Value.of(threshold, "threshold")
+        holds = self._add(kind, [values, limit], "comparison", np.bool_)
+        choices = [Value.of(_PLUS, "plus"), Value.of(_MINUS, "minus")]
+        self.graph.add_node("SELECT_V2", [holds, *choices], [output])
 
-    def _LceQuantize(self, node: Node) -> None:
-        values = node.inputs[0]
-        if self.editor.dtype(values) != np.float32:
+    def _quantize(self, node: Node) -> None:
+        if node.data.dtype != np.float32:
             raise ConversionError("ops='builtin': only signs of float32 can be replaced.")
-        self._unpack(node.output, self.editor.shape(values)[-1])
-        self._sign(values, _ZERO, "GREATER_EQUAL", node.output)
+        self._unpack(node.output, node.data.channels)
+        self._sign(node.data, _ZERO, "GREATER_EQUAL", node.output)
 
-    def _LceDequantize(self, node: Node) -> None:
-        if self.editor.dtype(node.output) != np.float32:
+    def _dequantize(self, node: Node) -> None:
+        if node.output.dtype != np.float32:
             raise ConversionError("ops='builtin': only signs of float32 can be replaced.")
-        self.editor.redirect(node.output, node.inputs[0])
+        self.graph.replace(node.output, node.data)
 
-    def _LceBMaxPool2d(self, node: Node) -> None:
-        self._unpack(node.output, self.channels[node.inputs[0]])
-        options = schema.Pool2DOptionsT()
-        options.padding = node.options["padding"]
-        options.strideH, options.strideW = (
-            node.options["stride_height"],
-            node.options["stride_width"],
+    def _max_pool(self, node: Node) -> None:
+        self._unpack(node.output, self.channels[node.data])
+        o = node.options
+        self.graph.add_node(
+            "MAX_POOL_2D",
+            node.operands,
+            node.outputs,
+            padding=o["padding"],
+            strideH=o["stride_height"],
+            strideW=o["stride_width"],
+            filterHeight=o["filter_height"],
+            filterWidth=o["filter_width"],
         )
-        options.filterHeight = node.options["filter_height"]
-        options.filterWidth = node.options["filter_width"]
-        self.editor.add_node("MAX_POOL_2D", node.inputs, node.outputs, options, version=1)
 
-    def _weights(self, node: Node, channels: int) -> int:
-        packed = self.editor.values(node.inputs[1])
-        signs = -unpack_signs(packed, channels).astype(np.int8)
-        quantization = schema.QuantizationParametersT()
-        quantization.scale = np.ones(1, np.float32)
-        quantization.zeroPoint = np.zeros(1, np.int64)
-        name = self.editor.name(node.inputs[1])
-        stored = self.editor.add_constant(signs, name, quantization)
-        wide = self.editor.add_tensor(signs.shape, np.float32, f"{name}/float32")
-        options = schema.DequantizeOptionsT()
-        self.editor.add_node("DEQUANTIZE", [stored], [wide], options, version=2)
+    def _weights(self, node: Node, channels: int) -> Value:
+        packed = node.operands[1]
+        signs = -unpack_signs(packed.values, channels).astype(np.int8)
+        ones = quantization(np.ones(1, np.float32))
+        stored = Value.of(signs, packed.name, ones)
+        wide = Value.new(signs.shape, np.float32, f"{packed.name}/float32")
+        self.graph.add_node("DEQUANTIZE", [stored], [wide], version=2)
         return wide
 
-    def _axes(self, node: Node) -> list[_Axis]:
-        sizes, kernel = self.editor.shape(node.inputs[0]), self.editor.shape(node.inputs[1])
-        return [
-            _Axis(
-                sizes[axis],
-                kernel[axis],
-                node.options[f"stride_{name}"],
-                node.options[f"dilation_{name}_factor"],
-            )
-            for axis, name in ((1, "height"), (2, "width"))
-        ]
-
-    def _padded(self, node: Node) -> int:
+    def _padded(self, node: Node) -> Value:
         """The input with the +1 around it that the convolution would pad."""
-        data = node.inputs[0]
-        shape = self.editor.shape(data)
-        margins = [(0, 0), *(axis.margins for axis in self._axes(node)), (0, 0)]
-        sides = [n + sum(margin) for n, margin in zip(shape, margins, strict=True)]
-        padded = self.editor.add_tensor(sides, np.float32, f"{self.editor.name(data)}/padded")
-        around = self._constant(np.array(margins, np.int32), "margins")
-        one = self._constant(_PLUS.reshape(1), "one")
-        options = schema.PadV2OptionsT()
-        self.editor.add_node("PADV2", [data, around, one], [padded], options)
+        data, around = node.data, margins(node)
+        shape = [n + sum(margin) for n, margin in zip(data.shape, around, strict=True)]
+        padded = Value.new(shape, np.float32, f"{data.name}/padded")
+        constants = (
+            Value.of(np.array(around, np.int32), "margins"),
+            Value.of(_PLUS[None], "one"),
+        )
+        self.graph.add_node("PADV2", [data, *constants], [padded])
         return padded
 
-    def _correct(self, node: Node, values: int, multiplier: np.ndarray) -> None:
+    def _correct(self, node: Node, values: Value, multiplier: np.ndarray) -> None:
         """What the engine makes of the results of a border of +1 where it is to be 0."""
-        editor = self.editor
-        signs = unpack_signs(editor.values(node.inputs[1]), node.options["channels_in"])
+        signs = unpack_signs(node.operands[1].values, node.options["channels_in"])
         sums = signs.sum(axis=-1)  # of each output channel, row and column: integers
         (rows, row_of), (columns, column_of) = (
-            np.unique(axis.outside, axis=0, return_inverse=True) for axis in self._axes(node)
+            np.unique(axis.outside, axis=0, return_inverse=True) for axis in axes(node)
         )
         outside = rows[:, None, :, None] | columns[None, :, None, :]
         table = np.einsum("oyx,rcyx->rco", sums, outside.astype(np.float32))
@@ -206,82 +154,79 @@ class _Unpacker:
         touched = outside.any(axis=(2, 3))[..., None]
         table = np.where(touched, -multiplier * table, np.float32(-0.0)).astype(np.float32)
         ways = row_of.reshape(-1, 1) * len(columns) + column_of.reshape(1, -1)
-        kinds = self._constant(table.reshape(-1, len(multiplier)), "corrections")
-        place = self._constant(ways[None].astype(np.int32), "ways over the border")
-        correction = self._new(values, "correction")
-        options = schema.GatherOptionsT()
-        editor.add_node("GATHER", [kinds, place], [correction], options)
-        options = schema.AddOptionsT()
-        editor.add_node("ADD", [values, correction], [node.output], options)
+        kinds = Value.of(table.reshape(-1, len(multiplier)), "corrections")
+        position = Value.of(ways[None].astype(np.int32), "ways over the border")
+        correction = Value.new(values.shape, np.float32, f"{values.name}/correction")
+        self.graph.add_node("GATHER", [kinds, position], [correction])
+        self.graph.add_node("ADD", [values, correction], node.outputs)
 
-    def _LceBconv2d(self, node: Node) -> None:
-        editor, o = self.editor, node.options
-        channels = o["channels_in"]
-        if channels != self.channels[node.inputs[0]]:
+    def _convolution(self, node: Node) -> None:
+        o, channels = node.options, node.options["channels_in"]
+        if channels != self.channels[node.data]:
             raise ConversionError("ops='builtin': convolutions of groups cannot be replaced.")
         weights = self._weights(node, channels)
-        kernel = editor.shape(weights)
-        options = schema.Conv2DOptionsT()
-        options.padding = o["padding"]
-        options.strideH, options.strideW = o["stride_height"], o["stride_width"]
-        options.dilationHFactor = o["dilation_height_factor"]
-        options.dilationWFactor = o["dilation_width_factor"]
-        data = node.inputs[0]
-        if o["padding"] != _VALID:
-            data = self._padded(node)
-            options.padding = _VALID
-        if editor.dtype(node.output) == np.int32:
-            self._unpack(node.output, kernel[0])
-        products = int(np.prod(kernel[1:]))
-        full = self._constant(np.full(kernel[0], products, np.float32), "products")
-        doubled = self._new(node.output, "doubled")
-        editor.add_node("CONV_2D", [data, weights, full], [doubled], options)
-        threshold = node.inputs[4] if len(node.inputs) > 4 else ABSENT
-        if threshold != ABSENT:
+        filters, products = weights.shape[0], int(np.prod(weights.shape[1:]))
+        data = node.data if o["padding"] == VALID else self._padded(node)
+        threshold = node.constant(4)
+        if threshold is not None:
+            self._unpack(node.output, filters)
+        full = Value.of(np.full(filters, products, np.float32), "products")
+        name = f"{node.output.name}/doubled"
+        doubled = Value.new(node.output.shape, np.float32, name)
+        self.graph.add_node(
+            "CONV_2D",
+            [data, weights, full],
+            [doubled],
+            padding=VALID,
+            strideH=o["stride_height"],
+            strideW=o["stride_width"],
+            dilationHFactor=o["dilation_height_factor"],
+            dilationWFactor=o["dilation_width_factor"],
+        )
+        if threshold is not None:
             # A bit is set, for -1, where more than `threshold` of the products are -1.
-            most = (2 * editor.values(threshold)).astype(np.float32)
+            most = (2 * threshold).astype(np.float32)
             self._sign(doubled, most, "LESS_EQUAL", node.output)
             return
         doubled = self._bounded(doubled, products, o["fused_activation_function"])
-        multiplier, bias = (editor.values(tensor) for tensor in node.inputs[2:4])
+        multiplier, bias = (value.values for value in node.operands[2:4])
         offset = bias.astype(np.float64) + products * multiplier.astype(np.float64)
-        scaled = self._new(node.output, "scaled")
-        gain = self._constant(-multiplier, "gain")
-        shift = self._constant(offset.astype(np.float32), "offset")
-        editor.add_node("MUL", [doubled, gain], [scaled], schema.MulOptionsT())
-        axes = self._axes(node) if o["padding"] != _VALID else []
-        pads_zeros = o["pad_values"] == 0 and any(axis.outside.any() for axis in axes)
-        shifted = self._new(node.output, "shifted") if pads_zeros else node.output
-        editor.add_node("ADD", [scaled, shift], [shifted], schema.AddOptionsT())
-        if pads_zeros:
-            self._correct(node, shifted, multiplier)
+        scaled = self._add("MUL", [doubled, Value.of(-multiplier, "gain")], "scaled")
+        shift = Value.of(offset.astype(np.float32), "offset")
+        outside = o["padding"] != VALID and any(axis.outside.any() for axis in axes(node))
+        if o["pad_values"] == 0 and outside:
+            self._correct(node, self._add("ADD", [scaled, shift], "shifted"), multiplier)
+        else:
+            self.graph.add_node("ADD", [scaled, shift], node.outputs)
 
-    def _bounded(self, doubled: int, products: int, activation: int) -> int:
+    def _bounded(self, doubled: Value, products: int, activation: int) -> Value:
         """The activation function of a binary convolution, which comes before its gain."""
         least, most = _BOUNDS[activation]
         for kind, bound in (("MINIMUM", least), ("MAXIMUM", most)):
-            if bound is None:
-                continue
-            limit = self._constant(np.array(products - bound, np.float32), "bound")
-            after = self._new(doubled, kind.lower())
-            options = schema.MaximumMinimumOptionsT()
-            self.editor.add_node(kind, [doubled, limit], [after], options)
-            doubled = after
+            if bound is not None:
+                limit = Value.of(np.array(products - bound, np.float32), "bound")
+                doubled = self._add(kind, [doubled, limit], kind.lower())
         return doubled
 
 
-def with_builtin_operators(flatbuffer: Flatbuffer) -> Flatbuffer:
+def with_builtin_operators(graph: Graph) -> Rewrite:
     """Replaces the operators of Larq Compute Engine by those of TensorFlow Lite.
 
     The weights take a byte each instead of a bit.
 
     Args:
-        flatbuffer: to which the passes of packed words have not been applied.
+        graph: to which the passes of packed words have not been applied; it is changed.
+
+    Returns:
+        The names of what the replaced operators write.
 
     Raises:
-        ConversionError: for a file that cannot be replaced.
+        ConversionError: for a file whose operators cannot be replaced.
     """
-    return _Unpacker(flatbuffer).editor.finish()
+    replaced = [node.outputs[0].name for node in graph.nodes_of(*LCE_OPERATORS)]
+    _Unpacker(graph)
+    graph.tidy()
+    return Rewrite(replaced)
 
 
 __all__ = ["PASSES_OF_WORDS", "with_builtin_operators"]

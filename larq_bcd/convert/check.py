@@ -32,7 +32,8 @@ from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.match import Match, StepMatch, match_steps
 from larq_bcd.tflite.engines import REFERENCE, RUNTIME, Engine, EngineError, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor, unpack_signs
+from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.signs import unpack_signs
 
 # Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
 # of a feature map and in the scale of a kernel.
@@ -172,9 +173,9 @@ def _jittered(
 class _Comparison:
     """Runs both programs and keeps score, input by input."""
 
-    def __init__(self, graph: InferenceGraph, flatbuffer: Flatbuffer, matches: list[Match]):
-        self.flatbuffer = flatbuffer
-        self.pairs = match_steps(graph, flatbuffer, matches)
+    def __init__(self, graph: InferenceGraph, file: Graph, matches: list[Match]):
+        self.file = file
+        self.pairs = match_steps(graph, file, matches)
         self.scores = [LayerCheck(pair.name) for pair in self.pairs]
         # A binary convolution although the graph shows no plain sign before it: its input is
         # compared as it is.
@@ -216,19 +217,16 @@ class _Comparison:
         # How much rounding changes each value, as a part of the largest of its channel.
         self.changes: list[np.ndarray] | None = None
 
-        self.outputs = flatbuffer.outputs_like(graph.output_names)
-        shown: dict[int, Tensor] = {tensor.index: tensor for tensor in self.outputs}
+        self.outputs = file.outputs_like(graph.output_names)
+        shown = [*self.outputs]
         for pair in self.pairs:
-            for tensor in (pair.after, pair.before):
-                if tensor is not None:
-                    shown[tensor.index] = tensor
+            shown += [value for value in (pair.after, pair.before) if value is not None]
         for match in self.supposed:
-            assert match.operator is not None
-            shown[match.operator.data.index] = match.operator.data
+            assert match.node is not None
+            shown.append(match.node.data)
         # The graph's own input can be looked at, but is no output an interpreter writes.
-        self.given = {tensor.index for tensor in flatbuffer.inputs}
-        self.shown = [tensor for index, tensor in shown.items() if index not in self.given]
-        self.showing = flatbuffer.with_outputs(self.shown)
+        self.shown = [value for value in dict.fromkeys(shown) if value not in file.inputs]
+        self.showing = file.part(file.nodes, file.inputs, self.shown)
 
     def _keras(self, x: np.ndarray, signs: list[np.ndarray], parameters: list[np.ndarray]):
         return [value.numpy() for value in self.forced(x, *signs, *parameters)]
@@ -269,11 +267,11 @@ class _Comparison:
         """
         shipped, showing = (engine.predict for engine in engines)
         outputs = shipped(given)
-        own = dict(zip((t.index for t in self.flatbuffer.outputs), outputs, strict=True))
-        values = dict(zip((t.index for t in self.shown), showing(given), strict=True))
-        values |= {index: x for index in self.given}
+        own = dict(zip(self.file.outputs, outputs, strict=True))
+        values = dict(zip(self.shown, showing(given), strict=True))
+        values |= dict.fromkeys(self.file.inputs, x)
 
-        theirs = [own[tensor.index] for tensor in self.outputs]
+        theirs = [own[value] for value in self.outputs]
         ours = [value.numpy() for value in self.free(x)]
         distances = [_distance(a, b) for a, b in zip(ours, theirs, strict=True)]
         report.max_difference = max(
@@ -290,7 +288,7 @@ class _Comparison:
             for a, b in zip(ours, theirs, strict=True)
         )
 
-        signs = [self._decoded(pair, values[pair.after.index]) for pair in self.fed]
+        signs = [self._decoded(pair, values[pair.after]) for pair in self.fed]
         forced = self._keras(x, signs, self.parameter_values)
         probes = self._probe(x, signs) if self.changes is None or self.supposed else []
         if self.changes is None:
@@ -324,8 +322,8 @@ class _Comparison:
         for i, (match, score) in enumerate(
             zip(self.supposed, self.supposed_scores, strict=True), start=position
         ):
-            assert match.operator is not None
-            packed = values[match.operator.data.index]
+            assert match.node is not None
+            packed = values[match.node.data]
             expected = forced[i]
             score.compared += expected.size
             stable = np.all([probe[i] == expected for probe in probes], axis=0)
@@ -342,12 +340,12 @@ class _Comparison:
         score: LayerCheck,
         before: np.ndarray,
         tolerance: np.ndarray,
-        values: dict[int, np.ndarray],
+        values: dict[Value, np.ndarray],
     ) -> None:
-        after = self._decoded(pair, values[pair.after.index])
+        after = self._decoded(pair, values[pair.after])
         score.compared += after.size
         if pair.before is not None:
-            theirs = values[pair.before.index].reshape(before.shape)
+            theirs = values[pair.before].reshape(before.shape)
             distance = _distance(before, theirs)
             ratio = np.divide(
                 distance, tolerance, out=np.zeros_like(distance), where=distance > 0
@@ -418,7 +416,7 @@ def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:
 
 def check(
     graph: InferenceGraph,
-    flatbuffer: Flatbuffer,
+    file: Graph,
     matches: list[Match],
     inputs: np.ndarray,
     source: str,
@@ -429,7 +427,7 @@ def check(
 
     Args:
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
+        file: what it was converted to.
         matches: the pairs of `match_layers`.
         inputs: array of shape (inputs, *input_shape) in the flatbuffer's input type; at least
             one.
@@ -444,9 +442,9 @@ def check(
         CheckError: if nothing can run the flatbuffer.
     """
     report = CheckReport(inputs=len(inputs), source=source)
-    comparison = _Comparison(graph, flatbuffer, matches)
+    comparison = _Comparison(graph, file, matches)
     report.unseen = _unseen(graph, comparison.pairs)
-    contents = (flatbuffer.content, comparison.showing)
+    contents = (file.write(), comparison.showing)
     engines = _opened(contents, REFERENCE)
     reference = report.runs_on = str(engines[0])
     for done, given in enumerate(inputs):

@@ -1,4 +1,4 @@
-"""Compares two flatbuffers of one model, where the second is meant to differ a little."""
+"""Compares two files of one model, where the second is meant to differ a little."""
 
 import time
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from larq_bcd.tflite.engines import UNFUSED, Engine, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 
 @dataclass
 class Comparison:
-    """How the outputs of two flatbuffers differ on the same inputs.
+    """How the outputs of two files differ on the same inputs.
 
     Attributes:
         change: what the second was made of the first by, in words.
@@ -37,8 +36,8 @@ class Comparison:
 
 
 def compare(
-    before: Flatbuffer,
-    after: Flatbuffer,
+    before: bytes,
+    after: bytes,
     inputs: np.ndarray,
     change: str,
 ) -> Comparison:
@@ -48,14 +47,14 @@ def compare(
     differ in no bit are told from others; the times are those of the fastest engine there is.
 
     Args:
-        before, after: flatbuffers of one model.
+        before, after: the bytes of two files of one model.
         inputs: array of shape (inputs, *input_shape), of the type that both take.
         change: what has changed, for the report.
 
     Raises:
         EngineError: if nothing can run one of them.
     """
-    files = before.content, after.content
+    files = before, after
     exact = [open_engine(content, 1, UNFUSED) for content in files]
     fast = [open_engine(content, 1) for content in files]
     result = Comparison(change, len(inputs), bytes=(len(files[0]), len(files[1])))

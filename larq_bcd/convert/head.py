@@ -7,33 +7,32 @@ check could no longer tell that from a fault. The head's rounding flips none.
 """
 
 import numpy as np
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd._choices import HEADS
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.tflite.editor import Editor, Node
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
+from larq_bcd.tflite.operators import BINARY_CONVOLUTION, QUANTIZE
+from larq_bcd.tflite.quantization import quantization
 
-_WEIGHTED = frozenset(
-    {"LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LceQuantize"}
-)
+_WEIGHTED = (BINARY_CONVOLUTION, QUANTIZE, "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _LARGEST = 127
 # The first version of DEQUANTIZE that takes float16, and one scale for each channel.
 _FLOAT16_VERSION, _PER_CHANNEL_VERSION = 3, 5
 
 
-def _heads(editor: Editor) -> list[Node]:
+def _heads(graph: Graph) -> list[Node]:
     """Dense layers that no convolution, dense layer or sign comes after."""
-    heads, pending, seen = [], list(editor.outputs), set()
+    heads: list[Node] = []
+    pending, seen = list(graph.outputs), set()
     while pending:
-        node = editor.producer(pending.pop())
-        if node is None or id(node) in seen:
+        node = pending.pop().producer
+        if node is None or node in seen:
             continue
-        seen.add(id(node))
+        seen.add(node)
         if node.type == "FULLY_CONNECTED":
             heads.append(node)
         elif node.type not in _WEIGHTED:
-            pending += node.inputs
+            pending += node.operands
     return heads
 
 
@@ -53,7 +52,7 @@ def per_channel_int8(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8), scales
 
 
-def quantize_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[str]]:
+def quantize_head(graph: Graph, kind: str) -> Rewrite:
     """Stores the weights of the dense layers before the outputs in fewer bits.
 
     A DEQUANTIZE turns them into float32 when the file is loaded, once: activations and sums
@@ -62,11 +61,11 @@ def quantize_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[s
     channel neither Larq Compute Engine 0.16 nor tflite-runtime 2.14 knows it.
 
     Args:
-        flatbuffer: is not changed.
+        graph: is changed.
         kind: `"float16"`, `"int8"`, or `"float32"`, which leaves all as it is.
 
     Returns:
-        The flatbuffer, and the names of the weights.
+        The names of the weights.
 
     Raises:
         ConversionError: if `kind` is another one, or the file has no head of its own.
@@ -75,32 +74,30 @@ def quantize_head(flatbuffer: Flatbuffer, kind: str) -> tuple[Flatbuffer, list[s
         raise ConversionError(
             f"head={kind!r} is not supported: give one of {', '.join(HEADS)}."
         )
+    done = Rewrite()
     if kind == "float32":
-        return flatbuffer, []
-    editor = Editor(flatbuffer)
-    names = []
-    for node in _heads(editor):
-        weights = editor.constant(node.inputs[1])
+        return done
+    for node in _heads(graph):
+        stored = node.operands[1]
+        weights = stored.constant
         if weights is None or weights.dtype != np.float32:
+            done.skipped.append(f"{node.output.name}: its weights are no float32 constant")
             continue
-        name = editor.name(node.inputs[1])
+        name = stored.name
         if kind == "float16":
-            packed = editor.add_constant(weights.astype(np.float16), f"{name}/float16")
+            packed = Value.of(weights.astype(np.float16), f"{name}/float16")
             version = _FLOAT16_VERSION
         else:
             values, scales = per_channel_int8(weights)
-            quantization = schema.QuantizationParametersT()
-            quantization.scale = scales
-            quantization.zeroPoint = np.zeros(len(scales), np.int64)
-            quantization.quantizedDimension = 0
-            packed = editor.add_constant(values, f"{name}/int8", quantization)
+            packed = Value.of(values, f"{name}/int8", quantization(scales))
             version = _PER_CHANNEL_VERSION
-        wide = editor.add_tensor(weights.shape, np.float32, f"{name}/dequantized")
-        editor.add_node("DEQUANTIZE", [packed], [wide], schema.DequantizeOptionsT(), version)
-        editor.set_input(node, 1, wide)
-        names.append(name)
-    if not names:
+        wide = Value.new(weights.shape, np.float32, f"{name}/dequantized")
+        graph.add_node("DEQUANTIZE", [packed], [wide], version)
+        node.set_input(1, wide)
+        done.changed.append(name)
+    if not done.changed:
         raise ConversionError(
             f"head={kind!r}: no dense layer stands before the outputs: leave it out."
         )
-    return editor.finish(), names
+    graph.tidy()
+    return done

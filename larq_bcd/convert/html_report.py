@@ -162,7 +162,9 @@ def html_report(report: ConversionReport, profile: Profile) -> str:
         _summary(report),
         "".join(f"<p>{escape(text)}</p>" for text in (*report.changes, *report.notes)),
         "<h2>Passes</h2>" + _sizes(report),
-        "".join(f"<p class=note>left: {escape(text)}</p>" for text in report.optimization.left),
+        "".join(
+            f"<p class=note>skipped: {escape(text)}</p>" for text in report.optimization.skipped
+        ),
     ]
     if report.replacement is not None:
         parts.append(_replacement(report.replacement))

@@ -1,4 +1,4 @@
-"""Finds each layer of the Keras model in the flatbuffer, by the values of its weights.
+"""Finds each layer of the Keras model in the file, by the values of its weights.
 
 Names are no evidence: the converter joins and drops them. A binary layer is an LceBconv2d
 operator whose filter holds exactly the signs of the layer's kernel; a float layer is an
@@ -11,9 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator, Tensor, pack_signs
+from larq_bcd.tflite.graph import Graph, Node, Value
+from larq_bcd.tflite.operators import (
+    BINARY_CONVOLUTION,
+    BINARY_MAX_POOL,
+    DEQUANTIZE,
+    QUANTIZE,
+)
+from larq_bcd.tflite.signs import pack_signs, words
 
-BINARY_OPERATOR = "LceBconv2d"
 _FLOAT_OPERATORS = (
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
@@ -23,7 +29,7 @@ _FLOAT_OPERATORS = (
     "CONV_3D_TRANSPOSE",
     "BATCH_MATMUL",
 )
-# Operators of the flatbuffer that only move values, or unpack them.
+# Operators of the file that only move values, or unpack them.
 _MOVING = frozenset(
     [
         "BATCH_TO_SPACE_ND",
@@ -32,8 +38,8 @@ _MOVING = frozenset(
         "DEPTH_TO_SPACE",
         "EXPAND_DIMS",
         "GATHER",
-        "LceDequantize",
-        "LceBMaxPool2d",
+        DEQUANTIZE,
+        BINARY_MAX_POOL,
         "MAX_POOL_2D",
         "MIRROR_PAD",
         "PACK",
@@ -59,6 +65,7 @@ _ROUNDED = 1e-5
 _NAME_LENGTH = 50
 
 _BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
+_STEPS = (QUANTIZE, *dict.fromkeys(_BUILTIN_STEPS.values()))
 
 
 @dataclass(frozen=True)
@@ -66,29 +73,29 @@ class Match:
     """A layer of the model and the operator that computes it, if there is one."""
 
     layer: WeightedOp
-    operator: Operator | None
+    node: Node | None
 
     @property
     def is_binary(self) -> bool:
         """Whether the layer ships as a binary convolution."""
-        return self.operator is not None and self.operator.type == BINARY_OPERATOR
+        return self.node is not None and self.node.type == BINARY_CONVOLUTION
 
 
 @dataclass(frozen=True)
 class StepMatch:
-    """A sign or rounding of the model and the tensor of the flatbuffer that holds it.
+    """A sign or rounding of the model and the value of the file that holds it.
 
     Attributes:
         step: the operation of the Keras graph.
-        before: the float tensor it is taken of; None where a binary convolution writes
+        before: the float value it is taken of; None where a binary convolution writes
             signs without ever holding their float values.
         after: its result, bit-packed if the step is a sign of Larq Compute Engine.
         name: the layers that use it, or the operation.
     """
 
     step: Step
-    before: Tensor | None
-    after: Tensor
+    before: Value | None
+    after: Value
     name: str
 
 
@@ -101,11 +108,11 @@ def _rows(kernel: np.ndarray, op_type: str) -> np.ndarray:
     return np.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1)
 
 
-def _operator_rows(weights: np.ndarray, operator: Operator) -> np.ndarray:
-    """The weights of a flatbuffer's operator as (output channels, everything else)."""
-    if operator.type == "DEPTHWISE_CONV_2D":
+def _node_rows(weights: np.ndarray, node: Node) -> np.ndarray:
+    """The weights of an operator as (output channels, everything else)."""
+    if node.type == "DEPTHWISE_CONV_2D":
         return weights.reshape(-1, weights.shape[-1]).T
-    if operator.type in ("CONV_3D", "CONV_3D_TRANSPOSE"):
+    if node.type in ("CONV_3D", "CONV_3D_TRANSPOSE"):
         return np.moveaxis(weights, -1, 0).reshape(weights.shape[-1], -1)
     return weights.reshape(weights.shape[0], -1)
 
@@ -132,87 +139,83 @@ def _same_weights(ours: np.ndarray, theirs: list[np.ndarray]) -> bool:
     return False
 
 
-def _float_candidates(flatbuffer: Flatbuffer) -> dict[int, list[np.ndarray]]:
+def _float_candidates(file: Graph) -> dict[Node, list[np.ndarray]]:
     """The normalized rows of the weights of each float operator, in each layout they have."""
-    found: dict[int, list[np.ndarray]] = {}
-    for operator in flatbuffer.operators_of(*_FLOAT_OPERATORS):
-        constants = [flatbuffer.constant(tensor) for tensor in operator.inputs]
+    found: dict[Node, list[np.ndarray]] = {}
+    for node in file.nodes_of(*_FLOAT_OPERATORS):
+        constants = [value.constant for value in node.operands]
         weights = [c for c in constants if c is not None and c.ndim > 1]
         if weights:
-            layouts = [_operator_rows(weights[0], operator)]
+            layouts = [_node_rows(weights[0], node)]
             if weights[0].ndim == 2:
                 layouts.append(weights[0].T)
-            found[operator.index] = [_normalized(rows) for rows in layouts]
+            found[node] = [_normalized(rows) for rows in layouts]
     return found
 
 
-def match_layers(graph: InferenceGraph, flatbuffer: Flatbuffer) -> list[Match]:
+def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
     """Pairs every convolution and dense layer with its operator.
 
     Args:
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
+        file: what it was converted to.
 
     Returns:
         One match for each layer, in the order of execution.
     """
     binary = {
-        operator.index: filters
-        for operator in flatbuffer.operators_of(BINARY_OPERATOR)
-        if (filters := flatbuffer.constant(operator.inputs[1])) is not None
+        node: filters
+        for node in file.nodes_of(BINARY_CONVOLUTION)
+        if (filters := node.constant(1)) is not None
     }
-    floats = _float_candidates(flatbuffer)
-    used: set[int] = set()
+    floats = _float_candidates(file)
+    used: set[Node] = set()
 
-    def choose(layer: WeightedOp, fitting: list[int]) -> Operator | None:
+    def choose(layer: WeightedOp, fitting: list[Node]) -> Node | None:
         # The converter computes only once what two layers compute alike.
-        free = [index for index in fitting if index not in used] or fitting
+        free = [node for node in fitting if node not in used] or fitting
         if not free:
             return None
-        chosen = max(
-            free, key=lambda index: _likeness(flatbuffer, flatbuffer.operators[index], layer)
-        )
+        chosen = max(free, key=lambda node: _likeness(node, layer))
         used.add(chosen)
-        return flatbuffer.operators[chosen]
+        return chosen
 
     matches = []
     for layer in graph.weighted_ops:
-        found: Operator | None = None
+        found: Node | None = None
         if (
             layer.kernel.ndim == 4
             and layer.op.type in ("Conv2D", *CALLS)
             and _one_scale(layer.kernel)
         ):
             packed = pack_signs(np.moveaxis(layer.kernel, -1, 0))
-            found = choose(layer, [i for i, w in binary.items() if np.array_equal(packed, w)])
+            found = choose(layer, [n for n, w in binary.items() if np.array_equal(packed, w)])
         if found is None:
             rows = _normalized(_rows(layer.kernel, layer.op.type))
-            found = choose(layer, [i for i, w in floats.items() if _same_weights(rows, w)])
+            found = choose(layer, [n for n, w in floats.items() if _same_weights(rows, w)])
         matches.append(Match(layer, found))
     return matches
 
 
-def _likeness(
-    flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp
-) -> tuple[bool, bool]:
+def _likeness(node: Node, layer: WeightedOp) -> tuple[bool, bool]:
     """What speaks for one of several operators of equal weights, the stronger first."""
-    scaled = operator.type == BINARY_OPERATOR and _has_scales_of(flatbuffer, operator, layer)
-    return scaled, _carries(operator, layer.op.name)
+    scaled = node.type == BINARY_CONVOLUTION and _has_scales_of(node, layer)
+    return scaled, _carries(node, layer.op.name)
 
 
-def _has_scales_of(flatbuffer: Flatbuffer, operator: Operator, layer: WeightedOp) -> bool:
-    multiplier = flatbuffer.constant(operator.inputs[2])
+def _has_scales_of(node: Node, layer: WeightedOp) -> bool:
+    multiplier = node.constant(2)
     if multiplier is None:
         return False  # it writes signs
     scales = np.abs(layer.kernel[0, 0, :1])
     return _same_weights(_normalized(scales), [_normalized(multiplier[None])])
 
 
-def _carries(operator: Operator, name: str) -> bool:
+def _carries(node: Node, name: str) -> bool:
     return any(
-        name in tensor.name.split(";")
-        or (len(name) > _NAME_LENGTH and tensor.name.startswith(name[:_NAME_LENGTH]))
-        for tensor in operator.outputs
+        name in value.name.split(";")
+        or (len(name) > _NAME_LENGTH and value.name.startswith(name[:_NAME_LENGTH]))
+        for value in node.outputs
     )
 
 
@@ -228,41 +231,36 @@ def has_one_scale(layer: WeightedOp) -> bool:
 
 def _packed_shape(step: Step) -> tuple[int, ...]:
     *outer, channels = step.after.shape.as_list()
-    return (*outer, -(-channels // 32))
+    return (*outer, words(channels))
 
 
-def _packed_sources(flatbuffer: Flatbuffer, tensor: Tensor) -> list[Tensor]:
-    """The bit-packed tensors that a tensor is made of, the nearest first."""
-    found, pending, seen = [], [tensor], set()
+def _packed_sources(value: Value) -> list[Value]:
+    """The bit-packed values that a value is made of, the nearest first."""
+    found, pending, seen = [], [value], set()
     while pending:
         current = pending.pop(0)
-        if current.index in seen:
+        if current in seen or current.producer is None:
             continue
-        seen.add(current.index)
-        producer = flatbuffer.producers.get(current.index)
-        if producer is None:
-            continue
-        if _holds_signs(flatbuffer, current):
+        seen.add(current)
+        if _holds_signs(current):
             found.append(current)
-        if producer.type in _MOVING:
-            pending += [operand for operand in producer.inputs if operand is not None]
+        if current.producer.type in _MOVING:
+            pending += current.producer.operands
     return found
 
 
-def _holds_signs(flatbuffer: Flatbuffer, tensor: Tensor) -> bool:
-    """Whether a tensor is bit-packed, as it comes from a sign or moved since."""
-    producer = flatbuffer.producers.get(tensor.index)
-    if producer is None or tensor.dtype != "int32":
+def _holds_signs(value: Value) -> bool:
+    """Whether a value is bit-packed, as it comes from a sign or moved since."""
+    producer = value.producer
+    if producer is None or value.dtype != np.int32:
         return False
-    if producer.type in ("LceQuantize", BINARY_OPERATOR, "LceBMaxPool2d"):
+    if producer.type in (QUANTIZE, BINARY_CONVOLUTION, BINARY_MAX_POOL):
         return True
-    return producer.type in _MOVING and _holds_signs(flatbuffer, producer.data)
+    return producer.type in _MOVING and _holds_signs(producer.data)
 
 
-def match_steps(
-    graph: InferenceGraph, flatbuffer: Flatbuffer, matches: list[Match]
-) -> list[StepMatch]:
-    """Pairs the signs and roundings of the model with tensors of the flatbuffer.
+def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
+    """Pairs the signs and roundings of the model with values of the file.
 
     A sign is found through the layers that it feeds, which are known by their weights. What
     is left over is paired in the order of execution, where both sides have equally many of
@@ -270,54 +268,50 @@ def match_steps(
 
     Args:
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
+        file: what it was converted to.
         matches: the pairs of `match_layers`.
 
     Returns:
         The pairs, in the order of execution.
     """
-    pairs: dict[tuple[str, int], StepMatch] = {}
+    pairs: dict[tuple[str, Value], StepMatch] = {}
 
-    def add(step: Step, after: Tensor, name: str) -> None:
-        producer = flatbuffer.producers[after.index]
-        before = (
-            producer.data
-            if producer.type in ("LceQuantize", "SIGN", "ROUND", "FLOOR")
-            else None
-        )
-        key = (step.after.op.name, after.index)
+    def add(step: Step, after: Value, name: str) -> None:
+        producer = after.producer
+        decides = producer is not None and producer.type in _STEPS
+        before = producer.data if producer is not None and decides else None
+        key = (step.after.op.name, after)
         if key in pairs:
             name = f"{pairs[key].name}, {name}"
         pairs[key] = StepMatch(step, before, after, name)
 
     for match in matches:
-        if match.operator is None:
+        if match.node is None:
             continue
         signs = source_of(match.layer.data).signs
-        tensors = _packed_sources(flatbuffer, match.operator.data)
+        values = _packed_sources(match.node.data)
         for step in signs:
-            fitting = [t for t in tensors if t.shape == _packed_shape(step)]
+            fitting = [value for value in values if value.shape == _packed_shape(step)]
             position = [s for s in signs if _packed_shape(s) == _packed_shape(step)].index(step)
             if position < len(fitting):
                 add(step, fitting[position], match.layer.name)
 
     known_steps = {name for name, _ in pairs}
-    known_tensors = {index for _, index in pairs}
+    known_values = {value for _, value in pairs}
     left_steps: dict[tuple, list[Step]] = {}
     for step in graph.steps:
         if step.after.op.name not in known_steps:
-            kind = "LceQuantize" if step.is_plain_sign else _BUILTIN_STEPS.get(step.kind, "")
+            kind = QUANTIZE if step.is_plain_sign else _BUILTIN_STEPS.get(step.kind, "")
             shape = _packed_shape(step) if step.is_plain_sign else tuple(step.after.shape)
             left_steps.setdefault((kind, shape), []).append(step)
-    left_tensors: dict[tuple, list[Tensor]] = {}
-    for operator in flatbuffer.operators_of("LceQuantize", *set(_BUILTIN_STEPS.values())):
-        after = operator.outputs[0]
-        if after.index not in known_tensors:
-            left_tensors.setdefault((operator.type, after.shape), []).append(after)
+    left_values: dict[tuple, list[Value]] = {}
+    for node in file.nodes_of(*_STEPS):
+        if node.output not in known_values:
+            left_values.setdefault((node.type, node.output.shape), []).append(node.output)
     for key, steps in left_steps.items():
-        tensors = left_tensors.get(key, [])
-        if len(tensors) == len(steps):
-            for step, after in zip(steps, tensors, strict=True):
+        values = left_values.get(key, [])
+        if len(values) == len(steps):
+            for step, after in zip(steps, values, strict=True):
                 add(step, after, graph.scope(step.after.op) or step.after.op.name)
     order = {op.name: position for position, op in enumerate(graph.operations)}
     return sorted(pairs.values(), key=lambda pair: order[pair.step.after.op.name])

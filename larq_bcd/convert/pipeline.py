@@ -3,24 +3,22 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
 import tensorflow as tf
-from larq_compute_engine.mlir.python.tflite_schema import Padding
 
-from larq_bcd._choices import CHECK_INPUTS
+from larq_bcd._choices import CHECK_INPUTS, INPUT_TYPES
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
-from larq_bcd.convert.compare import compare
+from larq_bcd.convert.compare import Comparison, compare
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.head import quantize_head
-from larq_bcd.convert.input_type import InputEncoding, set_input_type
-from larq_bcd.convert.inputs import Normalization
+from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
@@ -41,8 +39,12 @@ from larq_bcd.convert.report import (
     OptimizationReport,
     TensorReport,
 )
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Tensor
+from larq_bcd.data.preprocessing import Description
+from larq_bcd.models import description_of
+from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.metadata import add_metadata, plain_name
+from larq_bcd.tflite.operators import SAME
+from larq_bcd.tflite.windows import padding
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ class FileOptions:
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
-        normalize: the normalization of the pixels; by default what `normalization_for` says.
-        labels: names of the classes, for the metadata.
+        description: preprocessing and class names, for the metadata; by default what the
+            model says of itself.
         recipe_sha256: of the recipe that the model was trained with, for the metadata.
     """
 
@@ -130,8 +132,7 @@ class FileOptions:
     head: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
-    normalize: Normalization | None = None
-    labels: tuple[str, ...] | None = None
+    description: Description | None = None
     recipe_sha256: str | None = None
 
 
@@ -169,11 +170,10 @@ def convert(
     require_convertible(model)
     progress = progress or Progress()
     options = options or FileOptions()
-    normalize = options.normalize or check_inputs.normalization_for(model)
-    encoding = InputEncoding(options.input_type, normalize)
+    description = _description(model, options)
+    preprocessing = description.preprocessing
     if inputs is None:
-        shape = tuple(model.inputs[0].shape[1:])
-        inputs = check_inputs.noise(shape, CHECK_INPUTS, normalize)
+        inputs = check_inputs.noise(model, CHECK_INPUTS, preprocessing)
     changes = []
     with progress.step("merge the heads"):
         shipped, merged = merge_heads(as_float32(model))
@@ -184,61 +184,114 @@ def convert(
     with progress.step("convert"):
         content, notes = convert_model(shipped)
     with progress.step("optimize"):
-        graph = InferenceGraph(shipped)
-        flatbuffer = write_out_fills(Flatbuffer(content))
-        flatbuffer, repaired = restore_padding(flatbuffer, match_layers(graph, flatbuffer))
+        graph, file = InferenceGraph(shipped), Graph(content)
+        if write_out_fills(file).changed:
+            file.tidy()
+        repaired = restore_padding(file, match_layers(graph, file)).changed
         if repaired:
+            file.tidy()
             changes.append(
                 "the converter had changed the padding of "
                 f"{', '.join(repaired)}; it is restored"
             )
-        plain = flatbuffer.content
-        optimization = OptimizationReport.of_plain(flatbuffer)
+        plain = file.write()
+        optimization = OptimizationReport.of_plain(file, plain)
         passes = options.passes
         if options.ops == "builtin":
             passes = [name for name in passes if name not in PASSES_OF_WORDS]
-        flatbuffer, optimization.passes = optimize(flatbuffer, passes)
-        optimization.conclude(flatbuffer)
-        flatbuffer = set_input_type(flatbuffer, encoding)
-        matches = match_layers(graph, flatbuffer)
+        optimization.passes = optimize(file, passes)
+        optimization.conclude(file, file.write())
+        if preprocessing is not None:
+            set_input_type(file, preprocessing)
+        matches = match_layers(graph, file)
         report = ConversionReport(
             model=name or model.name,
-            inputs=_tensors(flatbuffer.inputs),
-            outputs=_tensors(flatbuffer.outputs_like(graph.output_names), graph.output_names),
-            file_bytes=len(flatbuffer.content),
+            inputs=_tensors(file.inputs),
+            outputs=_tensors(file.outputs_like(graph.output_names), graph.output_names),
+            file_bytes=len(file.write()),
             float32_bytes=weights_size(shipped),
             layers=[
-                *(_layer(match, graph, flatbuffer) for match in matches),
+                *(_layer(match, graph) for match in matches),
                 *(_sign_product(name, graph) for name in graph.sign_products),
                 *(_hidden_layer(layer) for layer in graph.hidden_layers),
             ],
             optimization=optimization,
             changes=changes,
-            notes=notes + _notes(matches),
+            notes=notes + _notes(matches) + _unknown(model, description),
         )
-    given = encoding.encode(inputs.astype(shipped.inputs[0].dtype.as_numpy_dtype))
+    dtype = shipped.inputs[0].dtype
+    given = inputs.astype(dtype.as_numpy_dtype)
+    decode: Callable[[np.ndarray], np.ndarray] = np.asarray
+    if preprocessing is not None and preprocessing.encoding != dtype.name:
+        given = preprocessing.encoded(preprocessing.pixels(inputs))
+        decode = preprocessing.decoded
     if allow_float_fallback or not report.fallbacks:
         with progress.step("check") as advance:
-            report.check = check(
-                graph, flatbuffer, matches, given, source, advance, encoding.decode
-            )
+            report.check = check(graph, file, matches, given, source, advance, decode)
+
+    def compared(step: Callable[[], object], change: str) -> Comparison:
+        before = file.write()
+        step()
+        return compare(before, file.write(), given, change)
+
     if options.head != "float32":
         with progress.step("round the head"):
-            rounded, _ = quantize_head(flatbuffer, options.head)
-            report.rounding = compare(flatbuffer, rounded, given, f"{options.head} head")
-            flatbuffer = rounded
+            report.rounding = compared(
+                lambda: quantize_head(file, options.head), f"{options.head} head"
+            )
     if options.ops == "builtin":
         with progress.step("replace custom operators"):
-            replaced = with_builtin_operators(flatbuffer)
-            report.replacement = compare(flatbuffer, replaced, given, "built-in operators")
-            flatbuffer = replaced
-    final = add_metadata(
-        flatbuffer, graph.model.name, encoding, _origin(report, options), options.labels
-    )
+            report.replacement = compared(
+                lambda: with_builtin_operators(file), "built-in operators"
+            )
+    final = add_metadata(file, graph.model.name, description, _origin(report, options))
     _require_types(final, options)
     report.file_bytes = len(final)
     report.seconds = dict(progress.seconds)
     return ConversionResult(final, report, plain)
+
+
+def _description(model: tf.keras.Model, options: FileOptions) -> Description:
+    """What the file is to say of itself, and how its input is encoded."""
+    known = description_of(model) if options.description is None else options.description
+    if options.input_type not in INPUT_TYPES:
+        raise ConversionError(
+            f"input_type={options.input_type!r} is not supported: give one of "
+            f"{', '.join(INPUT_TYPES)}."
+        )
+    dtype, shape = model.inputs[0].dtype.name, tuple(model.inputs[0].shape[1:])
+    if options.input_type != "float32" and dtype not in ("float32", options.input_type):
+        raise ConversionError(
+            f"input_type={options.input_type!r}: the model takes {dtype}, not float32, so that "
+            "there is nothing to normalize: leave it out."
+        )
+    if known.preprocessing is None:
+        if options.input_type not in ("float32", dtype):
+            raise ConversionError(
+                f"input_type={options.input_type!r}: the file would normalize pixels, but the "
+                "preprocessing of the model is not known: give --mean and --std."
+            )
+        return known
+    if known.preprocessing.input_shape != shape:
+        raise ConversionError(
+            f"the preprocessing makes images of shape {known.preprocessing.input_shape}, but "
+            f"the model takes {shape}: change its image_size, mean or std."
+        )
+    if dtype not in ("float32", *INPUT_TYPES):  # whole numbers of other sizes, as they are
+        return replace(known, preprocessing=None)
+    encoding = options.input_type if dtype == "float32" else dtype
+    return replace(known, preprocessing=replace(known.preprocessing, encoding=encoding))
+
+
+def _unknown(model: tf.keras.Model, description: Description) -> list[str]:
+    """What the file cannot say to whoever gives it images."""
+    shape = model.inputs[0].shape
+    if description.preprocessing is not None or len(shape) != 4 or shape[-1] not in (1, 3):
+        return []
+    return [
+        "how images are prepared for the model is not known, and so not in the file: whoever "
+        "runs it has to say; give --mean and --std, and --resize if the center is cut out"
+    ]
 
 
 def _origin(report: ConversionReport, options: FileOptions) -> dict:
@@ -273,7 +326,7 @@ def _origin(report: ConversionReport, options: FileOptions) -> dict:
 
 def _require_types(content: bytes, options: FileOptions) -> None:
     """Looks into what will be written: the converter is known to ignore what it is asked."""
-    dtypes = [tensor.dtype for tensor in Flatbuffer(content).inputs]
+    dtypes = [str(value.dtype) for value in Graph(content).inputs]
     if options.input_type != "float32" and dtypes != [options.input_type]:
         raise ConversionError(
             f"input_type={options.input_type!r} was not applied: the file takes {dtypes}."
@@ -283,11 +336,11 @@ def _require_types(content: bytes, options: FileOptions) -> None:
 def _notes(matches: list[Match]) -> list[str]:
     notes = []
     for match in matches:
-        if match.operator is None or not match.is_binary:
+        node = match.node
+        if node is None or not match.is_binary:
             continue
-        options = match.operator.options
-        padded_with_zeros = options["padding"] == Padding.SAME and options["pad_values"] == 0
-        kernel, image = match.layer.kernel.shape[:2], match.operator.data.shape[1:3]
+        padded_with_zeros = padding(node) == SAME and node.options["pad_values"] == 0
+        kernel, image = match.layer.kernel.shape[:2], node.data.shape[1:3]
         if padded_with_zeros and any(k > n for k, n in zip(kernel, image, strict=True)):
             notes.append(
                 f"{match.layer.name}: a kernel of {kernel[0]}x{kernel[1]} pads an image of "
@@ -297,12 +350,12 @@ def _notes(matches: list[Match]) -> list[str]:
     return notes
 
 
-def _tensors(tensors: list[Tensor], names: list[str] | None = None) -> list[TensorReport]:
-    called = names if names and len(names) == len(tensors) else [t.name for t in tensors]
+def _tensors(values: list[Value], names: list[str] | None = None) -> list[TensorReport]:
+    called = names if names and len(names) == len(values) else [v.name for v in values]
     clean = [plain_name(name) for name in called]
     return [
-        TensorReport(name, tensor.shape, tensor.dtype)
-        for name, tensor in zip(clean, tensors, strict=True)
+        TensorReport(name, value.shape, str(value.dtype))
+        for name, value in zip(clean, values, strict=True)
     ]
 
 
@@ -329,24 +382,24 @@ def _sign_product(name: str, graph: InferenceGraph) -> LayerReport:
     )
 
 
-def _layer(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> LayerReport:
+def _layer(match: Match, graph: InferenceGraph) -> LayerReport:
     layer = match.layer
     binary = trains_as_binary(layer)
     ships_as_binary = match.is_binary
     reason = note = None
     if binary and not ships_as_binary:
-        reason = reason_for_float(match, graph, flatbuffer)
+        reason = reason_for_float(match, graph)
     elif not binary and ships_as_binary:
         note = "its real kernel is plus or minus one scale"
     elif not binary and source_of(layer.data).signs:
         note = "trains with a real kernel: only its input is quantized"
-    elif match.operator is None:
+    elif match.node is None:
         note = "merged into another operator, or constant"
     return LayerReport(
         name=layer.name,
         type=type(layer.layer).__name__,
         ships_as="binary" if ships_as_binary else "float",
-        operator=None if match.operator is None else match.operator.type,
+        operator=None if match.node is None else match.node.type,
         trains_as_binary=binary,
         reason=reason,
         note=note,

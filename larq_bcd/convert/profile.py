@@ -1,14 +1,13 @@
-"""How long a flatbuffer takes on this machine, and which operators take it."""
+"""How long a file takes on this machine, and which operators take it."""
 
 import statistics
 import time
 from dataclasses import dataclass
 
 import numpy as np
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.tflite.engines import RUNTIME, UNFUSED, Engine, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator, Tensor, pack
+from larq_bcd.tflite.graph import Graph, Node, Value
 
 _WARM_UP, _RUNS = 1, 10
 
@@ -46,82 +45,44 @@ class Profile:
     whole: bool
 
 
-def _without_batch(tensor: Tensor) -> bool:
-    return tensor.shape[:1] != (1,)
+def _without_batch(value: Value) -> bool:
+    return value.shape[:1] != (1,)
 
 
-def _together(flatbuffer: Flatbuffer, operator: Operator) -> list[Operator]:
-    """An operator, behind those that give it tensors without a batch, which callers cannot."""
-    before = [
-        flatbuffer.producers[tensor.index]
-        for tensor in _given(flatbuffer, [operator])
-        if _without_batch(tensor)
-    ]
-    return [*(one for op in before for one in _together(flatbuffer, op)), operator]
+def _together(node: Node) -> list[Node]:
+    """An operator, behind those that give it values without a batch, which callers cannot."""
+    before = [v.producer for v in _given([node]) if _without_batch(v) and v.producer]
+    return [*(one for other in before for one in _together(other)), node]
 
 
-def _given(flatbuffer: Flatbuffer, operators: list[Operator]) -> list[Tensor]:
+def _given(nodes: list[Node]) -> list[Value]:
     """What operators read and none of them writes, less constants."""
-    written = {tensor.index for operator in operators for tensor in operator.outputs}
-    tensors = {t.index: t for operator in operators for t in operator.inputs if t is not None}
-    return [
-        tensor
-        for index, tensor in tensors.items()
-        if index not in written and flatbuffer.constant(tensor) is None
-    ]
+    written = {value for node in nodes for value in node.outputs}
+    read = dict.fromkeys(value for node in nodes for value in node.operands)
+    return [value for value in read if value not in written and value.constant is None]
 
 
-def _cut_out(model, flatbuffer: Flatbuffer, operators: list[Operator]) -> bytes:
-    """A flatbuffer of a few operators of another, whose last one gives the output."""
-    whole = model.subgraphs[0]
-    packed = [whole.operators[operator.index] for operator in operators]
-    numbers = dict.fromkeys(
-        int(i) for one in packed for i in (*one.inputs, *one.outputs) if i >= 0
-    )
-    new = {old: position for position, old in enumerate(numbers)} | {-1: -1}
-    part, graph = schema.ModelT(), schema.SubGraphT()
-    part.version, part.operatorCodes = model.version, model.operatorCodes
-    part.buffers, part.subgraphs = [schema.BufferT()], [graph]
-    graph.operators = [_copy(one) for one in packed]
-    for one in graph.operators:
-        one.inputs = [new[int(i)] for i in one.inputs]
-        one.outputs = [new[int(i)] for i in one.outputs]
-    graph.tensors = [_copy(whole.tensors[i]) for i in numbers]
-    for tensor in graph.tensors:
-        buffer, tensor.buffer = model.buffers[tensor.buffer], 0
-        if buffer.data is not None:
-            part.buffers.append(buffer)
-            tensor.buffer = len(part.buffers) - 1
-    graph.inputs = [new[tensor.index] for tensor in _given(flatbuffer, operators)]
-    graph.outputs = graph.operators[-1].outputs
-    return pack(part)
+def _key(node: Node) -> tuple:
+    shapes = [None if v is None else (v.shape, v.dtype) for v in node.inputs]
+    options = node.options if isinstance(node.options, dict) else vars(node.options or object)
+    return node.type, str(shapes), str(node.outputs[0].shape), str(options)
 
 
-def _copy(packed):
-    copy = type(packed)()
-    vars(copy).update(vars(packed))
-    return copy
-
-
-def _key(operator: Operator) -> tuple:
-    shapes = [None if t is None else (t.shape, t.dtype) for t in operator.inputs]
-    return operator.type, str(shapes), str(operator.outputs[0].shape), str(operator.options)
-
-
-def profile(flatbuffer: Flatbuffer) -> Profile:
+def profile(content: bytes) -> Profile:
     """Times a file and its operators on one thread of the fastest engine there is.
 
     Args:
-        flatbuffer: with float32, int8, uint8 or bit-packed activations.
+        content: a file with float32, int8, uint8 or bit-packed activations.
 
     Raises:
         EngineError: if nothing can run it.
     """
-    engine = open_engine(flatbuffer.content, 1)
+    engine = open_engine(content, 1)
     if engine.name == RUNTIME:
-        return _profile_of_runtime(flatbuffer.content)
-    milliseconds = _time(engine, flatbuffer.inputs)
-    return Profile(engine.name, milliseconds, _one_by_one(flatbuffer, engine.name), False)
+        return _profile_of_runtime(content)
+    graph = Graph(content)
+    milliseconds = _time(engine, graph.inputs)
+    return Profile(engine.name, milliseconds, _one_by_one(graph, engine.name), False)
 
 
 def _profile_of_runtime(content: bytes) -> Profile:
@@ -137,21 +98,20 @@ def _profile_of_runtime(content: bytes) -> Profile:
     return Profile(RUNTIME, found.median_ms, _sorted(taken), True)
 
 
-def _one_by_one(flatbuffer: Flatbuffer, engine: str) -> list[OperatorTime]:
+def _one_by_one(graph: Graph, engine: str) -> list[OperatorTime]:
     """Each operator in a file of its own; those of equal shapes are timed once."""
-    model = flatbuffer.unpacked()
     known: dict[tuple, float] = {}
     taken: dict[str, list[float]] = {}
-    for operator in flatbuffer.operators:
-        if any(_without_batch(tensor) for tensor in operator.outputs):
+    for node in graph.nodes:
+        if any(_without_batch(value) for value in node.outputs):
             continue  # timed with what reads it
-        key = _key(operator)
+        key = _key(node)
         if key not in known:
-            operators = _together(flatbuffer, operator)
-            part = _cut_out(model, flatbuffer, operators)
-            running = open_engine(part, 1, (engine, *UNFUSED))
-            known[key] = _time(running, _given(flatbuffer, operators))
-        taken.setdefault(operator.type, []).append(known[key])
+            nodes = _together(node)
+            given = _given(nodes)
+            part = graph.part(nodes, given, node.outputs)
+            known[key] = _time(open_engine(part, 1, (engine, *UNFUSED)), given)
+        taken.setdefault(node.type, []).append(known[key])
     return _sorted(taken)
 
 
@@ -160,9 +120,9 @@ def _sorted(taken: dict[str, list[float]]) -> list[OperatorTime]:
     return sorted(times, key=lambda one: -one.milliseconds)
 
 
-def _time(engine: Engine, given: list[Tensor]) -> float:
+def _time(engine: Engine, given: list[Value]) -> float:
     rng = np.random.default_rng(0)
-    inputs = [(rng.normal(size=t.shape) * 64).astype(t.dtype) for t in given]
+    inputs = [(rng.normal(size=v.shape) * 64).astype(v.dtype) for v in given]
     taken = []
     for _ in range(_WARM_UP + _RUNS):
         start = time.perf_counter()

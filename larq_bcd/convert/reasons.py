@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from larq_bcd.convert.graph import InferenceGraph, WeightedOp, source_of
 from larq_bcd.convert.match import Match, has_one_scale
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.signs import WORD
 
 _UNSUPPORTED = {
     "MatMul": "dense layers are not supported as binary: use Reshape((1, 1, channels)), a 1x1 "
@@ -38,7 +38,6 @@ _ELEMENTWISE = frozenset(
         "AvgPool",
     ]
 )
-_WORD = 32
 
 
 def trains_as_binary(layer: WeightedOp) -> bool:
@@ -53,18 +52,17 @@ def trains_as_binary(layer: WeightedOp) -> bool:
     return layer.kernel_is_signed
 
 
-def reason_for_float(match: Match, graph: InferenceGraph, flatbuffer: Flatbuffer) -> str:
+def reason_for_float(match: Match, graph: InferenceGraph) -> str:
     """Says what keeps a layer of binary weights from becoming an LceBconv2d.
 
     Args:
         match: a layer that trains as binary, and the operator it became, if it was found.
         graph: the inference graph of the Keras model.
-        flatbuffer: what it was converted to.
 
     Returns:
         A clause without a full stop, with what to do where that is known.
     """
-    return _reason_of_layer(match.layer, graph) or _reason_of_operator(match, flatbuffer)
+    return _reason_of_layer(match.layer, graph) or _reason_of_operator(match)
 
 
 def expected_reasons(model: tf.keras.Model) -> dict[str, str]:
@@ -162,17 +160,17 @@ def _reason_of_padding(layer: WeightedOp, graph: InferenceGraph) -> str | None:
 def _reason_of_groups(layer: WeightedOp) -> str | None:
     groups = getattr(layer.layer, "groups", 1)
     channels = layer.kernel.shape[-2]
-    if groups > 1 and channels % _WORD:
+    if groups > 1 and channels % WORD:
         return (
             f"groups={groups} leaves {channels} channels in each group, which is no multiple "
-            f"of {_WORD}: use groups=1"
+            f"of {WORD}: use groups=1"
         )
     return None
 
 
-def _reason_of_operator(match: Match, flatbuffer: Flatbuffer) -> str:
-    if match.operator is None:
+def _reason_of_operator(match: Match) -> str:
+    if match.node is None:
         return "no operator of the flatbuffer holds its weights"
-    producer = flatbuffer.producers.get(match.operator.data.index)
+    producer = match.node.data.producer
     feeder = producer.type if producer else "the model's input"
-    return f"{match.operator.type} with {feeder} before it was not recognized by the converter"
+    return f"{match.node.type} with {feeder} before it was not recognized by the converter"

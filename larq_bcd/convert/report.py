@@ -12,7 +12,8 @@ import rich.text
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
+from larq_bcd.tflite.operators import QUANTIZE
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class LayerReport:
 
 @dataclass
 class OptimizationReport:
-    """What the passes over the flatbuffer have done.
+    """What the passes over the file have done.
 
     Attributes:
         operators_before, operators_after: the number of operators.
@@ -75,23 +76,21 @@ class OptimizationReport:
     passes: list[PassReport] = field(default_factory=list)
 
     @classmethod
-    def of_plain(cls, flatbuffer: Flatbuffer) -> "OptimizationReport":
-        """A report that knows the flatbuffer before any pass."""
-        return cls(
-            len(flatbuffer.operators), len(flatbuffer.content), activation_bytes(flatbuffer)
-        )
+    def of_plain(cls, graph: Graph, content: bytes) -> "OptimizationReport":
+        """A report that knows the file before any pass."""
+        return cls(len(graph.nodes), len(content), activation_bytes(graph))
 
-    def conclude(self, flatbuffer: Flatbuffer) -> None:
-        """Takes note of the flatbuffer after all passes."""
-        self.operators_after = len(flatbuffer.operators)
-        self.bytes_after = len(flatbuffer.content)
-        self.activation_bytes_after = activation_bytes(flatbuffer)
-        self.signs = len(flatbuffer.operators_of("LceQuantize"))
+    def conclude(self, graph: Graph, content: bytes) -> None:
+        """Takes note of the file after all passes."""
+        self.operators_after = len(graph.nodes)
+        self.bytes_after = len(content)
+        self.activation_bytes_after = activation_bytes(graph)
+        self.signs = len(graph.nodes_of(QUANTIZE))
 
     @property
-    def left(self) -> list[str]:
+    def skipped(self) -> list[str]:
         """What the passes had to leave, in words."""
-        return [text for done in self.passes for text in done.left]
+        return [text for done in self.passes for text in done.skipped]
 
 
 @dataclass
@@ -104,7 +103,7 @@ class ConversionReport:
         file_bytes: the size of the flatbuffer.
         float32_bytes: 4 bytes for each parameter of the Keras model that ships.
         layers: every convolution and dense layer, in the order of execution.
-        optimization: what the passes over the flatbuffer have done.
+        optimization: what the passes over the file have done.
         changes: what was changed before or after the conversion, in words.
         notes: what the user should know before using the file.
         check: the comparison with Keras; None until it has run.
@@ -234,8 +233,8 @@ def _describe_optimization(done: OptimizationReport) -> list[str]:
         ", ".join(f"{one.name} {one.changes}" for one in done.passes if one.changes)
         or "nothing to do",
     ]
-    if done.left:
-        lines.append(f"left as they are: {len(done.left)}, first {done.left[0]}")
+    if done.skipped:
+        lines.append(f"skipped {len(done.skipped)}, first {done.skipped[0]}")
     return lines
 
 

@@ -148,6 +148,8 @@ def _lce(content: bytes, threads: int, use_indirect_bgemm: bool) -> Predict:
             running = Interpreter(
                 content, num_threads=threads, use_indirect_bgemm=use_indirect_bgemm
             )
+            # It says only here that it cannot hand over arrays of such types.
+            _ = running.input_types, running.output_types
         # It raises RuntimeError for everything it refuses, and says why on stderr.
         except RuntimeError as error:
             failure = error

@@ -19,7 +19,8 @@ from pydantic import (
 
 from larq_bcd import models
 from larq_bcd._names import did_you_mean
-from larq_bcd.data.augmentation import Augmentation, Preprocessing
+from larq_bcd.data.augmentation import Augmentation
+from larq_bcd.data.preprocessing import Preprocessing
 
 # Arguments of a network that follow from the rest of the recipe.
 _DERIVED = {"input_shape", "input_tensor", "weights", "include_top", "num_classes", "name"}
@@ -178,6 +179,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _consistent(self):
         _check_network(self.network, self.arguments)
+        if self.preprocessing.encoding != "float32":
+            raise ValueError(
+                f"preprocessing.encoding={self.preprocessing.encoding!r}: networks train on "
+                "float32; leave it out, and give lce_convert --input-type instead"
+            )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages: the names {names} are not all different")

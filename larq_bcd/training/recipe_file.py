@@ -64,6 +64,18 @@ def write_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
+def with_defaults(written: str) -> Any:
+    """Returns what `write_recipe` wrote as plain data, with what a recipe may say since then.
+
+    What is not a recipe any more is returned as it was written.
+    """
+    content = yaml.safe_load(written)
+    try:
+        return Recipe.model_validate(content).model_dump(mode="json")
+    except ValidationError:
+        return content
+
+
 def _load(path: Path) -> dict:
     try:
         content = yaml.safe_load(path.read_text())

@@ -15,7 +15,7 @@ from larq_bcd._signals import Signals
 from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
-from larq_bcd.models import copy_weights
+from larq_bcd.models import copy_weights, describe
 from larq_bcd.training import networks
 from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
@@ -23,7 +23,7 @@ from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
 from larq_bcd.training.recipe import Recipe, Start
-from larq_bcd.training.recipe_file import write_recipe
+from larq_bcd.training.recipe_file import with_defaults, write_recipe
 from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
@@ -170,7 +170,7 @@ class Training:
         path = self.output / "recipe.yaml"
         if not path.exists():
             return
-        old, new = yaml.safe_load(path.read_text()), yaml.safe_load(write_recipe(self.recipe))
+        old, new = with_defaults(path.read_text()), yaml.safe_load(write_recipe(self.recipe))
         changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
         if changed:
             keys = ", ".join(".".join(key) for key in changed)
@@ -365,6 +365,7 @@ class Training:
         # Built anew, without strategy or mixed precision.
         network = networks.build_network(self.recipe, last, self.training.num_classes)
         network.load_weights(self._folder(last) / "last.weights.h5")
+        network = describe(network, self.recipe.preprocessing, self.training.class_names)
         with replacing(self.output / "model.keras", _bytes(network)) as temporary:
             network.save(temporary)
         write_json(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from larq_bcd.data.augmentation import Preprocessing
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.models import get_model
 from larq_bcd.training.recipe import RESNET50, Teacher

@@ -18,8 +18,8 @@ from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.passes import PASSES, optimize
 from larq_bcd.convert.profile import profile
 from larq_bcd.layers import QuantConv2D, QuantShiftMLP
-from larq_bcd.tflite.editor import Editor
-from larq_bcd.tflite.flatbuffer import Flatbuffer, pack_signs
+from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.signs import pack_signs
 
 layers = tf.keras.layers
 SCALED = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}
@@ -83,12 +83,15 @@ def test_the_file_of_builtin_operators_gives_the_same_bits(name):
     image = tf.keras.Input((9, 9, 64))
     model = randomize(tf.keras.Model(image, NETWORKS[name](image)))
     names = [one for one in PASSES if one not in PASSES_OF_WORDS]
-    packed, _ = optimize(Flatbuffer(convert_model(model)[0]), names)
-    builtin = with_builtin_operators(packed)
-    assert any(op.type.startswith("Lce") for op in packed.operators)
-    assert not any(op.type.startswith("Lce") for op in builtin.operators)
-    stock = stock_interpreter(builtin.content)
-    engine, replaced = Interpreter(packed.content), Interpreter(builtin.content)
+    graph = Graph(convert_model(model)[0])
+    optimize(graph, names)
+    packed = graph.write()
+    assert any(node.type.startswith("Lce") for node in graph.nodes)
+    with_builtin_operators(graph)
+    assert not any(node.type.startswith("Lce") for node in graph.nodes)
+    builtin = graph.write()
+    stock = stock_interpreter(builtin)
+    engine, replaced = Interpreter(packed), Interpreter(builtin)
     rng = np.random.default_rng(0)
     for _ in range(4):
         x = rng.normal(size=(1, 9, 9, 64)).astype("f")
@@ -103,7 +106,7 @@ def template():
     """A sign and a binary convolution with a gain and a bias."""
     image = tf.keras.Input((9, 9, 64))
     output = layers.BatchNormalization()(binary_conv(40, 3)(image))
-    return Flatbuffer(convert_model(randomize(tf.keras.Model(image, output)))[0])
+    return convert_model(randomize(tf.keras.Model(image, output)))[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,19 +132,16 @@ class Geometry:
 
     def file(self, template, rng):
         """The template with this geometry and random constants."""
-        editor = Editor(template)
-        (node,) = (node for node in editor.nodes if node.type == "LceBconv2d")
-        image, packed = editor.inputs[0], node.inputs[0]
+        graph = Graph(template)
+        (node,) = graph.nodes_of("LceBconv2d")
         inwards, outwards = self.channels
-        for tensor, count in ((image, inwards), (packed, -(-inwards // 32))):
-            editor.tensors[tensor].shape = [1, *self.image, count]
-            editor.tensors[tensor].shapeSignature = None
-        result = editor.tensors[node.output]
-        result.shape, result.shapeSignature = [1, *self.output, outwards], None
+        graph.inputs[0].shape = (1, *self.image, inwards)
+        node.data.shape = (1, *self.image, -(-inwards // 32))
+        node.output.shape = (1, *self.output, outwards)
         filters = rng.normal(size=(outwards, *self.kernel, inwards))
         constants = [pack_signs(filters), *rng.normal(size=(2, outwards)).astype("f")]
         for position, values in enumerate(constants, start=1):
-            editor.set_input(node, position, editor.add_constant(values, "constant"))
+            node.set_input(position, Value.of(values, "constant"))
         node.options |= {
             "channels_in": inwards,
             "padding": int(self.padding == "valid"),
@@ -151,7 +151,7 @@ class Geometry:
             ("height", "width"), self.strides, self.dilations, strict=True
         ):
             node.options |= {f"stride_{name}": stride, f"dilation_{name}_factor": dilation}
-        return editor.finish()
+        return graph.write()
 
 
 pairs = functools.partial(st.tuples, *2 * [st.integers(1, 3)])
@@ -172,18 +172,21 @@ geometries = st.builds(
 def test_any_convolution_and_border_gives_the_same_bits(template, geometry, seed):
     rng = np.random.default_rng(seed)
     packed = geometry.file(template, rng)
-    builtin = with_builtin_operators(packed)
+    graph = Graph(packed)
+    with_builtin_operators(graph)
+    builtin = graph.write()
     x = rng.normal(size=(1, *geometry.image, geometry.channels[0])).astype("f")
-    expected = Interpreter(packed.content).predict(x)
+    expected = Interpreter(packed).predict(x)
     assert expected.shape[1:3] == geometry.output
-    same_bits(Interpreter(builtin.content).predict(x), expected)
-    same_bits(stock_interpreter(builtin.content)(x), expected)
+    same_bits(Interpreter(builtin).predict(x), expected)
+    same_bits(stock_interpreter(builtin)(x), expected)
 
 
 def test_packed_words_that_are_moved_are_an_error():
     image = tf.keras.Input((9, 9, 128))
     model = randomize(tf.keras.Model(image, QuantShiftMLP(32)(image)))
-    moved, _ = optimize(Flatbuffer(convert_model(model)[0]))
+    moved = Graph(convert_model(model)[0])
+    optimize(moved)
     with pytest.raises(ConversionError, match="movement"):
         with_builtin_operators(moved)
 
@@ -192,13 +195,13 @@ def test_the_report_compares_both_files(small):
     result = convert(small, options=FileOptions(ops="builtin", input_type="uint8", head="int8"))
     result.require_equal()
     found = result.report.replacement
-    page = html_report(result.report, profile(Flatbuffer(result.content)))
+    page = html_report(result.report, profile(result.content))
     assert f"built-in operators, by {found.timed_on[1]}" in page
     assert f"{found.milliseconds[1]:.2f} ms" in page
     assert found.max_difference == 0
     assert found.same_arg_max == 8
     assert 0 < found.bytes[0] < found.bytes[1] < len(result.content)
-    assert not any(op.type.startswith("Lce") for op in Flatbuffer(result.content).operators)
+    assert not any(node.type.startswith("Lce") for node in Graph(result.content).nodes)
 
 
 def test_a_file_that_does_not_give_the_same_bits_is_refused(small):

@@ -6,32 +6,39 @@ import larq_compute_engine as lce
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import binary_conv, corrupted, randomize, renamed, small_model
+from conversion_models import (
+    binary_conv,
+    corrupted,
+    randomize,
+    renamed,
+    small_model,
+    transferred,
+)
 
 from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.check import check
 from larq_bcd.convert.graph import InferenceGraph
-from larq_bcd.convert.inputs import noise, normalization_for
+from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
 from larq_bcd.layers import QuantShiftMLP
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 layers = tf.keras.layers
 
 
 def _inputs(model, count=3):
-    return noise(tuple(model.inputs[0].shape[1:]), count, normalization_for(model))
+    return noise(model, count)
 
 
 def _check(graph, flatbuffer, matches, x):
-    return check(graph, flatbuffer, matches, x, "noise")
+    return check(graph, flatbuffer, transferred(matches, flatbuffer), x, "noise")
 
 
 @pytest.fixture(scope="module")
 def sound():
     model = small_model()
-    flatbuffer = Flatbuffer(convert_model(model)[0])
+    flatbuffer = Graph(convert_model(model)[0])
     graph = InferenceGraph(model)
     return graph, flatbuffer, match_layers(graph, flatbuffer), _inputs(model)
 
@@ -76,7 +83,7 @@ def test_a_corrupted_constant_is_a_fault_of_the_layer_after_it(
     sound, kind, number, position, change, blamed
 ):
     graph, flatbuffer, matches, x = sound
-    operator = flatbuffer.operators_of(kind)[number]
+    operator = flatbuffer.nodes_of(kind)[number]
     broken = corrupted(flatbuffer, operator, position, change)
     report = _check(graph, broken, matches, x)
     assert report.verdict == "fault"
@@ -92,7 +99,7 @@ def test_a_wrong_threshold_of_a_convolution_that_writes_signs_is_a_fault(convert
     model = randomize(tf.keras.Model(image, x))
     graph, flatbuffer = converted(model)
     matches = match_layers(graph, flatbuffer)
-    first = flatbuffer.operators_of("LceBconv2d")[0]
+    first = flatbuffer.nodes_of("LceBconv2d")[0]
     assert first.outputs[0].dtype == "int32"
     assert _check(graph, flatbuffer, matches, _inputs(model)).verdict != "fault"
     broken = corrupted(flatbuffer, first, 4, lambda values: np.add(values, 4, out=values))
@@ -122,7 +129,7 @@ def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict
     model, x = _on_the_threshold()
     graph, flatbuffer = converted(model)
     matches = match_layers(graph, flatbuffer)
-    stem = flatbuffer.operators_of("CONV_2D")[0]
+    stem = flatbuffer.nodes_of("CONV_2D")[0]
     moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(offset), out=v))
     report = _check(graph, moved, matches, x)
     assert report.verdict == verdict
@@ -139,9 +146,9 @@ def test_a_fault_behind_a_flip_is_found(converted):
     model, x = _on_the_threshold()
     graph, flatbuffer = converted(model)
     matches = match_layers(graph, flatbuffer)
-    stem = flatbuffer.operators_of("CONV_2D")[0]
+    stem = flatbuffer.nodes_of("CONV_2D")[0]
     moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(-1e-8), out=v))
-    second = moved.operators_of("LceBconv2d")[1]
+    second = moved.nodes_of("LceBconv2d")[1]
     report = _check(graph, corrupted(moved, second, 1, _flip_a_bit), matches, x)
     assert report.flips > 0
     assert report.faults[0].startswith("the outputs")
@@ -155,9 +162,10 @@ def test_swapped_scales_of_new_branches_are_a_fault(converted):
     graph, flatbuffer = converted(model)
     x = _inputs(model)
     assert _check(graph, flatbuffer, match_layers(graph, flatbuffer), x).faults == []
-    first, second, _ = flatbuffer.operators_of("LceBconv2d")
-    scales = [flatbuffer.constant(operator.inputs[2]) for operator in (first, second)]
+    first, second, _ = flatbuffer.nodes_of("LceBconv2d")
+    scales = [node.constant(2) for node in (first, second)]
     swapped = corrupted(flatbuffer, first, 2, lambda values: np.copyto(values, scales[1]))
+    second = swapped.nodes_of("LceBconv2d")[1]
     swapped = corrupted(swapped, second, 2, lambda values: np.copyto(values, scales[0]))
     assert _check(graph, swapped, match_layers(graph, swapped), x).verdict == "fault"
 
@@ -194,7 +202,7 @@ def test_several_outputs_are_compared_by_name():
 
 def test_a_file_that_nothing_can_run_is_an_error(sound):
     graph, flatbuffer, matches, x = sound
-    unknown = Flatbuffer(renamed(flatbuffer.content, "LceQuantize", "Unheard"))
+    unknown = Graph(renamed(flatbuffer.write(), "LceQuantize", "UnheardOf__"))
     with pytest.raises(CheckError, match=r"nothing on this machine can run .*Unheard"):
         _check(graph, unknown, matches, x)
 

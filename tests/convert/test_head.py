@@ -9,7 +9,7 @@ from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.convert.head import per_channel_int8, quantize_head
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.tflite.engines import REFERENCE, open_engine
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph
 
 layers = tf.keras.layers
 
@@ -36,51 +36,59 @@ def plain():
     x = layers.Flatten()(binary_conv()(image))
     x = layers.Dense(64, name="hidden", activation="relu")(x)
     model = randomize(tf.keras.Model(image, layers.Dense(300, name="logits")(x)))
-    return Flatbuffer(convert_model(model)[0])
+    return convert_model(model)[0]
 
 
-def _dense(flatbuffer):
-    return [op for op in flatbuffer.operators if op.type == "FULLY_CONNECTED"]
+def _rounded(plain, kind):
+    graph = Graph(plain)
+    return graph, quantize_head(graph, kind).changed
+
+
+def _dense(graph):
+    return graph.nodes_of("FULLY_CONNECTED")
 
 
 @pytest.mark.parametrize(("kind", "bytes_for_each"), [("float16", 2), ("int8", 1)])
 def test_the_head_computes_with_the_rounded_weights(plain, kind, bytes_for_each):
-    rounded, names = quantize_head(plain, kind)
+    rounded, names = _rounded(plain, kind)
+    content = rounded.write()
     assert len(names) == 1
-    assert len(plain.content) - len(rounded.content) > 64 * 300 * (4 - bytes_for_each) - 6000
-    *_, head = _dense(plain)
-    weights, bias = (plain.constant(tensor) for tensor in head.inputs[1:])
+    assert len(plain) - len(content) > 64 * 300 * (4 - bytes_for_each) - 6000
+    graph = Graph(plain)
+    *_, head = _dense(graph)
+    weights, bias = (value.constant for value in head.inputs[1:])
     if kind == "int8":
         values, scales = per_channel_int8(weights)
         expected = values * scales[:, None]
     else:
         expected = weights.astype(np.float16).astype(np.float32)
     x = np.random.default_rng(0).normal(size=(1, 6, 6, 32)).astype("f")
-    (features,) = open_engine(plain.with_outputs([head.data]), 1, REFERENCE).predict(x)
-    (outputs,) = open_engine(rounded.content, 1, REFERENCE).predict(x)
+    showing = graph.part(graph.nodes, graph.inputs, [head.data])
+    (features,) = open_engine(showing, 1, REFERENCE).predict(x)
+    (outputs,) = open_engine(content, 1, REFERENCE).predict(x)
     np.testing.assert_allclose(outputs, features @ expected.T + bias, rtol=1e-5, atol=1e-5)
 
 
 def test_do_not_round_a_dense_layer_that_another_comes_after(plain):
-    rounded, _ = quantize_head(plain, "int8")
+    rounded, _ = _rounded(plain, "int8")
     hidden, head = _dense(rounded)
-    assert rounded.constant(hidden.inputs[1]) is not None
-    assert rounded.producers[head.inputs[1].index].type == "DEQUANTIZE"
+    assert hidden.constant(1) is not None
+    assert head.inputs[1].producer.type == "DEQUANTIZE"
 
 
 def test_a_float32_head_is_left_as_it_is(plain):
-    assert quantize_head(plain, "float32") == (plain, [])
+    graph, names = _rounded(plain, "float32")
+    assert names == []
+    assert graph.write() == Graph(plain).write()
 
 
 def test_a_model_without_a_head_or_an_unknown_type_is_an_error(plain):
     image = tf.keras.Input((6, 6, 32))
-    convolution = Flatbuffer(
-        convert_model(randomize(tf.keras.Model(image, binary_conv()(image))))[0]
-    )
+    convolution, _ = convert_model(randomize(tf.keras.Model(image, binary_conv()(image))))
     with pytest.raises(ConversionError, match="no dense layer"):
-        quantize_head(convolution, "int8")
+        _rounded(convolution, "int8")
     with pytest.raises(ConversionError, match="int4"):
-        quantize_head(plain, "int4")
+        _rounded(plain, "int4")
 
 
 def test_what_a_rounded_head_changes_is_reported(small):

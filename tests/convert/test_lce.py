@@ -4,21 +4,22 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import randomize, small_model
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
 from larq_bcd.convert import CheckError, ConversionError, convert
 from larq_bcd.convert.lce import as_float32, convert_model
-from larq_bcd.tflite.flatbuffer import pack
+from larq_bcd.tflite.engines import LCE, TFLITE
+from larq_bcd.tflite.graph import Graph
 
 layers = tf.keras.layers
 
 
 def without_names(content):
     """A file but for the names of its tensors, in which Keras counts its quantizers."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    for tensor in model.subgraphs[0].tensors:
-        tensor.name = None
-    return pack(model)
+    graph = Graph(content)
+    for node in graph.nodes:
+        for value in (*node.operands, *node.outputs):
+            value.name = ""
+    return graph.write()
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -105,7 +106,6 @@ def test_a_machine_without_enough_memory_is_named_as_the_cause(
     ("compute", "reason"),
     [
         (lambda x: tf.linalg.svd(x, compute_uv=False), "unresolved custom op: Svd"),
-        (lambda x: tf.cast(x, tf.float64), "invalid output type"),
         (lambda x: tf.unique(tf.reshape(x, [-1]))[0], "depend on values"),
     ],
 )
@@ -113,6 +113,16 @@ def test_an_operation_that_the_interpreter_lacks_is_named(compute, reason):
     image = tf.keras.Input((8, 8, 3))
     with pytest.raises(CheckError, match=reason):
         convert(tf.keras.Model(image, compute(image)))
+
+
+def test_a_type_that_the_engine_cannot_hand_over_is_checked_on_tensorflow_lite():
+    image = tf.keras.Input((8, 8, 3))
+    result = convert(tf.keras.Model(image, tf.cast(image, tf.float64)))
+    result.require_equal()
+    assert result.report.check.runs_on.startswith(
+        f"{TFLITE}, since {LCE} cannot run the file: "
+    )
+    assert "invalid output type" in result.report.check.runs_on
 
 
 def test_nothing_is_left_on_stderr(capfd):

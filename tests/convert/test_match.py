@@ -21,8 +21,8 @@ def test_layers_are_found_by_their_weights_alone(converted):
         ("LceBconv2d", _flip_a_bit, "first"),
         ("CONV_2D", _shift_one_weight, "stem"),
     ]:
-        changed = corrupted(flatbuffer, flatbuffer.operators_of(kind)[0], 1, change)
-        found = {m.layer.name: m.operator for m in match_layers(graph, changed)}
+        changed = corrupted(flatbuffer, flatbuffer.nodes_of(kind)[0], 1, change)
+        found = {m.layer.name: m.node for m in match_layers(graph, changed)}
         assert found.pop(name) is None
         assert None not in found.values()
 
@@ -53,15 +53,15 @@ def test_new_layers_whose_kernels_have_the_same_signs_are_told_apart(
     )(x)
     graph, flatbuffer = converted(tf.keras.Model(image, x, name=model_name))
     operators = {
-        match.layer.name.removeprefix("mlp/"): match.operator
+        match.layer.name.removeprefix("mlp/"): match.node
         for match in match_layers(graph, flatbuffer)
     }
     # How far a branch shifts the first channels shows in how many rows it takes from the end.
     rows = {}
     for name, operator in operators.items():
-        tensor, rows[name] = operator.data, 0
-        while producer := flatbuffer.producers.get(tensor.index):
-            tensor = producer.data
+        value, rows[name] = operator.data, 0
+        while producer := value.producer:
+            value = producer.data
             if producer.type == "SLICE":
                 rows[name] = producer.outputs[0].shape[1]
                 break

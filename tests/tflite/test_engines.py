@@ -76,7 +76,7 @@ def test_a_convolution_of_groups_runs_on_the_indirect_kernels(pad_values):
 def test_a_file_that_nothing_can_run_says_why(binary):
     _, content = binary
     with pytest.raises(EngineError, match=r"nothing on this.*Larq.*: .*TensorFlow Lite"):
-        open_engine(renamed(content, "LceBconv2d", "Unheard"), 1)
+        open_engine(renamed(content, "LceBconv2d", "UnheardOf_"), 1)
 
 
 def test_a_file_of_custom_operators_does_not_run_on_tensorflow_lite(binary):

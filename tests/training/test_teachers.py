@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_bcd.data.augmentation import Preprocessing
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.training.recipe import Teacher
 from larq_bcd.training.teachers import build_teacher

@@ -99,7 +99,7 @@ KINDS = {
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimize
     from larq_bcd.convert.head import quantize_head
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.graph import Graph
 
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
@@ -107,7 +107,9 @@ def _write(name: str, kind: str) -> bytes:
     if kind == "lce":
         return convert(zoo(name))
     if kind == "int8 head":
-        return quantize_head(Flatbuffer(stored(name, "optimized")), "int8")[0].content
+        graph = Graph(stored(name, "optimized"))
+        quantize_head(graph, "int8")
+        return graph.write()
     return optimize(zoo(name)).content
 
 

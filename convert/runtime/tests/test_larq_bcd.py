@@ -7,7 +7,6 @@ from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.profile import profile
 from larq_bcd.evaluation.classifiers import FileClassifier
 from larq_bcd.models import get_model, list_models, model_info
-from larq_bcd.tflite.flatbuffer import Flatbuffer
 
 from larq_bcd_runtime import Interpreter
 from larq_bcd_runtime.benchmark import measure
@@ -52,7 +51,7 @@ def test_evaluation_runs_here(converted, tmp_path, count):
 
 def test_the_times_of_a_page_are_those_of_this_package(converted):
     model, result = converted
-    found = profile(Flatbuffer(result.content))
+    found = profile(result.content)
     assert found.engine == "larq_bcd_runtime"
     assert found.whole
     own = measure(Interpreter(result.content, profile=True), "", threads=1, runs=10)

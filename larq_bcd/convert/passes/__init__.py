@@ -1,4 +1,4 @@
-"""Passes over the flatbuffer: the smallest and fastest file that computes the same thing.
+"""Passes over the graph of a file: the smallest and fastest file that computes the same thing.
 
 What the optimized file is made of, for what runs it (`+` is ADD, names are operators):
 
@@ -37,21 +37,21 @@ from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_o
 from larq_bcd.convert.passes.fills import write_out_fills
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.passes.padding import restore_padding
-from larq_bcd.tflite.editor import Editor
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph, Rewrite
+from larq_bcd.tflite.operators import BINARY_CONVOLUTION
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A rewriting of the flatbuffer.
+    """A rewriting of the graph of a file.
 
     Attributes:
-        apply: changes an editor and returns how often, and what it had to leave, in words.
+        apply: changes a graph.
         is_exact: whether one thread gives the same bits as before.
         summary: what it does.
     """
 
-    apply: Callable[[Editor], tuple[int, list[str]]]
+    apply: Callable[[Graph], Rewrite]
     is_exact: bool
     summary: str
 
@@ -77,52 +77,51 @@ class PassReport:
     Attributes:
         name: of the pass.
         changes: how often it has changed something.
-        operators, file_bytes: of the flatbuffer after it.
-        left: what it had to leave, in words.
+        operators, file_bytes: of the file after it.
+        skipped: what it had to leave, and why.
     """
 
     name: str
     changes: int
     operators: int
     file_bytes: int
-    left: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
-def optimize(
-    flatbuffer: Flatbuffer, names: Sequence[str] = tuple(PASSES)
-) -> tuple[Flatbuffer, list[PassReport]]:
+def optimize(graph: Graph, names: Sequence[str] = tuple(PASSES)) -> list[PassReport]:
     """Applies passes, in their fixed order.
 
     Args:
-        flatbuffer: with one subgraph; it is not changed.
+        graph: is changed; nothing unused is left in it and equal constants stand once.
         names: of the passes to apply.
 
     Returns:
-        The flatbuffer after them, without unused tensors, buffers and operator codes and
-        with equal constants once; and a report of each pass.
+        A report of each pass.
     """
     reports = []
-    editor = Editor(flatbuffer)
-    content = editor.pack()
+    graph.tidy()
+    size = len(graph.write())
     for name in (name for name in PASSES if name in names):
-        changes, left = PASSES[name].apply(editor)
-        if changes:
-            content = editor.pack()
-        reports.append(PassReport(name, changes, len(editor.nodes), len(content), left))
-    return Flatbuffer(content), reports
+        done = PASSES[name].apply(graph)
+        if done.changed:
+            graph.tidy()
+            size = len(graph.write())
+        report = PassReport(name, len(done.changed), len(graph.nodes), size, done.skipped)
+        reports.append(report)
+    return reports
 
 
-def activation_bytes(flatbuffer: Flatbuffer) -> int:
+def activation_bytes(graph: Graph) -> int:
     """Bytes of the activations that all operators but LceBconv2d read and write.
 
     Counted from the shapes: an estimate of the memory traffic between the convolutions.
     """
     return sum(
-        tensor.size
-        for operator in flatbuffer.operators
-        if operator.type != "LceBconv2d"
-        for tensor in (*operator.inputs, *operator.outputs)
-        if tensor is not None and flatbuffer.constant(tensor) is None
+        value.nbytes
+        for node in graph.nodes
+        if node.type != BINARY_CONVOLUTION
+        for value in (*node.operands, *node.outputs)
+        if value.constant is None
     )
 
 

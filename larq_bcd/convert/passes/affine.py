@@ -4,19 +4,34 @@ All of them are one value for each channel. The results are equal to rounding.
 """
 
 import numpy as np
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
-from larq_bcd.convert.passes.flow import (
-    Plan,
-    channels,
-    is_activated,
-    per_channel,
-    variable_and_constant,
-)
-from larq_bcd.tflite.editor import Editor
+from larq_bcd.convert.passes.flow import Plan, per_channel, variable_and_constant
+from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
+from larq_bcd.tflite.operators import QUANTIZE
 
 
-def fold_gains(editor: Editor) -> tuple[int, list[str]]:
+def _operands(graph: Graph, node: Node) -> tuple[Value, np.ndarray] | None:
+    """The computed input of an operator, and the constant one for each of its channels.
+
+    None for an operator that does not have these two, or whose output the file shows.
+    """
+    positions = variable_and_constant(node)
+    if positions is None or node.output in graph.outputs:
+        return None
+    variable, constant = (node.operands[position] for position in positions)
+    values = per_channel(constant, variable.channels)
+    assert values is not None
+    return variable, values.astype(np.float64)
+
+
+def _drop(graph: Graph, node: Node, value: Value, done: Rewrite) -> None:
+    """Hands on a value in place of what an operator made of it."""
+    graph.replace(node.output, value)
+    graph.remove(node)
+    done.changed.append(node.output.name)
+
+
+def fold_gains(graph: Graph) -> Rewrite:
     """Folds multiplications by a constant into what computes their operand.
 
     A sum is scaled term by term, a cut image before it is cut:
@@ -31,27 +46,23 @@ def fold_gains(editor: Editor) -> tuple[int, list[str]]:
     The precondition: nothing else reads the values on the way, no activation function
     stands there, and no gain is 0 or infinite, after which a kernel could not be told.
     """
-    folded, left = 0, []
-    for node in [node for node in editor.nodes if node.type == "MUL"]:
-        places = variable_and_constant(editor, node)
-        if places is None or node.output in editor.outputs:
+    done = Rewrite()
+    for node in graph.nodes_of("MUL"):
+        operands = _operands(graph, node)
+        if operands is None:
             continue
-        variable, constant = (node.inputs[place] for place in places)
-        gain = per_channel(editor, constant, variable)
-        assert gain is not None
-        plan = Plan(editor)
+        variable, gain = operands
+        plan = Plan(graph)
         usable = np.all(np.isfinite(gain)) and np.all(gain != 0)
-        if not usable or not plan.scale_by(variable, gain.astype(np.float64)):
-            left.append(f"{editor.name(node.output)}: its gains stay a multiplication")
-            continue
-        plan.carry_out()
-        editor.redirect(node.output, variable)
-        editor.remove(node)
-        folded += 1
-    return folded, left
+        if usable and plan.scale_by(variable, gain):
+            plan.carry_out()
+            _drop(graph, node, variable, done)
+        else:
+            done.skipped.append(f"{node.output.name}: its gains stay a multiplication")
+    return done
 
 
-def fold_differences(editor: Editor) -> tuple[int, list[str]]:
+def fold_differences(graph: Graph) -> Rewrite:
     """Turns subtractions into additions of what is computed with the other sign.
 
         a - f(x) = a + (-f)(x)                the threshold of a dynamic embedding
@@ -59,26 +70,26 @@ def fold_differences(editor: Editor) -> tuple[int, list[str]]:
     The precondition: the subtrahend is a constant, or is computed with weights for this
     alone, as in `fold_gains`.
     """
-    turned = 0
-    for node in [node for node in editor.nodes if node.type == "SUB"]:
-        subtrahend = node.inputs[1]
-        if is_activated(node) or editor.dtype(subtrahend) != np.float32:
+    done = Rewrite()
+    for node in graph.nodes_of("SUB"):
+        subtrahend = node.operands[1]
+        if node.is_activated or subtrahend.dtype != np.float32:
             continue
-        values = editor.constant(subtrahend)
+        values = subtrahend.constant
         if values is None:
-            plan = Plan(editor)
-            if not plan.scale_by(subtrahend, -np.ones(channels(editor, subtrahend))):
+            plan = Plan(graph)
+            if not plan.scale_by(subtrahend, -np.ones(subtrahend.channels)):
                 continue
             plan.carry_out()
         else:
-            editor.set_input(node, 1, editor.add_constant(-values, editor.name(subtrahend)))
-        editor.add_node("ADD", node.inputs, node.outputs, schema.AddOptionsT())
-        editor.remove(node)
-        turned += 1
-    return turned, []
+            node.set_input(1, Value.of(-values, subtrahend.name))
+        graph.add_node("ADD", node.inputs, node.outputs)
+        graph.remove(node)
+        done.changed.append(node.output.name)
+    return done
 
 
-def fold_offsets(editor: Editor) -> tuple[int, list[str]]:
+def fold_offsets(graph: Graph) -> Rewrite:
     """Folds additions of a constant into constants before or after them.
 
     Before: `(conv + shortcut) + b` = `(conv + b) + shortcut`, so that the bias before a PReLU
@@ -98,44 +109,35 @@ def fold_offsets(editor: Editor) -> tuple[int, list[str]]:
     that does makes up for it. What goes into a sign, over a border that is padded with zeros,
     through an activation function or out of the file stays, and with it the addition.
     """
-    folded, left = 0, []
-    for node in [node for node in editor.nodes if node.type == "ADD"]:
-        places = variable_and_constant(editor, node)
-        if places is None or node.output in editor.outputs:
+    done = Rewrite()
+    for node in graph.nodes_of("ADD"):
+        operands = _operands(graph, node)
+        if operands is None:
             continue
-        variable, constant = (node.inputs[place] for place in places)
-        values = per_channel(editor, constant, variable)
-        assert values is not None
-        offset = values.astype(np.float64)
-        up, down = Plan(editor), Plan(editor)
+        variable, offset = operands
+        up, down = Plan(graph), Plan(graph)
         if up.raise_by(variable, offset):
             up.carry_out()
         elif down.make_up_for(node.output, offset):
             down.carry_out()
         else:
-            if not all(reader.type == "LceQuantize" for reader, _ in editor.uses(node.output)):
-                left.append(f"{editor.name(node.output)}: its offsets stay an addition")
+            if not all(reader.type == QUANTIZE for reader, _ in node.output.uses):
+                done.skipped.append(f"{node.output.name}: its offsets stay an addition")
             continue
-        editor.redirect(node.output, variable)
-        editor.remove(node)
-        folded += 1
-    return folded, left
+        _drop(graph, node, variable, done)
+    return done
 
 
-def drop_zeros(editor: Editor) -> tuple[int, list[str]]:
+def drop_zeros(graph: Graph) -> Rewrite:
     """Drops additions of zero and multiplications by one. Bit-exact, but for -0 + 0 = 0."""
-    dropped = 0
-    for node in [node for node in editor.nodes if node.type in ("ADD", "SUB", "MUL")]:
-        places = variable_and_constant(editor, node)
-        if places is None or node.output in editor.outputs:
+    done = Rewrite()
+    for node in graph.nodes_of("ADD", "SUB", "MUL"):
+        operands = _operands(graph, node)
+        if operands is None:
             continue
-        variable, constant = (node.inputs[place] for place in places)
+        variable, values = operands
         neutral = 1.0 if node.type == "MUL" else 0.0
-        if (node.type == "SUB" and places[1] == 0) or np.any(
-            editor.constant(constant) != neutral
-        ):
-            continue
-        editor.redirect(node.output, variable)
-        editor.remove(node)
-        dropped += 1
-    return dropped, []
+        negated = node.type == "SUB" and variable is node.operands[1]
+        if not negated and np.all(values == neutral):
+            _drop(graph, node, variable, done)
+    return done

@@ -2,36 +2,24 @@
 
 import numpy as np
 
-from larq_bcd.tflite.editor import Editor
-from larq_bcd.tflite.flatbuffer import Flatbuffer
+from larq_bcd.tflite.graph import Graph, Rewrite, Value
 
 
-def write_out_fills(flatbuffer: Flatbuffer) -> Flatbuffer:
+def write_out_fills(graph: Graph) -> Rewrite:
     """Puts large constants of one value into the file.
 
     TensorFlow's converter replaces such a constant by a FILL, which every inference repeats.
     They are the kernels of a network that has not been trained: without them neither its size
     nor its latency would be those of the trained one, and no layer is known by its weights.
-
-    Args:
-        flatbuffer: what a model was converted to.
-
-    Returns:
-        A flatbuffer with constants in place of each FILL of constants; the same one if there
-        is none.
     """
-    editor = Editor(flatbuffer)
-    filled = 0
-    for node in list(editor.nodes):
-        if node.type != "FILL":
-            continue
-        shape, value = (editor.constant(tensor) for tensor in node.inputs)
+    done = Rewrite()
+    for node in graph.nodes_of("FILL"):
+        shape, value = node.constant(0), node.constant(1)
         if shape is None or value is None:
+            done.skipped.append(f"{node.output.name}: its shape or value is computed")
             continue
-        quantization = editor.tensors[node.output].quantization
-        constant = editor.add_constant(
-            np.full(shape, value), editor.name(node.output), quantization
-        )
-        editor.redirect(node.output, constant)
-        filled += 1
-    return editor.finish() if filled else flatbuffer
+        filled = np.full(shape, value)
+        graph.replace(node.output, Value.of(filled, node.output.name, node.output.quantization))
+        graph.remove(node)
+        done.changed.append(node.output.name)
+    return done

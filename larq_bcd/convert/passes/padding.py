@@ -1,58 +1,17 @@
 """Paddings that the converter gets wrong."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
-from larq_compute_engine.mlir.python import tflite_schema as schema
 
-from larq_bcd.convert.match import BINARY_OPERATOR, Match
-from larq_bcd.tflite.editor import Editor, Node
-from larq_bcd.tflite.flatbuffer import Flatbuffer, Operator
+from larq_bcd.convert.match import Match
+from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
+from larq_bcd.tflite.operators import BINARY_CONVOLUTION, SAME, VALID
+from larq_bcd.tflite.windows import margins, padding, set_padding
 
-# LceBconv2d and the built-in operators number their paddings alike.
-_SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
-_CONVOLUTIONS = (BINARY_OPERATOR, "CONV_2D", "DEPTHWISE_CONV_2D")
+_CONVOLUTIONS = (BINARY_CONVOLUTION, "CONV_2D", "DEPTHWISE_CONV_2D")
 
 
-@dataclass(frozen=True)
-class _Convolution:
-    padding: int
-    strides: tuple[int, int]
-    dilations: tuple[int, int]
-    kernel: tuple[int, int]
-
-    def margins(self, height: int, width: int) -> list[list[int]]:
-        """What SAME padding adds before and after the rows and columns of an image."""
-        margins = [[0, 0]]
-        sizes = zip((height, width), self.strides, self.dilations, self.kernel, strict=True)
-        for size, stride, dilation, kernel in sizes:
-            total = max(
-                0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size
-            )
-            margins.append([total // 2, total - total // 2])
-        return [*margins, [0, 0]]
-
-
-def _convolution(operator: Operator, node: Node) -> _Convolution:
-    weights = operator.inputs[1]
-    assert weights is not None
-    kernel = weights.shape[1], weights.shape[2]
-    if operator.type == BINARY_OPERATOR:
-        o = operator.options
-        return _Convolution(
-            o["padding"],
-            (o["stride_height"], o["stride_width"]),
-            (o["dilation_height_factor"], o["dilation_width_factor"]),
-            kernel,
-        )
-    o = node.options
-    return _Convolution(
-        o.padding, (o.strideH, o.strideW), (o.dilationHFactor, o.dilationWFactor), kernel
-    )
-
-
-def _explicit_margins(match: Match) -> list[list[int]] | None:
+def _explicit_margins(match: Match) -> list[tuple[int, int]] | None:
     """The padding by an operation of its own that the model puts before a convolution."""
     op = match.layer.op
     if op.type not in ("Conv2D", "DepthwiseConv2dNative") or op.get_attr("padding") != b"VALID":
@@ -60,13 +19,11 @@ def _explicit_margins(match: Match) -> list[list[int]] | None:
     pad = match.layer.data.op
     if pad.type not in ("Pad", "PadV2"):
         return None
-    margins = tf.get_static_value(pad.inputs[1])
-    return None if margins is None else margins.tolist()
+    found = tf.get_static_value(pad.inputs[1])
+    return None if found is None else [tuple(side) for side in found.tolist()]
 
 
-def restore_padding(
-    flatbuffer: Flatbuffer, matches: list[Match]
-) -> tuple[Flatbuffer, list[str]]:
+def restore_padding(graph: Graph, matches: list[Match]) -> Rewrite:
     """Puts back the paddings that the converter has merged into convolutions and changed.
 
     The converter turns a padding and a VALID convolution into a SAME convolution whenever
@@ -80,44 +37,32 @@ def restore_padding(
     value the converter merges there.
 
     Args:
-        flatbuffer: what the model was converted to.
+        graph: what the model was converted to.
         matches: the pairs of `match_layers`.
 
     Returns:
-        The repaired flatbuffer and the names of the repaired layers; the same flatbuffer and
-        an empty list where the precondition never holds.
+        The names of the repaired layers, in the order of execution.
     """
-    editor = Editor(flatbuffer)
-    nodes = list(editor.nodes)
-    repaired: dict[int, str] = {}
+    repaired: dict[Node, str] = {}
     for match in matches:
-        operator = match.operator
-        margins = _explicit_margins(match)
-        if operator is None or margins is None or operator.type not in _CONVOLUTIONS:
+        node, explicit = match.node, _explicit_margins(match)
+        if node is None or explicit is None or node.type not in _CONVOLUTIONS:
             continue
-        node = nodes[operator.index]
-        convolution = _convolution(operator, node)
-        _, height, width, _ = operator.data.shape
-        merged = tuple(match.layer.data.op.inputs[0].shape[1:3]) == (height, width)
-        if convolution.padding != _SAME or not merged:
-            continue
-        if margins != convolution.margins(height, width):
-            repaired[operator.index] = match.layer.name
-            _pad_explicitly(editor, node, margins)
-    if not repaired:
-        return flatbuffer, []
-    return editor.finish(), [name for _, name in sorted(repaired.items())]
+        merged = tuple(match.layer.data.op.inputs[0].shape[1:3]) == node.data.shape[1:3]
+        if padding(node) == SAME and merged and explicit != margins(node):
+            repaired[node] = match.layer.name
+            pad(graph, node, explicit)
+    order = {node: position for position, node in enumerate(graph.nodes)}
+    return Rewrite([repaired[node] for node in sorted(repaired, key=order.__getitem__)])
 
 
-def _pad_explicitly(editor: Editor, node: Node, margins: list[list[int]]) -> None:
-    data = node.inputs[0]
-    name = f"{editor.name(data)}/padded"
-    shape = [n + sum(margin) for n, margin in zip(editor.shape(data), margins, strict=True)]
-    padded = editor.add_tensor(shape, editor.dtype(data), name)
-    constant = editor.add_constant(np.array(margins, np.int32), f"{name}/margins")
-    editor.add_node("PAD", [data, constant], [padded], schema.PadOptionsT())
-    editor.set_input(node, 0, padded)
-    if node.type == BINARY_OPERATOR:
-        node.options = {**node.options, "padding": int(_VALID)}
-    else:
-        node.options.padding = _VALID
+def pad(graph: Graph, node: Node, around: list[tuple[int, int]]) -> None:
+    """Lets a convolution pad nothing, and pads its input with zeros before it."""
+    data = node.data
+    name = f"{data.name}/padded"
+    shape = [n + sum(margin) for n, margin in zip(data.shape, around, strict=True)]
+    padded = Value.new(shape, data.dtype, name)
+    sides = Value.of(np.array(around, np.int32), f"{name}/margins")
+    graph.add_node("PAD", [data, sides], [padded])
+    node.set_input(0, padded)
+    set_padding(node, VALID)

@@ -41,13 +41,13 @@ def files():
 
 def main(directory: Path) -> None:
     """Writes everything that is not there yet, and says which operators occur."""
-    from larq_bcd.tflite.flatbuffer import Flatbuffer
+    from larq_bcd.tflite.graph import Graph
 
     directory.mkdir(parents=True, exist_ok=True)
     found: Counter = Counter()
     for name, content in files():
         (directory / f"{name}.tflite").write_bytes(content)
-        found.update(operator.type for operator in Flatbuffer(content).operators)
+        found.update(node.type for node in Graph(content).nodes)
         print(name, len(content), flush=True)
     print(", ".join(f"{name} {count}" for name, count in found.most_common()))
 

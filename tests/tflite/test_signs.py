@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from larq_bcd.tflite.flatbuffer import pack_signs, unpack_signs
+from larq_bcd.tflite.signs import pack_signs, unpack_signs
 
 
 @given(st.integers(1, 100), st.integers(0, 2**32 - 1))

@@ -1,0 +1,93 @@
+"""The operators of a file: their names, their options, what they do to a graph."""
+
+from typing import Any
+
+from flatbuffers import flexbuffers
+
+from larq_bcd.tflite.schema import schema
+
+# Larq Compute Engine's.
+QUANTIZE, DEQUANTIZE = "LceQuantize", "LceDequantize"
+BINARY_CONVOLUTION, BINARY_MAX_POOL = "LceBconv2d", "LceBMaxPool2d"
+LCE_OPERATORS = frozenset({QUANTIZE, DEQUANTIZE, BINARY_CONVOLUTION, BINARY_MAX_POOL})
+
+# Its operators and the built-in ones number their paddings alike.
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+
+# They do, or may do, more than to compute their outputs from their inputs.
+STATEFUL = frozenset(
+    {
+        "ASSIGN_VARIABLE",
+        "CALL",
+        "CALL_ONCE",
+        "HASHTABLE",
+        "HASHTABLE_IMPORT",
+        "IF",
+        "MULTINOMIAL",
+        "RANDOM_STANDARD_NORMAL",
+        "RANDOM_UNIFORM",
+        "READ_VARIABLE",
+        "VAR_HANDLE",
+        "WHILE",
+    }
+)
+
+_BUILTIN_NAMES = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
+}
+# The tables of options whose names do not follow from those of their operators.
+_OPTIONS = {
+    "CONV_2D": "Conv2D",
+    "MAXIMUM": "MaximumMinimum",
+    "MAX_POOL_2D": "Pool2D",
+    "MINIMUM": "MaximumMinimum",
+    "PADV2": "PadV2",
+}
+
+
+def operator_name(code: Any) -> str:
+    """The name of an operator, built-in or custom, from its `OperatorCodeT`."""
+    if code.customCode:
+        return code.customCode.decode()
+    # Codes below 127 may be in the older, narrower field alone.
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _BUILTIN_NAMES.get(number, f"BUILTIN_{number}")
+
+
+def builtin_code(name: str, version: int) -> Any:
+    """The `OperatorCodeT` of a built-in operator."""
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.version = getattr(schema.BuiltinOperator, name), version
+    code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+    return code
+
+
+def builtin_options(name: str, **fields: Any) -> tuple[int, Any]:
+    """The options of a built-in operator: their type in the schema's union, and the object.
+
+    Args:
+        name: of the operator, such as `"ADD"`.
+        fields: what is not as it is by default, by the schema's names.
+    """
+    table = _OPTIONS.get(name, "".join(part.capitalize() for part in name.split("_")))
+    options = getattr(schema, f"{table}OptionsT")()
+    for field, value in fields.items():
+        if not hasattr(options, field):
+            raise AttributeError(f"the options of {name} have no field {field!r}")
+        setattr(options, field, value)
+    return getattr(schema.BuiltinOptions, f"{table}Options"), options
+
+
+def read_custom_options(content: bytes) -> dict:
+    """The options of one of Larq Compute Engine's operators."""
+    return flexbuffers.Loads(content) if content else {}
+
+
+def write_custom_options(options: dict) -> bytes:
+    """The inverse of `read_custom_options`."""
+    return bytes(flexbuffers.Dumps(options))
+
+
+def is_activated(options: Any) -> bool:
+    """Whether an operator of such options ends in an activation function of its own."""
+    return bool(getattr(options, "fusedActivationFunction", 0))

@@ -21,13 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 import larq_bcd
-from larq_bcd.data.augmentation import (
-    Augmentation,
-    ColorJitter,
-    Preprocessing,
-    RandomResizedCrop,
-)
+from larq_bcd.data.augmentation import Augmentation, ColorJitter, RandomResizedCrop
 from larq_bcd.data.batches import open_source, training_batches
+from larq_bcd.data.preprocessing import Preprocessing
 
 _SECONDS = 4
 

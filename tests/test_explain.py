@@ -7,9 +7,11 @@ from helpers import randomize
 
 from larq_bcd import explain
 from larq_bcd.commands.main import larq_bcd as main
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
 from larq_bcd.layers import DynamicThreshold, DynamicThresholdQuantConv2D, QuantConv2D
+from larq_bcd.models import describe
 
 _POSITIONAL = ("model", "image")
 
@@ -86,7 +88,7 @@ def test_a_network_of_static_thresholds_chooses_none(rng):
 
 
 def test_another_layer_is_answered_with_those_there_are():
-    with pytest.raises(UserError, match=r"'stem' is no layer .* such as .*conv"):
+    with pytest.raises(UserError, match=r"'stem' is not a layer .* such as .*conv"):
         explain.feature_layer(network(QuantConv2D(4, 1, name="conv")), "stem")
 
 
@@ -103,7 +105,8 @@ def test_the_command_draws_two_networks_of_different_sizes(rng, tmp_path, monkey
     }.items():
         (tmp_path / name).mkdir()
         model.save(tmp_path / name / "model.keras")
-    command = ["explain", "static/model.keras", "photo.png", "-o", "seen.png"]
+    options = ["--mean", "0.5", "--std", "0.25", "-o", "seen.png"]
+    command = ["explain", "static/model.keras", "photo.png", *options]
     assert main([*command, "--compare", "dynamic/model.keras"]) == 0
     with PIL.Image.open("seen.png") as both:
         both_size = both.size
@@ -111,7 +114,10 @@ def test_the_command_draws_two_networks_of_different_sizes(rng, tmp_path, monkey
     with PIL.Image.open("seen.png") as alone:
         assert alone.width == both_size[0]
         assert alone.height < both_size[1]
-    assert capsys.readouterr().out == "wrote seen.png\n" * 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("wrote")] == ["wrote seen.png"] * 2
+    assert lines[0].startswith("static/model: preprocessing: 11x11 RGB, the whole image")
+    assert lines[0].endswith("(--mean and --std)")
 
 
 def texts(drawn):
@@ -136,6 +142,32 @@ def test_the_picture_names_networks_classes_and_what_it_shows(rng):
     assert {"effective receptive field", "Grad-CAM", "chosen for this image"} <= set(found)
 
 
+def test_the_command_shows_the_image_and_the_classes_as_the_model_says(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    picture = PIL.Image.effect_noise((20, 12), 60).convert("RGB")
+    picture.save("photo.png", exif=exif)
+    images = Preprocessing((9, 9), (0.5,) * 3, (0.2, 0.25, 0.5), resize=10)
+    describe(network(QuantConv2D(4, 3)), images, ["ant", "bee", "cat"]).save("model.keras")
+    drawn = []
+    plain = figure.draw
+    monkeypatch.setattr(figure, "draw", lambda *given: drawn.append(given) or plain(*given))
+    assert main(["explain", "model.keras", "photo.png", "-o", "seen.png"]) == 0
+    assert f"model: preprocessing: {images} (saved in the model)" in capsys.readouterr().out
+    (seen, _, labels) = drawn[0]
+    assert labels is None
+    assert seen["model"].class_names == ("ant", "bee", "cat")
+    upright = picture.transpose(PIL.Image.Transpose.ROTATE_270).resize((10, 16), 2)
+    expected = np.asarray(upright.crop((0, 4, 9, 13)))
+    np.testing.assert_allclose(seen["model"].pixels, expected / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        seen["model"].image, (expected / 255 - 0.5) / [0.2, 0.25, 0.5], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -148,6 +180,7 @@ def test_the_picture_names_networks_classes_and_what_it_shows(rng):
         ({"model": "flat.keras"}, "has no layer with an image as its output"),
         ({"compare": "model.keras"}, "both networks are called"),
         ({"image": "none.png"}, "none.png cannot be read"),
+        ({"mean": None}, "is not known: give --mean and --std"),
         ({"model": "BCDNetC"}, "BCDNetC does not exist"),
     ],
 )
@@ -166,7 +199,9 @@ def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, change, 
     photo(tmp_path)
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "labels.txt").write_text("rose\niris\n")
-    given = {"model": "model.keras", "image": "photo.png", "output": "seen.png", **change}
+    given = {"model": "model.keras", "image": "photo.png", "output": "seen.png"}
+    given |= {"mean": "0.5", "std": "0.25"} if "mean" not in change else {}
+    given = {key: value for key, value in {**given, **change}.items() if value is not None}
     options = [f"--{key}={value}" for key, value in given.items() if key not in _POSITIONAL]
     assert main(["explain", given["model"], given["image"], *options]) == 2
     error = capsys.readouterr().err

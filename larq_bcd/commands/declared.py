@@ -82,13 +82,7 @@ def _evaluate(parser: Parser) -> None:
     )
     add("--split", help="split to evaluate (default: test or validation)")
     add("--data-dir", help="where tensorflow_datasets keeps its data sets")
-    _add_normalization(parser)
-    add(
-        "--resize",
-        type=int,
-        help="shorter side before the center of the model's size is cut out, 256 for 224 in "
-        "the papers (default: the whole image is resized to the model's size)",
-    )
+    _add_preprocessing(parser)
     add("--batch-size", type=whole_number(1), default=32, help="images at once (32)")
     add("--threads", type=whole_number(1, 64), help="threads for a .tflite file (all)")
     parser.add_output("--json", metavar="FILE", help="file for the results as JSON")
@@ -145,8 +139,8 @@ def _explain(parser: Parser) -> None:
     )
     add("--compare", metavar="MODEL", help="a second network, drawn below the first")
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
-    _add_labels(parser, "by default their numbers")
-    _add_normalization(parser)
+    _add_labels(parser, "by default those saved in the model, or their numbers")
+    _add_preprocessing(parser)
 
 
 def _show(parser: Parser) -> None:
@@ -189,9 +183,9 @@ def _lce_convert(parser: Parser) -> None:
         choices=_choices.INPUT_TYPES,
         default="float32",
         help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
-        "with --mean and --std; by default it takes normalized float32",
+        "as the model's are; by default it takes normalized float32",
     )
-    _add_labels(parser, "for the file's metadata")
+    _add_labels(parser, "for the file's metadata; by default those saved in the model")
     add(
         "--recipe",
         metavar="FILE",
@@ -209,8 +203,8 @@ def _lce_convert(parser: Parser) -> None:
         "--check-inputs",
         metavar="DIR",
         type=Path,
-        help="check on the images in this folder, resized and cropped at the center, instead "
-        "of noise",
+        help="check on the images in this folder, prepared as the model's are, instead of "
+        "noise",
     )
     add(
         "--check-count",
@@ -219,7 +213,7 @@ def _lce_convert(parser: Parser) -> None:
         default=_choices.CHECK_INPUTS,
         help="check on N inputs, by default %(default)s",
     )
-    _add_normalization(parser)
+    _add_preprocessing(parser)
     add(
         "--import",
         dest="imports",
@@ -244,20 +238,26 @@ def _add_labels(parser: Parser, purpose: str) -> None:
     )
 
 
-def _add_normalization(parser: Parser) -> None:
+def _add_preprocessing(parser: Parser) -> None:
     parser.add_argument(
         "--mean",
         type=FLOATS,
         metavar="M[,M...]",
         help="mean of the pixels, in [0, 1], that the model's preprocessing subtracts; by "
-        "default ImageNet's for 3 channels, 0.5 for others, none before a Rescaling layer",
+        "default what is saved in the model or written in the file",
     )
     parser.add_argument(
         "--std",
         type=FLOATS,
         metavar="S[,S...]",
-        help="standard deviation that it divides by; by default ImageNet's for 3 channels, "
-        "0.25 for others",
+        help="standard deviation that it divides by; likewise",
+    )
+    parser.add_argument(
+        "--resize",
+        type=int,
+        metavar="SIDE",
+        help="shorter side of an image before the center is cut out, 256 for 224 in the "
+        "papers, or 0 for the whole image; likewise, and the whole image if that says nothing",
     )
 
 

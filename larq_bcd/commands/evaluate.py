@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from rich.table import Table
 from larq_bcd._files import write_json
 from larq_bcd._signals import Signals
 from larq_bcd.convert.load import load_model
-from larq_bcd.data.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from larq_bcd.data.batches import evaluation_batches, open_source
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.data.sources import Source
 from larq_bcd.data.splits import NoSplitError
 from larq_bcd.errors import UserError
@@ -88,39 +89,59 @@ def _classifier(arguments: argparse.Namespace) -> Classifier:
 def _data(
     arguments: argparse.Namespace, classifier: Classifier
 ) -> tuple[Source, Preprocessing]:
-    """Opens the split and settles the preprocessing; what is given beats the recipe."""
-    height, width, channels = classifier.input_shape
+    """Opens the split and settles the preprocessing, and says from where it is."""
     if arguments.recipe is not None:
         recipe = read_recipe(arguments.recipe)
         name, split, data_dir = recipe.data.name, recipe.data.validation, recipe.data.data_dir
-        preprocessing = recipe.preprocessing
+        known = _by_recipe(classifier, recipe.preprocessing)
     else:
         name, split, data_dir = arguments.dataset, None, None
-        gray = channels == 1
-        preprocessing = Preprocessing(
-            (height, width),
-            (0.5,) if gray else IMAGENET_MEAN,
-            (0.25,) if gray else IMAGENET_STD,
-            resize=None,
+        known = classifier.description
+    height, width, channels = classifier.input_shape
+    encoding = "float32" if known.preprocessing is None else known.preprocessing.encoding
+    if encoding != "float32" and (arguments.mean or arguments.std):
+        raise UserError(
+            f"{classifier.name} takes pixels as {encoding} and normalizes them itself: leave "
+            "--mean and --std out."
         )
-    try:
-        preprocessing = Preprocessing(
-            preprocessing.image_size,
-            tuple(arguments.mean or preprocessing.mean),
-            tuple(arguments.std or preprocessing.std),
-            arguments.resize or preprocessing.resize,
+    known = known.with_preprocessing(
+        classifier.input_shape, arguments.mean, arguments.std, arguments.resize
+    )
+    preprocessing = known.preprocessing
+    if preprocessing is None:
+        raise UserError(
+            f"how images are prepared for {classifier.name} is not known: give the recipe of "
+            "its training, or --mean and --std, and --resize if the center is cut out."
         )
-    except ValueError as error:
-        raise UserError(f"--{error}") from None
-    wanted = (*preprocessing.image_size, preprocessing.channels)
-    if wanted != classifier.input_shape:
+    made = preprocessing.input_shape
+    if made != classifier.input_shape:
         raise UserError(
             f"{classifier.name} takes images of {height}x{width} with {channels} channels, but "
-            f"the preprocessing makes {wanted[0]}x{wanted[1]} with {wanted[2]}: give the "
-            "recipe of its training, or --mean and --std with one value for each channel."
+            f"the preprocessing makes {made[0]}x{made[1]} with {made[2]}: give the recipe of "
+            "its training."
         )
-    data_dir = arguments.data_dir or data_dir
-    return _open(name, arguments.split or split, data_dir), preprocessing
+    source = _open(name, arguments.split or split, arguments.data_dir or data_dir)
+    lines = known.lines()
+    names = classifier.description.class_names
+    if names is not None and names != source.class_names:
+        lines.append(
+            f"classes: the data call theirs {', '.join(source.class_names[:3])}, ..., not as "
+            "the model does; they are compared by their numbers"
+        )
+    for line in lines:
+        Console(soft_wrap=True, markup=False, highlight=False).print(line)
+    return source, preprocessing
+
+
+def _by_recipe(classifier: Classifier, preprocessing: Preprocessing) -> Description:
+    """What a recipe says in the place of the model, but for how the file takes pixels."""
+    own = classifier.description.preprocessing
+    origin = "of the recipe"
+    if own is not None:
+        preprocessing = replace(preprocessing, encoding=own.encoding)
+        if own != preprocessing:
+            origin += f"; {classifier.description.origin} is another: {own}"
+    return replace(classifier.description, preprocessing=preprocessing, origin=origin)
 
 
 def _open(name: str, split: str | None, data_dir: str | None) -> Source:

@@ -8,14 +8,15 @@ against the static ones.
 import argparse
 from pathlib import Path
 
-import tensorflow as tf
+import numpy as np
 
 from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
-from larq_bcd.convert.inputs import Normalization, normalization_for, read_image
-from larq_bcd.convert.load import load_model
+from larq_bcd.convert.load import LoadedModel, load_model
+from larq_bcd.data.images import read_pixels
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
+from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels
 
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sources = [name for name in (arguments.model, arguments.compare) if name]
     seen = {
-        name: _see(load_model(source).model, arguments, labels)
+        name: _see(name, load_model(source), arguments, labels)
         for name, source in zip(_names(sources), sources, strict=True)
     }
     picture = figure.encode(figure.draw(seen, arguments.layer, labels))
@@ -49,7 +50,8 @@ def _names(sources: list[str]) -> list[str]:
     return names
 
 
-def _see(model: tf.keras.Model, arguments: argparse.Namespace, labels) -> figure.Seen:
+def _see(name: str, loaded: LoadedModel, arguments: argparse.Namespace, labels) -> figure.Seen:
+    model = loaded.model
     shape = tuple(model.inputs[0].shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise UserError(
@@ -67,10 +69,16 @@ def _see(model: tf.keras.Model, arguments: argparse.Namespace, labels) -> figure
             f"--labels {arguments.labels} has {len(labels)} names, but MODEL {model.name!r} "
             f"has {classes} classes: write one name in each line."
         )
-    normalize = normalization_for(model, arguments.mean, arguments.std)
-    plain = Normalization((0.0,) * shape[-1], (1.0,) * shape[-1])
-    return figure.Seen(
-        model,
-        read_image(arguments.image, shape, normalize),
-        read_image(arguments.image, shape, plain),
-    )
+    known = description_of(model, None if loaded.is_trained else loaded.source)
+    known = known.with_preprocessing(shape, arguments.mean, arguments.std, arguments.resize)
+    preprocessing = known.preprocessing
+    if preprocessing is None:
+        raise UserError(
+            f"how images are prepared for MODEL {model.name!r} is not known: give --mean and "
+            "--std, and --resize if the center is cut out."
+        )
+    for line in known.lines():
+        print(f"{name}: {line}")
+    pixels = read_pixels(arguments.image, preprocessing)
+    image = preprocessing.normalized(pixels)
+    return figure.Seen(model, image, pixels / np.float32(255), known.class_names)

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
         )
     except (ImportError, TypeError) as error:  # no PyTorch; a network without such kernels
         raise UserError(str(error)) from None
+    model = models.describe(model, models.model_info(arguments.model).preprocessing)
     with replacing(output) as temporary:
         model.save(temporary)
     print(f"{output}: {model.name}, {model.count_params():,} parameters")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
 import importlib
 import os
@@ -20,10 +21,12 @@ from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.html_report import html_report
-from larq_bcd.convert.load import load_model
+from larq_bcd.convert.load import LoadedModel, load_model
 from larq_bcd.convert.pipeline import ConversionResult, FileOptions, Progress, convert
 from larq_bcd.convert.profile import profile
 from larq_bcd.convert.report import print_report
+from larq_bcd.data.preprocessing import Description
+from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels
 
 _PROGRAM = "lce_convert"
@@ -105,9 +108,7 @@ def _import(module: str) -> None:
         ) from error
 
 
-def _file_options(
-    arguments: argparse.Namespace, normalize: check_inputs.Normalization
-) -> FileOptions:
+def _file_options(arguments: argparse.Namespace, known: Description) -> FileOptions:
     recipe = None
     if arguments.recipe is not None:
         try:
@@ -121,9 +122,25 @@ def _file_options(
         head=arguments.head,
         ops=arguments.ops,
         input_type=arguments.input_type,
-        normalize=normalize,
-        labels=None if arguments.labels is None else read_labels(arguments.labels),
+        description=known,
         recipe_sha256=recipe,
+    )
+
+
+def _known(arguments: argparse.Namespace, loaded: LoadedModel) -> Description:
+    """What the model says of itself, and in its place what the options say."""
+    known = description_of(loaded.model, None if loaded.is_trained else loaded.source)
+    known = known.with_preprocessing(
+        tuple(loaded.model.inputs[0].shape[1:]),
+        arguments.mean,
+        arguments.std,
+        arguments.resize,
+    )
+    if arguments.labels is None:
+        return known
+    names = read_labels(arguments.labels)
+    return dataclasses.replace(
+        known, class_names=names, names_origin=f"--labels {arguments.labels}"
     )
 
 
@@ -155,15 +172,17 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
     with progress.step("load"):
         loaded = load_model(arguments.model, trust_code=arguments.trust_code)
         model = loaded.model
-        normalize = check_inputs.normalization_for(model, arguments.mean, arguments.std)
-        options = _file_options(arguments, normalize)
-        shape = tuple(model.inputs[0].shape[1:])
-        count = arguments.check_count
+        known = _known(arguments, loaded)
+        options = _file_options(arguments, known)
+        count, preprocessing = arguments.check_count, known.preprocessing
         if arguments.check_inputs is None:
-            inputs, source = check_inputs.noise(shape, count, normalize), "noise"
+            inputs, source = check_inputs.noise(model, count, preprocessing), "noise"
         else:
-            inputs = check_inputs.images(arguments.check_inputs, shape, count, normalize)
+            inputs = check_inputs.photographs(
+                arguments.check_inputs, count, model, preprocessing
+            )
             source = f"images in {arguments.check_inputs}"
+    print("\n".join(known.lines()))
     result = convert(
         model,
         inputs,

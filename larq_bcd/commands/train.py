@@ -8,8 +8,8 @@ import tensorflow as tf
 from rich.console import Console
 
 from larq_bcd._signals import Signals
-from larq_bcd.data import generated
 from larq_bcd.errors import UserError
+from larq_bcd.training import generated
 from larq_bcd.training.progress import Progress
 from larq_bcd.training.recipe import Recipe
 from larq_bcd.training.recipe_file import read_recipe

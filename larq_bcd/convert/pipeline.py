@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd._choices import CHECK_INPUTS
+from larq_bcd._choices import CHECK_INPUTS, INPUT_TYPES
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
@@ -18,8 +18,7 @@ from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackEr
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.head import quantize_head
-from larq_bcd.convert.input_type import InputEncoding, set_input_type
-from larq_bcd.convert.inputs import Normalization
+from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import require_convertible, weights_size
 from larq_bcd.convert.match import Match, match_layers
@@ -40,6 +39,8 @@ from larq_bcd.convert.report import (
     OptimizationReport,
     TensorReport,
 )
+from larq_bcd.data.preprocessing import Description
+from larq_bcd.models import description_of
 from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.metadata import add_metadata, plain_name
 from larq_bcd.tflite.operators import SAME
@@ -122,8 +123,8 @@ class FileOptions:
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
-        normalize: the normalization of the pixels; by default what `normalization_for` says.
-        labels: names of the classes, for the metadata.
+        description: preprocessing and class names, for the metadata; by default what the
+            model says of itself.
         recipe_sha256: of the recipe that the model was trained with, for the metadata.
     """
 
@@ -131,8 +132,7 @@ class FileOptions:
     head: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
-    normalize: Normalization | None = None
-    labels: tuple[str, ...] | None = None
+    description: Description | None = None
     recipe_sha256: str | None = None
 
 
@@ -170,11 +170,10 @@ def convert(
     require_convertible(model)
     progress = progress or Progress()
     options = options or FileOptions()
-    normalize = options.normalize or check_inputs.normalization_for(model)
-    encoding = InputEncoding(options.input_type, normalize)
+    description = _description(model, options)
+    preprocessing = description.preprocessing
     if inputs is None:
-        shape = tuple(model.inputs[0].shape[1:])
-        inputs = check_inputs.noise(shape, CHECK_INPUTS, normalize)
+        inputs = check_inputs.noise(model, CHECK_INPUTS, preprocessing)
     changes = []
     with progress.step("merge the heads"):
         shipped, merged = merge_heads(as_float32(model))
@@ -202,7 +201,8 @@ def convert(
             passes = [name for name in passes if name not in PASSES_OF_WORDS]
         optimization.passes = optimize(file, passes)
         optimization.conclude(file, file.write())
-        set_input_type(file, encoding)
+        if preprocessing is not None:
+            set_input_type(file, preprocessing)
         matches = match_layers(graph, file)
         report = ConversionReport(
             model=name or model.name,
@@ -217,12 +217,17 @@ def convert(
             ],
             optimization=optimization,
             changes=changes,
-            notes=notes + _notes(matches),
+            notes=notes + _notes(matches) + _unknown(model, description),
         )
-    given = encoding.encode(inputs.astype(shipped.inputs[0].dtype.as_numpy_dtype))
+    dtype = shipped.inputs[0].dtype
+    given = inputs.astype(dtype.as_numpy_dtype)
+    decode: Callable[[np.ndarray], np.ndarray] = np.asarray
+    if preprocessing is not None and preprocessing.encoding != dtype.name:
+        given = preprocessing.encoded(preprocessing.pixels(inputs))
+        decode = preprocessing.decoded
     if allow_float_fallback or not report.fallbacks:
         with progress.step("check") as advance:
-            report.check = check(graph, file, matches, given, source, advance, encoding.decode)
+            report.check = check(graph, file, matches, given, source, advance, decode)
 
     def compared(step: Callable[[], object], change: str) -> Comparison:
         before = file.write()
@@ -239,13 +244,54 @@ def convert(
             report.replacement = compared(
                 lambda: with_builtin_operators(file), "built-in operators"
             )
-    final = add_metadata(
-        file, graph.model.name, encoding, _origin(report, options), options.labels
-    )
+    final = add_metadata(file, graph.model.name, description, _origin(report, options))
     _require_types(final, options)
     report.file_bytes = len(final)
     report.seconds = dict(progress.seconds)
     return ConversionResult(final, report, plain)
+
+
+def _description(model: tf.keras.Model, options: FileOptions) -> Description:
+    """What the file is to say of itself, and how its input is encoded."""
+    known = description_of(model) if options.description is None else options.description
+    if options.input_type not in INPUT_TYPES:
+        raise ConversionError(
+            f"input_type={options.input_type!r} is not supported: give one of "
+            f"{', '.join(INPUT_TYPES)}."
+        )
+    dtype, shape = model.inputs[0].dtype.name, tuple(model.inputs[0].shape[1:])
+    if options.input_type != "float32" and dtype not in ("float32", options.input_type):
+        raise ConversionError(
+            f"input_type={options.input_type!r}: the model takes {dtype}, not float32, so that "
+            "there is nothing to normalize: leave it out."
+        )
+    if known.preprocessing is None:
+        if options.input_type not in ("float32", dtype):
+            raise ConversionError(
+                f"input_type={options.input_type!r}: the file would normalize pixels, but the "
+                "preprocessing of the model is not known: give --mean and --std."
+            )
+        return known
+    if known.preprocessing.input_shape != shape:
+        raise ConversionError(
+            f"the preprocessing makes images of shape {known.preprocessing.input_shape}, but "
+            f"the model takes {shape}: change its image_size, mean or std."
+        )
+    if dtype not in ("float32", *INPUT_TYPES):  # whole numbers of other sizes, as they are
+        return replace(known, preprocessing=None)
+    encoding = options.input_type if dtype == "float32" else dtype
+    return replace(known, preprocessing=replace(known.preprocessing, encoding=encoding))
+
+
+def _unknown(model: tf.keras.Model, description: Description) -> list[str]:
+    """What the file cannot say to whoever gives it images."""
+    shape = model.inputs[0].shape
+    if description.preprocessing is not None or len(shape) != 4 or shape[-1] not in (1, 3):
+        return []
+    return [
+        "how images are prepared for the model is not known, and so not in the file: whoever "
+        "runs it has to say; give --mean and --std, and --resize if the center is cut out"
+    ]
 
 
 def _origin(report: ConversionReport, options: FileOptions) -> dict:

@@ -1,4 +1,4 @@
-"""How images become a network's input, as data: what a recipe says about it.
+"""The random changes of training images, as data: what a recipe says about them.
 
 The classes check their own values, so that a recipe's schema can use them as they are:
 pydantic builds them from a mapping, and forbids unknown keys.
@@ -7,49 +7,7 @@ pydantic builds them from a mapping, and forbids unknown keys.
 from dataclasses import dataclass
 from typing import ClassVar
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def _fail(key: str, value, allowed: str) -> None:
-    raise ValueError(f"{key}={value!r} is not supported: pass {allowed}.")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What every image of a model goes through, in training and in evaluation.
-
-    Attributes:
-        image_size: height and width of the network's input in pixels.
-        mean: mean of each channel of the training images, of values in [0, 1]; one value
-            makes a grayscale input.
-        std: standard deviation of each channel, likewise.
-        resize: in evaluation, the shorter side of the image in pixels before the center of
-            `image_size` is cut out, 256 for 224 in the papers; `None` squeezes the whole
-            image into `image_size`.
-    """
-
-    __pydantic_config__: ClassVar[dict] = {"extra": "forbid"}
-
-    image_size: tuple[int, int] = (224, 224)
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    resize: int | None = 256
-
-    def __post_init__(self):
-        if len(self.image_size) != 2 or min(self.image_size) < 1:
-            _fail("image_size", self.image_size, "height and width, such as (224, 224)")
-        if len(self.mean) not in (1, 3):
-            _fail("mean", self.mean, "one value for grayscale images, or three for RGB")
-        if len(self.std) != len(self.mean) or min(self.std) <= 0:
-            _fail("std", self.std, "as many positive values as mean has")
-        if self.resize is not None and self.resize < max(self.image_size):
-            _fail("resize", self.resize, f"at least {max(self.image_size)}, the image_size")
-
-    @property
-    def channels(self) -> int:
-        """Channels of the network's input: 1 or 3."""
-        return len(self.mean)
+from larq_bcd.data.preprocessing import fail
 
 
 @dataclass(frozen=True)
@@ -68,11 +26,11 @@ class RandomResizedCrop:
 
     def __post_init__(self):
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            _fail(
+            fail(
                 "scale", self.scale, "smallest and largest share, 0 < smallest <= largest <= 1"
             )
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            _fail("ratio", self.ratio, "smallest and largest positive ratio")
+            fail("ratio", self.ratio, "smallest and largest positive ratio")
 
 
 @dataclass(frozen=True)
@@ -96,9 +54,9 @@ class ColorJitter:
     def __post_init__(self):
         for key in ("brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, key) <= 1:
-                _fail(key, getattr(self, key), "a number from 0 to 1")
+                fail(key, getattr(self, key), "a number from 0 to 1")
         if not 0 <= self.hue <= 0.5:
-            _fail("hue", self.hue, "a number from 0 to 0.5")
+            fail("hue", self.hue, "a number from 0 to 0.5")
 
 
 @dataclass(frozen=True)
@@ -132,11 +90,11 @@ class Augmentation:
 
     def __post_init__(self):
         if self.random_resized_crop and self.pad_crop:
-            _fail("pad_crop", self.pad_crop, "either it or random_resized_crop")
+            fail("pad_crop", self.pad_crop, "either it or random_resized_crop")
         for key in ("pad_crop", "cutout", "mixup", "cutmix"):
             value = getattr(self, key)
             if value is not None and not value > 0:
-                _fail(key, value, "a positive number, or leave it out")
+                fail(key, value, "a positive number, or leave it out")
 
     @property
     def mixes(self) -> bool:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from larq_bcd.data import broken, mixing, stream, transforms
-from larq_bcd.data.augmentation import Augmentation, Preprocessing
+from larq_bcd.data.augmentation import Augmentation
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.data.sources import Source, open_source
 from larq_bcd.errors import UserError
 
@@ -97,13 +98,13 @@ def evaluation_batches(
 
     Args:
         source: a split.
-        preprocessing: sizes and statistics.
+        preprocessing: sizes, statistics and encoding.
         batch_size: examples of a batch; the last may have fewer.
         shard: number of this shard, and how many there are; each has every n-th example.
 
     Returns:
-        Data set of `(images, labels)`: float32 `(batch, height, width, channels)` and int64
-        `(batch,)`. Broken images are left out.
+        Data set of `(images, labels)`: `(batch, height, width, channels)` in the encoding, by
+        default float32, and int64 `(batch,)`. Broken images are left out.
     """
     _check_shard(shard)
 

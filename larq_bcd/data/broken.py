@@ -10,17 +10,20 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.data import transforms
+from larq_bcd.data import images, transforms
 from larq_bcd.data.sources import Source
 
 
 def _why_broken(contents: bytes) -> str | None:
-    """Returns the decoder's complaint about an image, or None."""
+    """Returns the reader's complaint about an image, or None."""
     try:
+        images.decode(contents, 3)
         transforms.decode(tf.constant(contents), 3)
     except tf.errors.InvalidArgumentError as error:
         # Less the places in TensorFlow's graph around the message.
         return re.sub(r"{{.*?}} | \[Op:.*", "", error.message.splitlines()[0])
+    except ValueError as error:
+        return str(error)
     return None
 
 

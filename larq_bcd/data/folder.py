@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
 from larq_bcd.data import splits
+from larq_bcd.data.images import SUFFIXES
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 class FolderSource(Source):
@@ -72,12 +71,12 @@ def _folders(folder: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def _images(folder: Path) -> list[str]:
+def _images(folder: Path) -> tuple[list[str], list[str]]:
+    """Returns the images in a folder, and its other files."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return [
-        name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    images = [name for name in names if name.lower().endswith(SUFFIXES)]
+    return images, sorted(set(names) - set(images))
 
 
 def _classes(folder: Path, split: str) -> tuple[Path, list[str]]:
@@ -116,10 +115,12 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
     Paths are bytes: a name may be in any encoding.
     """
     places = []
+    left_out: list[Path] = []
     for label, name in enumerate(class_names):
         if not (folder / name).is_dir():  # a class of another split alone
             continue
-        images = _images(folder / name)
+        images, others = _images(folder / name)
+        left_out += [folder / name / other for other in others]
         if not images:
             raise UserError(
                 f"the class folder {str(folder / name)!r} holds no images "
@@ -133,4 +134,13 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
             for rank, image in enumerate(images)
         ]
     places.sort()
+    if left_out:
+        tf.get_logger().warning(
+            "left out %d files of %s that are not images of a format that is read (%s), the "
+            "first %s",
+            len(left_out),
+            folder,
+            ", ".join(SUFFIXES),
+            left_out[0],
+        )
     return [(path, label) for _, label, path in places]

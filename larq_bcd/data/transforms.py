@@ -6,15 +6,12 @@ and is the same wherever and however often it is drawn.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
-from larq_bcd.data import exif
-from larq_bcd.data.augmentation import (
-    Augmentation,
-    ColorJitter,
-    Preprocessing,
-    RandomResizedCrop,
-)
+from larq_bcd.data import images
+from larq_bcd.data.augmentation import Augmentation, ColorJitter, RandomResizedCrop
+from larq_bcd.data.preprocessing import Preprocessing
 
 _CROP_ATTEMPTS = 10
 # Of the random numbers of an example: which of them decide what.
@@ -23,63 +20,104 @@ _CROP, _PAD, _FLIP, _JITTER, _CUTOUT = 0, 40, 42, 43, 56
 
 
 def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes JPEG, PNG, BMP or GIF as a viewer shows it: upright, of a GIF the first frame.
+    """Decodes an image as `larq_bcd.data.images.decode` does.
 
     Args:
         contents: scalar string, the bytes of a file.
-        channels: 1 or 3; other numbers of channels are converted, transparency and the lower
-            half of 16-bit values are dropped.
+        channels: 1 or 3.
 
     Returns:
         uint8 image `(height, width, channels)`.
     """
-    # The slower and exact cosine transform: what Pillow and so PyTorch read.
-    image = tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(contents, channels, expand_animations=False),
+
+    def read(contents: bytes) -> np.ndarray:
+        image = np.asarray(images.decode(contents, channels))
+        return image.reshape((*image.shape[:2], channels))
+
+    def by_pillow() -> tf.Tensor:
+        return _by_pillow(read, contents, tf.uint8, (None, None, channels))
+
+    # Of the large photographs of a training most need not wait for Python's lock: with the
+    # exact cosine transform, TensorFlow decodes them to the same pixels.
+    image = (
+        by_pillow()
+        if channels == 1
+        else tf.cond(
+            _is_plain_jpeg(contents),
+            lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
+            by_pillow,
+        )
     )
     image.set_shape((None, None, channels))
-    return exif.upright(contents, image)
+    return image
 
 
-def _resized(image: tf.Tensor, size) -> tf.Tensor:
-    """Bilinear and antialiased, as Pillow resizes; float32."""
-    return tf.image.resize(image, size, antialias=True)
+def _is_plain_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """Whether it is a JPEG, not in CMYK, that says nothing of its orientation."""
+
+    def is_plain() -> tf.Tensor:
+        turned = [
+            tf.size(tf.strings.split(contents, mark)) > 1
+            for mark in ("Exif", "tiff:Orientation")
+        ]
+        return ~tf.reduce_any(turned) & (tf.image.extract_jpeg_shape(contents)[2] != 4)
+
+    return tf.cond(tf.io.is_jpeg(contents), is_plain, lambda: tf.constant(False))
 
 
-def _normalized(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    mean = tf.constant(preprocessing.mean) * 255
-    return (tf.cast(image, tf.float32) - mean) / (tf.constant(preprocessing.std) * 255)
+def _fitted(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """The image in a file at the network's size: uint8 `(height, width, channels)`."""
 
+    def read(contents: bytes) -> np.ndarray:
+        image = images.decode(contents, preprocessing.channels)
+        return images.fit(image, preprocessing)
 
-def _evaluation_view(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    height, width = preprocessing.image_size
-    if preprocessing.resize is None:
-        return _resized(image, (height, width))
-    size = tf.shape(image)[:2]
-    shorter = tf.reduce_min(size)
-    size = size * preprocessing.resize // shorter
-    image = _resized(image, size)
-    # Rounded to even at a half, as in torchvision.
-    top, left = tf.unstack(tf.cast(tf.round((size - (height, width)) / 2), tf.int32))
-    return image[top : top + height, left : left + width]
+    return _by_pillow(read, contents, tf.uint8, preprocessing.input_shape)
 
 
 def evaluation_image(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """Decodes, resizes, crops and normalizes an image for evaluation.
+    """Decodes, resizes, crops and encodes an image for evaluation.
 
     Args:
         contents: scalar string, the bytes of a file.
-        preprocessing: sizes and statistics.
+        preprocessing: sizes, statistics and encoding.
 
     Returns:
-        float32 image `(height, width, channels)`.
+        `(height, width, channels)` in the encoding: float32, uint8 or int8.
     """
-    image = _evaluation_view(decode(contents, preprocessing.channels), preprocessing)
-    image = _normalized(image, preprocessing)
-    image.set_shape((*preprocessing.image_size, preprocessing.channels))
-    return image
+
+    def read(contents: bytes) -> np.ndarray:
+        image = images.decode(contents, preprocessing.channels)
+        return preprocessing.encoded(images.fit(image, preprocessing))
+
+    dtype = tf.as_dtype(preprocessing.encoding)
+    return _by_pillow(read, contents, dtype, preprocessing.input_shape)
+
+
+def _by_pillow(read, contents: tf.Tensor, dtype: tf.DType, shape) -> tf.Tensor:
+    def read_or_nothing(contents) -> np.ndarray:
+        try:
+            # Eager, they are in an array.
+            return read(contents if isinstance(contents, bytes) else contents.item())
+        except ValueError:
+            # What TensorFlow logs of a shape that does not fit is a line, of an exception it
+            # is the traceback.
+            return np.zeros(0, dtype.as_numpy_dtype)
+
+    # A stateful function would keep a deterministic pipeline from working in parallel.
+    image = tf.numpy_function(read_or_nothing, [contents], dtype, stateful=False)
+    return tf.ensure_shape(image, shape)
+
+
+def _resized(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """Antialiased, as Pillow resizes; float32."""
+    method = preprocessing.resampling
+    return tf.image.resize(image, preprocessing.image_size, method, antialias=True)
+
+
+def _normalized(image: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    mean, std = preprocessing.in_pixels()
+    return (tf.cast(image, tf.float32) - mean) / std
 
 
 def training_image(
@@ -103,13 +141,13 @@ def training_image(
     """
     key = tf.stack([tf.constant(seed, tf.int64), position])
     draws = tf.random.stateless_uniform([_DRAWS], key, alg="philox")
-    image = decode(contents, preprocessing.channels)
     if augmentation.random_resized_crop:
+        image = decode(contents, preprocessing.channels)
         image = _random_resized_crop(
-            image, augmentation.random_resized_crop, preprocessing.image_size, draws
+            image, augmentation.random_resized_crop, preprocessing, draws
         )
     else:
-        image = _evaluation_view(image, preprocessing)
+        image = tf.cast(_fitted(contents, preprocessing), tf.float32)
     if augmentation.horizontal_flip:
         image = tf.cond(draws[_FLIP] < 0.5, lambda: image[:, ::-1], lambda: image)
     if augmentation.color_jitter:
@@ -172,10 +210,12 @@ def crop_window(
     return tf.where(any_fits, corner, room // 2), part
 
 
-def _random_resized_crop(image, crop: RandomResizedCrop, image_size, draws) -> tf.Tensor:
+def _random_resized_crop(
+    image, crop: RandomResizedCrop, preprocessing: Preprocessing, draws
+) -> tf.Tensor:
     corner, part = crop_window(tf.shape(image)[:2], crop, draws[_CROP:])
     image = image[corner[0] : corner[0] + part[0], corner[1] : corner[1] + part[1]]
-    return _resized(image, image_size)
+    return _resized(image, preprocessing)
 
 
 def _pad_crop(image, margin: int, image_size, draws) -> tf.Tensor:

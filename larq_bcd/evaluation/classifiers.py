@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd.data.preprocessing import Description
 from larq_bcd.errors import UserError
+from larq_bcd.models import description_of
 from larq_bcd.tflite.engines import open_engine
+from larq_bcd.tflite.metadata import read_metadata
 
 
 class Classifier(abc.ABC):
@@ -18,15 +21,20 @@ class Classifier(abc.ABC):
         name: where it comes from.
         runs_on: what executes it.
         input_shape: `(height, width, channels)`.
+        description: what it says of itself.
     """
 
     name: str
     runs_on: str
     input_shape: tuple[int, int, int]
+    description: Description
 
     @abc.abstractmethod
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns the float32 logits `(batch, classes)` of float32 NHWC images."""
+        """Returns the float32 logits `(batch, classes)` of NHWC images.
+
+        They are normalized float32, or encoded as the preprocessing in `description` says.
+        """
 
 
 class KerasClassifier(Classifier):
@@ -50,6 +58,7 @@ class KerasClassifier(Classifier):
                 "a model from one image to its logits."
             )
         self.input_shape = _image_shape(name, tuple(model.inputs[0].shape[1:]))
+        self.description = description_of(model)
         self._call = tf.function(lambda images: model(images, training=False))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -81,6 +90,7 @@ class FileClassifier(Classifier):
                 "one image to its logits."
             )
         self.input_shape = _image_shape(path, tuple(inputs[0]["shape"].tolist()[1:]))
+        self.description = read_metadata(content).description(self.input_shape)
         self._dtype = inputs[0]["dtype"]
         self._input_scale, self._input_zero = inputs[0]["quantization"]
         self._output_scale, self._output_zero = outputs[0]["quantization"]
@@ -88,8 +98,8 @@ class FileClassifier(Classifier):
         self.runs_on, self._predict = str(engine), engine.predict
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits; integers go in and come out as the file's scales say."""
-        if self._input_scale:
+        """Returns the logits; real values become the file's integers as its scales say."""
+        if self._input_scale and images.dtype != self._dtype:
             limits = np.iinfo(self._dtype)
             images = np.rint(images / self._input_scale) + self._input_zero
             images = np.clip(images, limits.min, limits.max)

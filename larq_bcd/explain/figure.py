@@ -27,11 +27,13 @@ class Seen:
         model: a functional classifier.
         image: float32 array `(height, width, channels)`, its input.
         pixels: the same part of the image in [0, 1], to be shown.
+        class_names: names of its classes, None if they are not known.
     """
 
     model: tf.keras.Model
     image: np.ndarray
     pixels: np.ndarray
+    class_names: Sequence[str] | None = None
 
 
 def draw(
@@ -42,7 +44,7 @@ def draw(
     Args:
         seen: the image as each network takes it, by the name that the picture gives them.
         layer: name of the layer to look at, by default the last whose output is an image.
-        labels: names of the classes, by default their numbers.
+        labels: names of the classes, by default each network's own, else their numbers.
 
     Returns:
         The figure.
@@ -56,7 +58,7 @@ def draw(
         for plain in axes[:3]:
             plain.set_xticks([])
             plain.set_yticks([])
-        axes[0].set_ylabel(f"{name}\n{_answer(one, labels)}")
+        axes[0].set_ylabel(f"{name}\n{_answer(one, labels or one.class_names)}")
         axes[0].imshow(_picture(one.pixels), cmap="gray", vmin=0, vmax=1)
         field = effective_receptive_field(one.model, one.image[None], layer)
         heat = axes[1].imshow(np.sqrt(field), cmap="magma", vmin=0, vmax=1)

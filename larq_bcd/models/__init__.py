@@ -5,6 +5,7 @@ from larq_bcd.models.bcdnet18 import BCDNetA18, BCDNetB18
 from larq_bcd.models.bireal import BiRealNet18, BiRealNet34, ReActNet18
 from larq_bcd.models.bnext import BNextT
 from larq_bcd.models.cct import BinaryCCT7, BinaryCCT14, DyBinaryCCT7, DyBinaryCCT14
+from larq_bcd.models.described import describe, description_of
 from larq_bcd.models.dybcnn import DyBCNN18, DyBCNNA
 from larq_bcd.models.mixer import BinaryMixerS, ResNetMLP
 from larq_bcd.models.mobilenet import MobileNetV1
@@ -37,6 +38,8 @@ __all__ = [
     "ResNet18",
     "ResNetMLP",
     "copy_weights",
+    "describe",
+    "description_of",
     "get_model",
     "list_models",
     "model_info",

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 from typing_extensions import Unpack
 
+from larq_bcd.data.preprocessing import CIFAR10_MEAN, CIFAR10_STD, Preprocessing
 from larq_bcd.layers import MaxPooling2D, PositionEmbedding, QuantAttention, SequencePooling
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
@@ -105,7 +106,13 @@ _REDUCED = {
     "heads": 2,
 }
 _cct14 = functools.partial(_cct, reduced={**_REDUCED, "input_shape": (64, 64, 3)})
-_cct7 = functools.partial(_cct, input_shape=(32, 32, 3), num_classes=10, reduced=_REDUCED)
+_cct7 = functools.partial(
+    _cct,
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    preprocessing=Preprocessing((32, 32), CIFAR10_MEAN, CIFAR10_STD, resize=None),
+    reduced=_REDUCED,
+)
 
 
 @_cct14(

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.models.pytorch import Layout
+
+_IMAGENET = Preprocessing()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class ModelInfo:
             if all of it is published.
         float_products: products that train as binary and that no conversion makes binary,
             as regular expressions of layer names; empty if it converts strictly.
+        preprocessing: of the images of that data set, at its own size.
         reduced: arguments of a network of a few thousand parameters with all of its parts,
             to try things in seconds.
         weights: published weights by name.
@@ -73,6 +77,7 @@ class ModelInfo:
     official: Layout | None = None
     reconstruction: str | None = None
     float_products: tuple[str, ...] = ()
+    preprocessing: Preprocessing = _IMAGENET
     reduced: Mapping[str, object] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
 

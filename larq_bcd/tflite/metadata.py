@@ -3,23 +3,23 @@
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.input_type import InputEncoding
-from larq_bcd.convert.inputs import RESIZE
+from larq_bcd.data.preprocessing import Description, Preprocessing
+from larq_bcd.errors import UserError
 from larq_bcd.tflite import metadata_schema
 from larq_bcd.tflite.graph import Graph
 
 # The names under which a flatbuffer keeps the standard metadata, and ours.
 _STANDARD, _OURS = "TFLITE_METADATA", "LARQ_BCD"
+_PREPROCESSING = "preprocessing"
 _LABELS = "labels.txt"
 
 
 @dataclass(frozen=True)
 class FileMetadata:
-    """What is known of a file.
+    """What a file says about itself.
 
     Attributes:
         standard: the standard metadata, as `metadata_schema` has them; None if there are none.
@@ -31,49 +31,103 @@ class FileMetadata:
     origin: dict | None
     labels: list[str] | None
 
+    def description(self, input_shape: tuple[int, ...]) -> Description:
+        """Returns preprocessing and class names, as far as the file has them.
+
+        A file that another tool has described has no word on how an image comes to its size:
+        the whole image is resized then, as the standard's own libraries do.
+
+        Args:
+            input_shape: height, width and channels of the file's input.
+
+        Raises:
+            UserError: if they contradict each other or the input.
+        """
+        names = None if self.labels is None else tuple(self.labels)
+        where = "the file's metadata"
+        known = Description(None, names, "", where if names else "")
+        own = (self.origin or {}).get(_PREPROCESSING)
+        try:
+            if own is not None:
+                preprocessing = Preprocessing.from_plain(own)
+                if preprocessing.input_shape != input_shape:
+                    raise ValueError(
+                        f"it makes images of shape {preprocessing.input_shape}, but the file "
+                        f"takes {input_shape}"
+                    )
+                return replace(known, preprocessing=preprocessing, origin=where)
+            options = _normalization(self.standard or {})
+            if options is None:
+                return known
+            height, width, channels = input_shape
+            mean, std = (
+                tuple(value / 255 for value in options[key] * (channels // len(options[key])))
+                for key in ("mean", "std")
+            )
+            preprocessing = Preprocessing((height, width), mean, std, resize=None)
+        except (ValueError, KeyError, ZeroDivisionError) as error:
+            raise UserError(
+                f"the preprocessing in the file's metadata cannot be understood ({error}): "
+                "convert the model again."
+            ) from error
+        return replace(known, preprocessing=preprocessing, origin=where)
+
+
+def _normalization(standard: dict) -> dict | None:
+    """Mean and standard deviation of the input in the standard metadata, of 0 to 255."""
+    for graph in standard.get("subgraph_metadata", ()):
+        for tensor in graph.get("input_tensor_metadata", ()):
+            for unit in tensor.get("process_units", ()):
+                if unit.get("options_type") == metadata_schema.NORMALIZATION_OPTIONS:
+                    return unit.get("options")
+    return None
+
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """The names of the classes, one in each line of a file.
 
     Raises:
-        ConversionError: if the file cannot be read or holds none.
+        UserError: if the file cannot be read or holds none.
     """
     try:
         lines = path.read_text("utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConversionError(
+        raise UserError(
             f"labels {path} cannot be read ({error}): give a text file in UTF-8."
         ) from error
     labels = tuple(line.strip() for line in lines)
     if not any(labels):
-        raise ConversionError(f"labels {path} is empty: write one name in each line.")
+        raise UserError(f"labels {path} is empty: write one name in each line.")
     return labels
 
 
 def add_metadata(
     graph: Graph,
     name: str,
-    encoding: InputEncoding,
+    description: Description,
     origin: dict,
-    labels: tuple[str, ...] | None,
 ) -> bytes:
     """Writes metadata that Android's and MediaPipe's tools read into a file.
 
     Args:
         graph: with one input; it is given the metadata.
         name: of the model.
-        encoding: of the input.
+        description: preprocessing and names of the classes; what is not known of them is
+            not written. The names become an associated file.
         origin: versions, hashes and figures, for JSON.
-        labels: the names of the classes; they become an associated file.
 
     Returns:
         The bytes of the file. With labels, an archive follows the flatbuffer.
 
     Raises:
-        ConversionError: if there are not as many labels as classes.
+        UserError: if there are not as many labels as classes.
     """
-    standard = _standard(graph, name, encoding, labels)
+    preprocessing, labels = description.preprocessing, description.class_names
+    standard = _standard(graph, name, preprocessing, labels)
     graph.metadata[_STANDARD] = metadata_schema.write(standard)
+    if preprocessing is not None:
+        # What the standard has no place for: how the image is brought to its size.
+        origin = {**origin, _PREPROCESSING: preprocessing.to_plain()}
     graph.metadata[_OURS] = json.dumps(origin, sort_keys=True).encode()
     content = graph.write()
     if labels is None:
@@ -88,19 +142,22 @@ def add_metadata(
 
 
 def _standard(
-    graph: Graph, name: str, encoding: InputEncoding, labels: tuple[str, ...] | None
+    graph: Graph,
+    name: str,
+    preprocessing: Preprocessing | None,
+    labels: tuple[str, ...] | None,
 ) -> dict:
     (image,) = graph.inputs
     given: dict = {"name": plain_name(image.name), "description": "features"}
-    if len(image.shape) == 4 and image.shape[-1] in metadata_schema.COLOR_SPACES:
-        given = _image(plain_name(image.name), image.shape, encoding)
+    if preprocessing is not None:
+        given = _image(plain_name(image.name), preprocessing)
     results: list[dict] = [
         {"name": plain_name(value.name), "description": "logits"} for value in graph.outputs
     ]
     if labels is not None:
         classes = graph.outputs[0].shape[-1]
         if len(labels) != classes:
-            raise ConversionError(
+            raise UserError(
                 f"there are {len(labels)} labels, but {classes} classes: give one line for "
                 "each class."
             )
@@ -126,19 +183,23 @@ def plain_name(name: str) -> str:
     return name.removeprefix("serving_default_").split(":")[0]
 
 
-def _image(name: str, shape: tuple[int, ...], encoding: InputEncoding) -> dict:
-    _, height, width, channels = shape
-    mean, std = encoding.normalize.mean, encoding.normalize.std
-    if encoding.kind != "float32":
+def _image(name: str, preprocessing: Preprocessing) -> dict:
+    height, width, channels = preprocessing.input_shape
+    mean, std = preprocessing.mean, preprocessing.std
+    if preprocessing.encoding != "float32":
         # The file normalizes; its quantization maps [0, 1] to bytes.
         mean, std = (0.0,) * channels, (1.0,) * channels
     black = [-m / s for m, s in zip(mean, std, strict=True)]
     white = [(1 - m) / s for m, s in zip(mean, std, strict=True)]
-    sides = round(RESIZE * height), round(RESIZE * width)
+    geometry = f"resized to {width}x{height}"
+    if preprocessing.resize is not None:
+        geometry = (
+            f"its shorter side resized to {preprocessing.resize} and cropped at the center to "
+            f"{width}x{height}"
+        )
     return {
         "name": name,
-        "description": f"Image, scaled to cover {sides[1]}x{sides[0]} and cropped at the "
-        f"center to {width}x{height}; pixels of 0 to 255.",
+        "description": f"Image, {geometry}; pixels of 0 to 255.",
         "content": {
             "content_properties_type": metadata_schema.IMAGE_PROPERTIES,
             "content_properties": {

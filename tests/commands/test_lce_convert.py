@@ -123,7 +123,7 @@ def test_a_fault_is_not_written(run, small_file, monkeypatch):
 def test_images_are_used_for_the_check(run, small_file, tmp_path):
     for i in range(3):
         PIL.Image.effect_noise((40, 30), 50 + i).convert("RGB").save(tmp_path / f"{i}.png")
-    options = ["--check-inputs", tmp_path, "--check-count", 2]
+    options = ["--check-inputs", tmp_path, "--check-count", 2, "--mean", 0.5, "--std", 0.25]
     status, out, _ = run(small_file, "-o", "small.tflite", *options)
     assert status == 0
     assert f"2 inputs (images in {tmp_path})" in out

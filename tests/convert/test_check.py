@@ -18,7 +18,7 @@ from conversion_models import (
 from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.check import check
 from larq_bcd.convert.graph import InferenceGraph
-from larq_bcd.convert.inputs import noise, normalization_for
+from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
 from larq_bcd.layers import QuantShiftMLP
@@ -28,7 +28,7 @@ layers = tf.keras.layers
 
 
 def _inputs(model, count=3):
-    return noise(tuple(model.inputs[0].shape[1:]), count, normalization_for(model))
+    return noise(model, count)
 
 
 def _check(graph, flatbuffer, matches, x):

@@ -4,17 +4,16 @@ import tensorflow as tf
 from conversion_models import small_model
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.input_type import InputEncoding
-from larq_bcd.convert.inputs import Normalization
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.graph import Graph
 
-NORMALISE = Normalization((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+IMAGES = Preprocessing((12, 12), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), resize=None)
 
 
 @pytest.mark.parametrize(("kind", "black"), [("uint8", 0), ("int8", -128)])
 def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, black):
-    options = FileOptions(input_type=kind, normalize=NORMALISE)
+    options = FileOptions(input_type=kind, description=Description(IMAGES))
     result = convert(small, options=options)
     result.require_equal()
     (image,) = Graph(result.content).inputs
@@ -23,27 +22,13 @@ def test_bytes_go_in_and_what_keras_computes_of_them_comes_out(small, kind, blac
     (outputs,) = open_engine(result.content, 1, REFERENCE).predict(
         (pixels + black).astype(kind)
     )
-    expected = small((pixels / 255 - NORMALISE.mean) / NORMALISE.std)
+    expected = small((pixels / 255 - IMAGES.mean) / IMAGES.std)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["float32", "uint8", "int8"])
-def test_encoding_is_the_inverse_of_decoding(kind):
-    encoding = InputEncoding(kind, NORMALISE)
-    pixels = np.arange(256).repeat(3).reshape(1, 16, 16, 3)
-    images = NORMALISE(pixels / 255)
-    encoded = encoding.encode(images)
-    assert encoded.dtype == kind
-    np.testing.assert_array_equal(encoding.decode(encoded), images)
-
-
-def test_what_is_no_pixel_becomes_black_or_white():
-    encoded = InputEncoding("uint8", NORMALISE).encode(np.array([[-9.0] * 3, [9.0] * 3]))
-    assert encoded.tolist() == [[0] * 3, [255] * 3]
-
-
 def test_pixels_of_0_to_1_need_no_arithmetic():
-    options = FileOptions(input_type="uint8", normalize=Normalization((0.0,) * 3, (1.0,) * 3))
+    plain = Preprocessing((12, 12), (0.0,) * 3, (1.0,) * 3, resize=None)
+    options = FileOptions(input_type="uint8", description=Description(plain))
     types = [node.type for node in Graph(convert(small_model(), options=options).content).nodes]
     assert types.count("DEQUANTIZE") == 1
     assert not {"MUL", "ADD"} & set(types)
@@ -55,4 +40,9 @@ def test_a_model_of_integers_and_an_unknown_type_are_errors():
     with pytest.raises(ConversionError, match="int32"):
         convert(model, options=FileOptions(input_type="uint8"))
     with pytest.raises(ConversionError, match="int4"):
-        InputEncoding("int4", NORMALISE)
+        convert(model, options=FileOptions(input_type="int4"))
+
+
+def test_pixels_of_a_model_of_unknown_preprocessing_are_not_guessed(small):
+    with pytest.raises(ConversionError, match="not known: give --mean and --std"):
+        convert(small, options=FileOptions(input_type="uint8"))

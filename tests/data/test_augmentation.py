@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from larq_bcd.data import mixing, transforms
-from larq_bcd.data.augmentation import (
-    Augmentation,
-    ColorJitter,
-    Preprocessing,
-    RandomResizedCrop,
-)
+from larq_bcd.data.augmentation import Augmentation, ColorJitter, RandomResizedCrop
+from larq_bcd.data.preprocessing import Preprocessing
 
 PLAIN = {"mean": (0.0,) * 3, "std": (1 / 255,) * 3}
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_bcd.data.augmentation import Augmentation, Preprocessing, RandomResizedCrop
+from larq_bcd.data.augmentation import Augmentation, RandomResizedCrop
 from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 
 # Images pass unchanged, so that their numbers can be read.

@@ -10,10 +10,15 @@ from PIL import Image
 
 import larq_bcd
 from larq_bcd.commands.main import larq_bcd as main
+from larq_bcd.convert import FileOptions, convert
+from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.evaluation import classifiers
 from larq_bcd.evaluation.accuracy import evaluate
+from larq_bcd.models import describe
 
+# A model that says nothing of itself, and what it has to be told.
+KNOWN = ("{keras}", "--dataset", "{data}", "--mean", "0.5", "--std", "0.5")
 NAMES = ("ant", "bee", "cat", "dog", "emu", "fox", "gnu")
 
 
@@ -120,7 +125,7 @@ def test_the_command_evaluates_models_and_files_alike(
     if not runtime:
         monkeypatch.setitem(__import__("sys").modules, "larq_bcd_runtime", None)
     results, picture = tmp_path / "results.json", tmp_path / "confusion.png"
-    options = ("--mean", 0.5, 0.5, 0.5, "--json", results, "--confusion", picture)
+    options = ("--mean", 0.5, "--std", 0.5, "--json", results, "--confusion", picture)
     status, printed = run(
         files / f"colors.{form}", "--dataset", color_folder, *options, capsys=capsys
     )
@@ -157,6 +162,73 @@ def test_the_recipe_of_a_training_says_what_is_evaluated_and_how(
     assert "95.83%" in printed.out
 
 
+@pytest.fixture(scope="module")
+def described(files):
+    """The model of `files` that knows its preprocessing, and files of it for each input."""
+    images = Preprocessing((8, 8), (0.5,) * 3, (0.25,) * 3, resize=8)
+    names = [f"color{n}" for n in range(6)]
+    model = describe(color_model(), images, names)
+    model.save(files / "described.keras")
+    for kind in ("float32", "uint8", "int8"):
+        result = convert(model, options=FileOptions(input_type=kind))
+        (files / f"described_{kind}.tflite").write_bytes(result.content)
+    return files
+
+
+@pytest.mark.parametrize(
+    "file", ["keras", *(f"{k}.tflite" for k in ("float32", "uint8", "int8"))]
+)
+def test_what_a_model_says_of_itself_is_done_once(
+    file, described, color_folder, tmp_path, capsys
+):
+    """Normalized twice, no color but black is found."""
+    model = described / f"described{'.' if file == 'keras' else '_'}{file}"
+    status, printed = run(model, "--dataset", color_folder, capsys=capsys)
+    assert status == 0, printed.err
+    assert "95.83%" in printed.out
+    where = "saved in the model" if file == "keras" else "the file's metadata"
+    first, second = printed.out.splitlines()[:2]
+    assert first.startswith("preprocessing: 8x8 RGB, the center of an image whose shorter")
+    assert first.endswith(f"({where})")
+    assert second == f"classes: 6, color0, color1, color2, ... ({where})"
+    # The recipe of the training says the same, and no more than that about the input.
+    recipe = tmp_path / "recipe.yaml"
+    text = f"""
+        network: BCDNetA
+        data: {{name: {color_folder}, train: test, validation: test}}
+        preprocessing: {{image_size: [8, 8], mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25],
+            resize: 8}}
+        stages: [{{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}}}}]
+        """
+    recipe.write_text(textwrap.dedent(text))
+    status, printed = run(model, "--recipe", recipe, capsys=capsys)
+    assert "95.83%" in printed.out
+    assert printed.out.splitlines()[0].endswith("(of the recipe)")
+
+
+def test_another_recipe_and_other_classes_are_said_to_be_so(described, tmp_path, capsys):
+    images.write_folder(tmp_path / "data", {"test": {f"c{n}": 1 for n in range(6)}})
+    recipe = tmp_path / "recipe.yaml"
+    text = f"""
+        network: BCDNetA
+        data: {{name: {tmp_path / "data"}, train: test, validation: test}}
+        preprocessing: {{image_size: [8, 8], resize: 8}}
+        stages: [{{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}}}}]
+        """
+    recipe.write_text(textwrap.dedent(text))
+    status, printed = run(described / "described.keras", "--recipe", recipe, capsys=capsys)
+    assert status == 0, printed.err
+    assert "of the recipe; saved in the model is another: 8x8 RGB" in printed.out
+    assert "the data call theirs c0, c1, c2, ..., not as the model does" in printed.out
+
+
+def test_a_file_that_normalizes_itself_takes_no_mean(described, color_folder, capsys):
+    options = ("--dataset", color_folder, "--mean", 0.5)
+    status, printed = run(described / "described_uint8.tflite", *options, capsys=capsys)
+    assert status == 2
+    assert "takes pixels as uint8 and normalizes them itself" in printed.err
+
+
 def quantized(model, rng):
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -187,20 +259,18 @@ def test_a_file_of_integers_takes_and_gives_real_values(rng, tmp_path):
     [
         (("{keras}",), "give either --dataset or --recipe"),
         (("nowhere.keras", "--dataset", "{data}"), "nowhere.keras does not exist"),
-        (("{keras}", "--dataset", "{data}", "--split", "tset"), "did you mean 'test'?"),
+        ((*KNOWN, "--split", "tset"), "did you mean 'test'?"),
         (("{keras}", "--dataset", "{data}", "--batch-size", "0"), "--batch-size: 0 is below 1"),
         (("{keras}", "--dataset", "{data}", "--threads", "99"), "--threads: 99 is above 64"),
-        (("{keras}", "--dataset", "{data}", "--resize", "4"), "--resize=4 is not supported"),
-        (
-            ("{keras}", "--dataset", "{data}", "--mean", "0", "--std", "1"),
-            "with 3 channels, but",
-        ),
+        (("{keras}", "--dataset", "{data}"), "is not known: give the recipe of its training"),
+        ((*KNOWN, "--resize", "4"), "--resize=4 is not supported"),
+        ((*KNOWN, "--mean", "0,1"), "--mean has 2 values, but the model's input has 3"),
         (
             ("{keras}", "--dataset", "{data}", "--json", "no/a.json"),
             "the folder no does not exist",
         ),
         (("{keras}", "--dataset", "{data}", "--confusion", "a.xyz"), "another suffix"),
-        (("{other}", "--dataset", "{data}"), "the data have 6 classes"),
+        (("{other}", *KNOWN[1:]), "the data have 6 classes"),
         (("{damaged}", "--dataset", "{data}"), "damaged or no .tflite file"),
         (("{cut}", "--dataset", "{data}"), "damaged or no .tflite file"),
     ],
@@ -224,6 +294,8 @@ def test_what_is_wrong_is_one_sentence(options, message, files, color_folder, tm
 
 def test_a_folder_without_test_is_evaluated_on_its_validation_split(files, tmp_path, capsys):
     images.write_folder(tmp_path, {"validation": {f"c{n}": 1 for n in range(6)}})
-    status, printed = run(files / "colors.keras", "--dataset", tmp_path, capsys=capsys)
+    status, printed = run(
+        files / "colors.keras", "--dataset", tmp_path, *KNOWN[3:], capsys=capsys
+    )
     assert status == 0, printed.err
     assert "split validation" in printed.out

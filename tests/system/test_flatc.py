@@ -7,7 +7,7 @@ import subprocess
 from conversion_models import small_model
 
 from larq_bcd.convert import FileOptions, convert
-from larq_bcd.convert.inputs import Normalization
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.tflite import metadata_schema
 from larq_bcd.tflite.metadata import read_metadata
 
@@ -48,7 +48,9 @@ def test_flatc_reads_the_metadata_by_the_schema(tmp_path):
     assert flatc, "install flatc, as `make test-system` does"
     (tmp_path / "metadata.fbs").write_text(SCHEMA)
     options = FileOptions(
-        labels=tuple("abcde"), normalize=Normalization((0.5,) * 3, (0.25,) * 3)
+        description=Description(
+            Preprocessing((12, 12), (0.5,) * 3, (0.25,) * 3, resize=None), tuple("abcde")
+        )
     )
     standard = read_metadata(convert(small_model(), options=options).content).standard
     (tmp_path / "file.bin").write_bytes(metadata_schema.write(standard))

@@ -1,22 +1,24 @@
+import dataclasses
 import zipfile
 
 import numpy as np
 import pytest
 
 from larq_bcd.commands.main import larq_bcd as main
-from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.inputs import Normalization
+from larq_bcd.convert import FileOptions, convert
+from larq_bcd.data.preprocessing import Description, Preprocessing
+from larq_bcd.errors import UserError
 from larq_bcd.tflite.engines import REFERENCE, open_engine
-from larq_bcd.tflite.metadata import read_labels, read_metadata
+from larq_bcd.tflite.metadata import FileMetadata, read_labels, read_metadata
 
+IMAGES = Preprocessing((12, 12), (0.5,) * 3, (0.25,) * 3, resize=14)
 LABELS = ("ape", "bee", "cat", "dög", "eel")
 
 
 @pytest.fixture(scope="module")
 def described(small):
     options = FileOptions(
-        labels=LABELS,
-        normalize=Normalization((0.5,) * 3, (0.25,) * 3),
+        description=Description(IMAGES, LABELS),
         recipe_sha256="ab" * 32,
     )
     return convert(small, options=options)
@@ -34,7 +36,7 @@ def test_labels_and_preprocessing_are_where_the_standard_puts_them(described, tm
     (unit,) = image["process_units"]
     assert unit["options"] == {"mean": [127.5] * 3, "std": [63.75] * 3}
     assert image["stats"] == {"max": [2.0] * 3, "min": [-2.0] * 3}
-    assert "cropped at the center to 12x12" in image["description"]
+    assert "resized to 14 and cropped at the center to 12x12" in image["description"]
     (labels,) = logits["associated_files"]
     assert (labels["name"], labels["type"]) == ("labels.txt", 2)
     # The archive is an ordinary one.
@@ -45,10 +47,41 @@ def test_labels_and_preprocessing_are_where_the_standard_puts_them(described, tm
 
 
 def test_bytes_as_input_leave_only_the_scale_to_the_caller(small):
-    result = convert(small, options=FileOptions(input_type="uint8"))
+    result = convert(
+        small, options=FileOptions(input_type="uint8", description=Description(IMAGES))
+    )
     standard = read_metadata(result.content).standard
     (image,) = standard["subgraph_metadata"][0]["input_tensor_metadata"]
     assert image["process_units"][0]["options"] == {"mean": [0.0] * 3, "std": [255.0] * 3}
+
+
+def test_what_is_not_known_is_not_written(small):
+    result = convert(small)
+    found = read_metadata(result.content)
+    (graph,) = found.standard["subgraph_metadata"]
+    assert graph["input_tensor_metadata"] == [{"name": "image", "description": "features"}]
+    assert "preprocessing" not in found.origin
+    assert found.description((12, 12, 3)) == Description()
+    assert any("is not known, and so not in the file" in note for note in result.report.notes)
+
+
+@pytest.mark.parametrize("encoding", ["float32", "uint8", "int8"])
+def test_a_file_gives_back_the_preprocessing_that_it_was_given(small, encoding):
+    options = FileOptions(input_type=encoding, description=Description(IMAGES, LABELS))
+    found = read_metadata(convert(small, options=options).content).description((12, 12, 3))
+    assert found.preprocessing == dataclasses.replace(IMAGES, encoding=encoding)
+    assert found.class_names == LABELS
+
+
+def test_of_another_tools_file_the_normalization_is_taken_and_the_whole_image(described):
+    standard = read_metadata(described.content).standard
+    found = FileMetadata(standard, None, None).description((12, 12, 3)).preprocessing
+    assert found == dataclasses.replace(IMAGES, resize=None)
+
+
+def test_preprocessing_that_contradicts_the_file_is_an_error(described):
+    with pytest.raises(UserError, match=r"makes images of shape \(12, 12, 3\)"):
+        read_metadata(described.content).description((8, 8, 3))
 
 
 def test_origin_says_how_the_file_was_made(described):
@@ -66,8 +99,9 @@ def test_a_file_with_labels_still_runs(described, small):
 
 
 def test_the_number_of_labels_has_to_fit(small):
-    with pytest.raises(ConversionError, match="2 labels, but 5 classes"):
-        convert(small, options=FileOptions(labels=("a", "b")))
+    options = FileOptions(description=Description(class_names=("a", "b")))
+    with pytest.raises(UserError, match="2 labels, but 5 classes"):
+        convert(small, options=options)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +112,7 @@ def test_labels_that_cannot_be_read_are_an_error(tmp_path, content, words):
     path = tmp_path / "labels.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConversionError, match=words):
+    with pytest.raises(UserError, match=words):
         read_labels(path)
 
 

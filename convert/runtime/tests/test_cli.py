@@ -37,7 +37,7 @@ def model(tmp_path):
     return str(path)
 
 
-def metadata(mean, std) -> bytes:
+def normalization(mean, std) -> bytes:
     """The standard metadata of one normalized input and an output with labels, written by hand:
     a table is its number of fields, and their sizes and values are given in order."""
     builder = flatbuffers.Builder(256)
@@ -71,14 +71,20 @@ def metadata(mean, std) -> bytes:
     return bytes(builder.Output())
 
 
-def with_metadata(path, mean, std, labels) -> bytes:
-    """A file with the standard metadata, and its labels in a ZIP archive behind it."""
+def with_metadata(path, mean, std, labels, own=None) -> bytes:
+    """A file with the standard metadata, larq_bcd's if given, and labels behind it as ZIP."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(Path(path).read_bytes()))
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(metadata(mean, std), np.uint8)
-    entry.name, entry.buffer = b"TFLITE_METADATA", len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [entry]
+    model.metadata = []
+    for name, content in {
+        b"TFLITE_METADATA": normalization(mean, std),
+        b"LARQ_BCD": None if own is None else json.dumps(own).encode(),
+    }.items():
+        if content is not None:
+            buffer, entry = schema.BufferT(), schema.MetadataT()
+            buffer.data = np.frombuffer(content, np.uint8)
+            entry.name, entry.buffer = name, len(model.buffers)
+            model.buffers.append(buffer)
+            model.metadata.append(entry)
     builder = flatbuffers.Builder(1 << 12)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     archive = io.BytesIO()
@@ -87,15 +93,18 @@ def with_metadata(path, mean, std, labels) -> bytes:
     return bytes(builder.Output()) + archive.getvalue()
 
 
+# What is asked of whoever runs a file that does not say how images are prepared for it.
+RANGE = ("--range", "-1", "1")
+
+
 def test_an_image_is_classified(model, tmp_path, capsys):
     paths = []
     for name, color in {"red": (255, 0, 0), "blue": (0, 0, 255)}.items():
         paths.append(str(tmp_path / f"{name}.png"))
         Image.new("RGB", (31, 17), color).save(paths[-1])
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
-    assert (
-        cli.main([model, *paths, "--labels", str(tmp_path / "labels.txt"), "--top", "1"]) == 0
-    )
+    options = ["--labels", str(tmp_path / "labels.txt"), "--top", "1", *RANGE]
+    assert cli.main([model, *paths, *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == [paths[0], "red", paths[1], "blue"]
 
@@ -138,7 +147,7 @@ class FakeCamera:
 
 def test_frames_of_a_camera_are_classified(model, capsys, monkeypatch):
     monkeypatch.setattr(cli.camera, "frames", FakeCamera([(255, 0, 0), (0, 0, 255)]))
-    assert cli.main([model, "--camera", "--frames", "2", "--top", "1"]) == 0
+    assert cli.main([model, "--camera", "--frames", "2", "--top", "1", *RANGE]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == ["0", "0", "1", "2"]
 
@@ -146,7 +155,7 @@ def test_frames_of_a_camera_are_classified(model, capsys, monkeypatch):
 def test_do_not_wait_for_a_camera_without_its_library(model, capsys, monkeypatch):
     for name in ("picamera2", "cv2"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert cli.main([model, "--camera"]) == 1
+    assert cli.main([model, "--camera", *RANGE]) == 1
     assert "larq-bcd-runtime[camera]" in capsys.readouterr().err
 
 
@@ -175,6 +184,53 @@ def test_do_not_take_damaged_metadata(model, tmp_path, cut):
     content[at : at + 8] = b"\xff" * 8
     with pytest.raises(ModelError, match="damaged"):
         Interpreter(bytes(content))
+
+
+OWN = {
+    "image_size": [4, 6],
+    "mean": [0.5],
+    "std": [0.5],
+    "resize": 8,
+    "resampling": "bicubic",
+    "encoding": "float32",
+}
+
+
+def test_how_an_image_comes_to_its_size_is_in_the_metadata_of_larq_bcd(model, tmp_path):
+    content = with_metadata(model, [127.5], [127.5], ["r", "g", "b"], {"preprocessing": OWN})
+    classifier = images.Classifier(Interpreter(content))
+    assert classifier.how == images.Preprocessing((127.5,), (127.5,), 8, "bicubic")
+    wide = Image.radial_gradient("L").resize((40, 20)).convert("RGB")
+    wide.save(tmp_path / "wide.png")
+    resized = wide.resize((16, 8), Image.Resampling.BICUBIC)
+    expected = np.asarray(resized.crop((5, 2, 11, 6)))
+    np.testing.assert_array_equal(classifier.read(tmp_path / "wide.png"), expected)
+
+
+@pytest.mark.parametrize(
+    "change", [{"resize": 3}, {"resize": 10**9}, {"resize": "8"}, {"resampling": "nearest"}]
+)
+def test_do_not_take_metadata_that_cannot_be_followed(model, change):
+    own = {"preprocessing": {**OWN, **change}}
+    content = with_metadata(model, [0.0], [1.0], ["r", "g", "b"], own)
+    with pytest.raises(ModelError, match="damaged"):
+        Interpreter(content)
+
+
+def test_options_take_the_place_of_the_metadata(model):
+    content = with_metadata(model, [0.0], [1.0], ["r", "g", "b"], {"preprocessing": OWN})
+    interpreter = Interpreter(content)
+    found = images.chosen(interpreter, std=(2.0,), resize=0)
+    assert found == images.Preprocessing((0.0,), (2.0,), None, "bicubic")
+    found = images.chosen(interpreter, *[(1.0,)] * 2)
+    assert found == images.Preprocessing((1.0,), (1.0,), 8, "bicubic")
+
+
+def test_do_not_normalize_pixels_for_a_file_that_does_it_itself(model):
+    own = {"preprocessing": {**OWN, "encoding": "int8"}}
+    interpreter = Interpreter(with_metadata(model, [0.0], [255.0], ["r", "g", "b"], own))
+    with pytest.raises(ModelError, match="normalizes them itself: leave --mean"):
+        images.chosen(interpreter, mean=(1.0,))
 
 
 @pytest.fixture
@@ -206,22 +262,32 @@ def bad_files(tmp_path):
         (". --benchmark", "Is a directory"),
         ("text.tflite good.png", "text.tflite: the file is damaged, or no .tflite file"),
         ("empty.tflite good.png", "empty.tflite: the file is damaged, or no .tflite file"),
-        ("{model} missing.png", "missing.png: No such file"),
-        ("{model} .", "Is a directory"),
-        ("{model} text.png", "text.png is no image that Pillow can read."),
-        ("{model} cut.png", "cut.png is a damaged image"),
-        ("{model} line.png", "line.png is 1000x9, a line rather than an image."),
-        ("{model} float.tif", "float.tif has pixels of 32 bits: save it with 8 or 16 bits."),
-        ("{model} huge.png", "huge.png has too many pixels: make it smaller."),
-        ("{model} good.png --labels two.txt", "2 labels for 3 classes: give one line for each"),
-        ("{model} good.png --labels nothing.txt", "0 labels for 3 classes"),
-        ("{model} good.png --labels missing.txt", "missing.txt: No such file"),
-        ("{model} good.png --labels binary.txt", "binary.txt is no text in UTF-8"),
+        ("{model} {range} missing.png", "missing.png: No such file"),
+        ("{model} {range} .", "Is a directory"),
+        ("{model} {range} text.png", "text.png is no image that Pillow can read."),
+        ("{model} {range} cut.png", "cut.png is a damaged image"),
+        ("{model} {range} line.png", "line.png is 1000x9, a line rather than an image."),
+        (
+            "{model} {range} float.tif",
+            "float.tif has pixels of 32 bits: save it with 8 or",
+        ),
+        ("{model} {range} huge.png", "huge.png has too many pixels: make it smaller."),
+        (
+            "{model} {range} good.png --labels two.txt",
+            "2 labels for 3 classes: give one line",
+        ),
+        ("{model} {range} good.png --labels nothing.txt", "0 labels for 3 classes"),
+        ("{model} {range} good.png --labels missing.txt", "missing.txt: No such file"),
+        ("{model} {range} good.png --labels binary.txt", "binary.txt is no text in UTF-8"),
+        ("{model} good.png", "not say how images are prepared for it: give --mean and --std"),
+        ("{model} good.png --mean 0.5", "not say how images are prepared for it: give --mean"),
+        ("{model} {range} good.png --resize 5", "--resize is 5, and has to be 0"),
+        ("{model} {range} good.png --resize 20000", "or from 6 to 16384"),
     ],
 )
 def test_an_error_is_one_line(model, bad_files, arguments, reason, capsys, monkeypatch):
     monkeypatch.chdir(bad_files)
-    assert cli.main(arguments.format(model=model).split()) == 1
+    assert cli.main(arguments.format(model=model, range=" ".join(RANGE)).split()) == 1
     (error,) = [e for e in capsys.readouterr().err.splitlines() if "XNNPACK" not in e]
     assert error.startswith("bcd-run: ")
     assert reason in error
@@ -231,7 +297,7 @@ def test_an_image_that_cannot_be_read_does_not_keep_others(
     model, bad_files, capsys, monkeypatch
 ):
     monkeypatch.chdir(bad_files)
-    assert cli.main([model, "text.png", "good.png", "--top", "1"]) == 1
+    assert cli.main([model, "text.png", "good.png", "--top", "1", *RANGE]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "good.png"
     assert "text.png" in printed.err
@@ -249,6 +315,9 @@ def test_an_image_that_cannot_be_read_does_not_keep_others(
         ("a.png --runs 2", "--runs goes with --benchmark only"),
         ("--camera --format csv", "--format goes with --benchmark only"),
         ("a.png --range nan 1", "--range is nan 1.0"),
+        ("a.png --range 0 1 --mean 0.5", "give either"),
+        ("a.png --mean a,b", "'a,b' are not numbers"),
+        ("a.png --std 1,0", "has to be above 0"),
         ("a.png --range 0 1e-320", "--range is 0.0 1e-320"),
         ("a.png --range 1e38 2e38", "--range is 1e+38 2e+38"),
     ],
@@ -301,7 +370,8 @@ def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
     path, labels = tmp_path / "red.png", tmp_path / "labels.txt"
     Image.new("RGB", (9, 9), (255, 0, 0)).save(path)
     labels.write_text("red\ngreen\nblue\n", encoding="utf-8-sig")
-    assert cli.main([model, str(path), "--labels", str(labels), "--top", "1"]) == 0
+    options = ["--labels", str(labels), "--top", "1", *RANGE]
+    assert cli.main([model, str(path), *options]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "red"
 
 
@@ -310,7 +380,7 @@ def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
     Image.new("RGB", (9, 9)).save(path)
     nothing = np.full((1, 3), np.nan, np.float32)
     monkeypatch.setattr(Interpreter, "predict", lambda interpreter, batch: nothing)
-    assert cli.main([model, str(path)]) == 1
+    assert cli.main([model, str(path), *RANGE]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "the outputs are no finite numbers" in printed.err
@@ -319,10 +389,10 @@ def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
 def test_a_file_may_be_tried_in_a_process_of_its_own(model, tmp_path, capsys, monkeypatch):
     path = str(tmp_path / "gray.png")
     Image.new("RGB", (6, 4), (9, 9, 9)).save(path)
-    assert cli.main([model, path, "--trial"]) == 0
+    assert cli.main([model, path, "--trial", *RANGE]) == 0
     killed = subprocess.CompletedProcess([], -signal.SIGSEGV)
     monkeypatch.setattr(subprocess, "run", lambda *command, **how: killed)
-    assert cli.main([model, path, "--trial"]) == 1
+    assert cli.main([model, path, "--trial", *RANGE]) == 1
     assert "LiteRT crashes on the file (SIGSEGV)" in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 
 from larq_bcd_runtime import benchmark, camera
-from larq_bcd_runtime.images import Classifier, fit, from_range, read_image
+from larq_bcd_runtime.images import Classifier, chosen, fit, from_range
 from larq_bcd_runtime.interpreter import Interpreter, ModelError
 
 
@@ -25,7 +25,9 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         "read or served, 2 for wrong arguments.",
     )
     parser.add_argument("model", help="a .tflite file of Larq Compute Engine")
-    parser.add_argument("images", nargs="*", help="images to classify, in any format of Pillow")
+    parser.add_argument(
+        "images", nargs="*", help="images to classify: JPEG, PNG, WebP, BMP, GIF, PPM or TIFF"
+    )
     parser.add_argument(
         "--camera", action="store_true", help="classify what a camera sees, until interrupted"
     )
@@ -40,7 +42,17 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     parser.add_argument("--top", type=int, default=5, help="classes to print (default 5)")
     parser.add_argument(
         "--range", type=float, nargs=2, metavar=("LOW", "HIGH"),
-        help="what black and white become (default: what the file says, else -1 1)",
+        help="what black and white become (default: what the file says)",
+    )  # fmt: skip
+    for name, value in {"mean": "mean", "std": "standard deviation"}.items():
+        parser.add_argument(
+            f"--{name}", type=_floats, metavar="X[,X...]",
+            help=f"{value} of the pixels in [0, 1] (default: what the file says)",
+        )  # fmt: skip
+    parser.add_argument(
+        "--resize", type=int, metavar="SIDE",
+        help="shorter side of an image before the center is cut out, 0 for the whole image "
+        "(default: what the file says, else 0)",
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=int, default=1, help="processor cores to use, 1 to 64 (default 1)"
@@ -57,7 +69,8 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         "--format", choices=["text", "csv", "json"],
         help="of the benchmark's result (default text)",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
+    # Images may stand behind options too.
+    options = parser.parse_intermixed_args(arguments)
     if bool(options.images) + options.benchmark + options.camera != 1:
         parser.error("give either images, or --camera, or --benchmark")
     for name, mode in {"frames": "camera", "runs": "benchmark", "format": "benchmark"}.items():
@@ -74,7 +87,21 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         # NaN is not at least anything.
         if not (abs(high - low) >= 1e-6 and max(abs(low), abs(high)) <= 1e6):
             parser.error(f"--range is {low} {high}, and has to be two different numbers to 1e6")
+        if options.mean or options.std:
+            parser.error("--range says what --mean and --std say: give either")
+    if options.std and min(options.std) <= 0:
+        parser.error(f"--std is {options.std}, and has to be above 0")
     return options
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(abs(value) <= 1e6 for value in values):
+        raise argparse.ArgumentTypeError(f"{text!r} are not numbers such as 0.5,0.5,0.5")
+    return values
 
 
 def _read_labels(path: Path) -> list[str]:
@@ -92,7 +119,7 @@ def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:
     """
     classifier = Classifier(
         interpreter,
-        from_range(*options.range) if options.range else None,
+        _preprocessing(interpreter, options),
         _read_labels(options.labels) if options.labels else None,
     )
 
@@ -109,13 +136,29 @@ def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:
     failures = 0
     for path in options.images:
         try:
-            pixels = read_image(path, classifier.input)
+            pixels = classifier.read(path)
         except (ValueError, OSError) as error:
             failures += 1
             _complain(error)
         else:
             show(path, pixels)
     return failures
+
+
+def _preprocessing(interpreter: Interpreter, options: argparse.Namespace):
+    """What the options say of it; None leaves it to the file."""
+    if len(interpreter.input_details) != 1:
+        return None  # which is for the classifier to refuse
+    if options.range:
+        given = from_range(*options.range)
+        return chosen(interpreter, given.mean, given.std, options.resize)
+    if options.mean is None and options.std is None and options.resize is None:
+        return None
+    mean, std = (
+        None if values is None else tuple(255 * value for value in values)
+        for values in (options.mean, options.std)
+    )
+    return chosen(interpreter, mean, std, options.resize)
 
 
 def _camera_pictures(classifier: Classifier, count: Optional[int]):
@@ -126,7 +169,7 @@ def _camera_pictures(classifier: Classifier, count: Optional[int]):
     for index, frame in enumerate(itertools.islice(camera.frames(), count)):
         yield (
             f"frame {index}",
-            fit(Image.fromarray(np.ascontiguousarray(frame)), classifier.input),
+            fit(Image.fromarray(np.ascontiguousarray(frame)), classifier.input, classifier.how),
         )
 
 

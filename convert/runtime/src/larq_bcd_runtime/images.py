@@ -1,15 +1,22 @@
-"""Images in, probabilities out."""
+"""Images in, probabilities out.
 
+The rule by which images are read is that of `larq_bcd.data.images`, with which networks are
+trained and evaluated; the pixels are the same.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
 
 from larq_bcd_runtime.interpreter import Interpreter, ModelError, TensorDetail
-from larq_bcd_runtime.model_file import Preprocessing
+from larq_bcd_runtime.model_file import LARGEST_RESIZE, Preprocessing, is_possible
 
-# -1 to 1, where neither the file nor the user says otherwise.
-DEFAULT = Preprocessing(mean=(127.5,), std=(127.5,))
+# Of pixels as they are: that of a file which takes bytes.
+_PIXELS = Preprocessing(mean=(0.0,), std=(1.0,))
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_MOST_PIXELS = 1 << 27
 _LONGEST = 100  # times the shorter side
 
 
@@ -19,12 +26,16 @@ def from_range(low: float, high: float) -> Preprocessing:
     return Preprocessing(mean=(-low * std,), std=(std,))
 
 
-def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
-    """Returns the pixels of an image file, resized and center cropped for an input.
+def read_image(
+    path: Union[str, Path], detail: TensorDetail, how: Preprocessing = _PIXELS
+) -> np.ndarray:
+    """Returns the pixels of an image file as an input is to see them.
 
     Args:
-        path: any image that Pillow reads; turned upright, as its EXIF data say.
+        path: a JPEG, PNG, WebP, BMP, GIF, PPM or TIFF file; turned upright, as its EXIF data
+            say.
         detail: the input; NHWC with 1 or 3 channels.
+        how: how the image is brought to its size; by default it is resized as a whole.
 
     Returns:
         uint8, shape (height, width, channels).
@@ -42,15 +53,19 @@ def read_image(path: Union[str, Path], detail: TensorDetail) -> np.ndarray:
     # Opened apart, so that what goes wrong with the file is told from what is wrong in it.
     with open(path, "rb") as file:
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 _check_can_be_fitted(path, image)
-                return fit(_of_8_bits(ImageOps.exif_transpose(image)), detail)
+                upright = _of_8_bits(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:
             raise ValueError(f"{path} is no image that Pillow can read.") from None
         except Image.DecompressionBombError:
             raise ValueError(f"{path} has too many pixels: make it smaller.") from None
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, EOFError, TypeError, IndexError) as error:
             raise ValueError(f"{path} is a damaged image: {error}.") from None
+    try:
+        return fit(upright, detail, how)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be used: {error}") from None
 
 
 def _check_is_image(detail: TensorDetail) -> None:
@@ -76,17 +91,23 @@ def _of_8_bits(image):
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def fit(image, detail: TensorDetail) -> np.ndarray:
-    """Resizes a Pillow image so that it covers an input, and cuts out its center."""
+def fit(image, detail: TensorDetail, how: Preprocessing = _PIXELS) -> np.ndarray:
+    """Brings a Pillow image to the size of an input; a ValueError if it gets too long."""
     from PIL import Image
 
     _, height, width, channels = detail.shape
     image = image.convert("RGB" if channels == 3 else "L")
-    scale = max(width / image.width, height / image.height)
-    size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    image = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    image = image.crop((left, top, left + width, top + height))
+    resampling = Image.Resampling[how.resampling.upper()]
+    if how.resize is None:
+        image = image.resize((width, height), resampling)
+    else:
+        shorter = min(image.size)
+        columns, rows = (side * how.resize // shorter for side in image.size)
+        if columns * rows > _MOST_PIXELS:
+            raise ValueError(f"it is {image.width}x{image.height}, too long to be resized.")
+        image = image.resize((columns, rows), resampling)
+        left, top = round((columns - width) / 2), round((rows - height) / 2)
+        image = image.crop((left, top, left + width, top + height))
     return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
@@ -131,11 +152,12 @@ class Classifier:
 
     Args:
         interpreter: of a file with one image for input and one output.
-        how: the preprocessing, by default the file's own, else -1 to 1.
+        how: the preprocessing, by default the file's own.
         labels: the names of the classes, by default the file's own, else their numbers.
 
     Raises:
-        ModelError: the file does not classify images, or has another number of classes.
+        ModelError: the file does not classify images, has another number of classes, or does
+            not say how images are prepared for it.
     """
 
     def __init__(
@@ -149,7 +171,7 @@ class Classifier:
         self._interpreter = interpreter
         (self.input,), (self._output,) = interpreter.input_details, interpreter.output_details
         _check_is_image(self.input)
-        self._how = how or interpreter.file.preprocessing or DEFAULT
+        self.how = how or _of_file(interpreter)
         classes = int(np.prod(self._output.shape[1:]))
         names = interpreter.file.labels if labels is None else labels
         if names is None:
@@ -166,9 +188,65 @@ class Classifier:
         Raises:
             ModelError: the file gives no finite numbers.
         """
-        batch = prepare(pixels, self.input, self._how)
+        batch = prepare(pixels, self.input, self.how)
         shares = probabilities(self._interpreter.predict(batch), self._output)
         if not np.isfinite(shares).all():
             raise ModelError("the outputs are no finite numbers: try another --range.")
         best = np.argsort(-shares, kind="stable")[:top]
         return [(self._labels[index], float(shares[index])) for index in best]
+
+    def read(self, path: Union[str, Path]) -> np.ndarray:
+        """Returns the pixels of an image file, as `read_image` does."""
+        return read_image(path, self.input, self.how)
+
+
+def _of_file(interpreter: Interpreter) -> Preprocessing:
+    if interpreter.file.preprocessing is not None:
+        return interpreter.file.preprocessing
+    (detail,) = interpreter.input_details
+    if detail.dtype == np.uint8:
+        return _PIXELS
+    raise ModelError(
+        "the file does not say how images are prepared for it: give --mean and --std, of "
+        "pixels in [0, 1], or --range, and --resize if the center is cut out."
+    )
+
+
+def chosen(
+    interpreter: Interpreter,
+    mean: Optional[tuple[float, ...]] = None,
+    std: Optional[tuple[float, ...]] = None,
+    resize: Optional[int] = None,
+) -> Preprocessing:
+    """Returns the preprocessing of a file, with what a user gives in the place of its own.
+
+    Args:
+        interpreter: of a file with one image for input.
+        mean, std: of pixels of 0 to 255, one value per channel or one for all.
+        resize: see `Preprocessing`; 0 for the whole image.
+
+    Raises:
+        ModelError: the file does not say the rest, or not with these values.
+    """
+    (detail,) = interpreter.input_details
+    _check_is_image(detail)
+    if mean is None or std is None:
+        how = _of_file(interpreter)
+        how = replace(how, mean=how.mean if mean is None else mean, std=std or how.std)
+    else:
+        how = replace(interpreter.file.preprocessing or _PIXELS, mean=mean, std=std)
+    if (mean or std) and (interpreter.file.takes_pixels or detail.dtype == np.uint8):
+        raise ModelError(
+            f"the file takes pixels as {detail.dtype} and normalizes them itself: leave "
+            "--mean, --std and --range out."
+        )
+    if resize is None:
+        return how
+    _, height, width, _ = detail.shape
+    if resize and not is_possible(resize, height, width):
+        least = max(height, width)
+        raise ModelError(
+            f"--resize is {resize}, and has to be 0 for the whole image, or from {least} to "
+            f"{LARGEST_RESIZE}."
+        )
+    return replace(how, resize=resize or None)

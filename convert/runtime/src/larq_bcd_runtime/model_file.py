@@ -6,10 +6,11 @@ its operators has of its own; those of LCE's operators are checked by the delega
 """
 
 import io
+import json
 import math
 import struct
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from larq_bcd_runtime.flatbuffer import Damaged, Table
@@ -25,17 +26,26 @@ _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11:
          15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
 
 
+RESAMPLINGS = ("bilinear", "bicubic")
+LARGEST_RESIZE = 16_384
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the file wants its images, from its metadata: (pixel - mean) / std.
+    """How a file wants its images: brought to its size, then (pixel - mean) / std.
 
     Attributes:
         mean: one value per channel, or one for all; pixels are 0 to 255.
         std: likewise.
+        resize: the shorter side of an image in pixels before the center is cut out; None
+            resizes the whole image, as the standard's own libraries do.
+        resampling: how it is resized, "bilinear" or "bicubic", antialiased.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Optional[int] = None
+    resampling: str = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class ModelFile:
 
     Attributes:
         preprocessing: None if the file does not say.
+        takes_pixels: whether it takes pixels as bytes and normalizes them itself.
         labels: the names of the classes, None if the file holds none.
         keeps_samples: whether it works on more samples than it was written for; False if one
             of its constants says how many there are, or an operator mixes them.
@@ -51,6 +62,7 @@ class ModelFile:
     """
 
     preprocessing: Optional[Preprocessing]
+    takes_pixels: bool
     labels: Optional[tuple[str, ...]]
     keeps_samples: bool
     knows_rules: bool
@@ -80,9 +92,10 @@ def read_model(content: bytes) -> ModelFile:
             [_check_graph(graph, codes, buffers, at == 0) for at, graph in enumerate(graphs)]
         )
         preprocessing, labels = _read_metadata(model, buffers, content)
+        preprocessing, takes_pixels = _read_own_metadata(model, buffers, preprocessing)
     except (struct.error, OverflowError, MemoryError, RecursionError) as error:
         raise Damaged(str(error)) from None
-    return ModelFile(preprocessing, labels, keeps_apart, not unknown)
+    return ModelFile(preprocessing, takes_pixels, labels, keeps_apart, not unknown)
 
 
 def with_shapes(content: bytes, shapes: dict[int, list[int]]) -> bytes:
@@ -218,6 +231,41 @@ def _read_metadata(model: Table, buffers: list[memoryview], content: bytes):
             preprocessing = _normalization(inputs[0]) if inputs else None
             return preprocessing, _labels(outputs[0], content) if outputs else None
     return None, None
+
+
+def _read_own_metadata(
+    model: Table, buffers: list[memoryview], standard: Optional[Preprocessing]
+) -> tuple[Optional[Preprocessing], bool]:
+    """Adds what the standard has no place for, from larq_bcd's metadata, which are JSON.
+
+    Returns:
+        The preprocessing, and whether the file takes pixels as bytes.
+    """
+    for entry in model.tables(6):
+        index = entry.number(1, "<I")
+        if entry.text(0) != "LARQ_BCD" or index >= len(buffers):
+            continue
+        try:
+            own = json.loads(bytes(buffers[index])).get("preprocessing")
+            if own is None or standard is None:
+                return standard, False
+            (height, width), resize = own["image_size"], own["resize"]
+            resampling, takes_pixels = own["resampling"], own["encoding"] != "float32"
+            is_known = resampling in RESAMPLINGS and (
+                resize is None or is_possible(resize, height, width)
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Damaged(f"its metadata cannot be read: {error}") from None
+        if not is_known:
+            raise Damaged(f"its metadata has resize {resize} and resampling {resampling}")
+        return replace(standard, resize=resize, resampling=resampling), takes_pixels
+    return standard, False
+
+
+def is_possible(resize: int, height: int, width: int) -> bool:
+    """Whether the center of an image can be cut out, and the image fits the memory."""
+    longer = max(height, width)
+    return isinstance(resize, int) and longer <= resize <= LARGEST_RESIZE
 
 
 def _normalization(tensor: Table) -> Optional[Preprocessing]:

@@ -88,7 +88,7 @@ def test_a_network_of_static_thresholds_chooses_none(rng):
 
 
 def test_another_layer_is_answered_with_those_there_are():
-    with pytest.raises(UserError, match=r"'stem' is no layer .* such as .*conv"):
+    with pytest.raises(UserError, match=r"'stem' is not a layer .* such as .*conv"):
         explain.feature_layer(network(QuantConv2D(4, 1, name="conv")), "stem")
 
 

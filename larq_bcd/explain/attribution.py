@@ -20,8 +20,8 @@ def feature_layer(model: tf.keras.Model, name: str | None = None) -> tf.keras.la
     names = {layer.name: layer for layer in images}
     if name is not None and name not in names:
         raise UserError(
-            f"{name!r} is no layer of {model.name!r} with an image as its output: choose one "
-            f"such as {', '.join(list(names)[-3:])}."
+            f"{name!r} is not a layer of {model.name!r} with an image as its output: choose "
+            f"one such as {', '.join(list(names)[-3:])}."
         )
     if not images:
         raise UserError(f"{model.name!r} has no layer with an image as its output.")

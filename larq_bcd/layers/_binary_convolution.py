@@ -12,7 +12,7 @@ _Pads = tuple[tuple[int, int], ...]
 
 
 def supported(inputs: tf.Tensor) -> bool:
-    """Whether `binary_convolution` takes this input, in the place where it is called."""
+    """Whether `binary_convolution` takes this input, where it is called."""
     static = inputs.shape[1:].is_fully_defined()
     return static and traced_for_this_cpu() and not compiled_by_xla()
 
@@ -51,7 +51,7 @@ def binary_convolution(
     @tf.custom_gradient
     def convolved(signs, kernel):
         integers = _integers(signs)
-        # XLA's concatenation is the faster one where a row is no consecutive memory.
+        # XLA's concatenation is the faster one where a row is not consecutive in memory.
         patches = _patches if strides == (1, 1) else _fused_patches
         seen = integers if dense else patches(integers, size, strides, pads, pad_value)
         rows, columns = seen.shape[1:3]
@@ -124,7 +124,7 @@ def _scaled(sums, kernel_row):
 
 
 def _patches(x, size, strides, pads, pad_value):
-    """What the kernel sees at each place, `(batch, rows, columns, height * width * c)`."""
+    """What the kernel sees at each position, `(batch, rows, columns, height * width * c)`."""
     x = tf.pad(x, [[0, 0], *pads, [0, 0]], constant_values=tf.cast(pad_value, x.dtype))
     rows, columns = (
         (length - k) // stride * stride + 1

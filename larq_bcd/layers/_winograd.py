@@ -1,13 +1,13 @@
 r"""The gradients of a 3x3 convolution with 16 multiplications for every 36.
 
 Winograd's minimal filtering, \\(F(2 \times 2, 3 \times 3)\\), takes an image in tiles of 4x4
-that overlap by two, and makes 2x2 places of each of them:
+that overlap by two, and makes 2x2 positions of each of them:
 
 \\[ y = A^T [(G k G^T) \odot (B^T x B)] A, \qquad
     dL/dk = G^T [(B^T x B) \odot (A \, dL/dy \, A^T)] G \\]
 
-The second is the transpose of the first. Summed over channels or tiles, each of the 16 places
-of \\(\odot\\) is one matrix product.
+The second is the transpose of the first. Summed over channels or tiles, each of the 16
+positions of \\(\odot\\) is one matrix product.
 
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (arXiv 1509.09308).
 """
@@ -34,13 +34,13 @@ def suits(x: tf.Tensor, kernel: tf.Tensor) -> bool:
 def input_gradient(kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     """Returns dL/dx, which is dL/dy convolved with the kernel turned by half a turn."""
     height, width = upstream.shape[1:3]
-    places = [
+    positions = [
         tf.matmul(tile, weights, transpose_b=True)
         for tile, weights in zip(
             _transformed_image(upstream), _transformed_kernel(kernel), strict=True
         )
     ]
-    return _image(places, height // 2, width // 2)
+    return _image(positions, height // 2, width // 2)
 
 
 def kernel_gradient(x: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
@@ -76,7 +76,7 @@ def _a_transposed(m):
 
 
 def _tiles(x, size):
-    """The pixels of the tiles, by their place in it."""
+    """The pixels of the tiles, by their position in it."""
     rows, columns = (length - size + 2 for length in x.shape[1:3])
     return [
         [x[:, i : i + rows : 2, j : j + columns : 2] for j in range(size)] for i in range(size)
@@ -84,7 +84,7 @@ def _tiles(x, size):
 
 
 def _matrices(grid):
-    return [tf.reshape(place, (-1, place.shape[-1])) for row in grid for place in row]
+    return [tf.reshape(position, (-1, position.shape[-1])) for row in grid for position in row]
 
 
 @fused
@@ -105,19 +105,19 @@ def _transformed_kernel(kernel):
 
 
 @fused
-def _image(places, rows, columns):
-    shape = (-1, rows, columns, places[0].shape[-1])
-    places = [tf.reshape(place, shape) for place in places]
-    pixels = _of_rows_and_columns(_a_transposed, _four_by_four(places))
+def _image(positions, rows, columns):
+    shape = (-1, rows, columns, positions[0].shape[-1])
+    positions = [tf.reshape(position, shape) for position in positions]
+    pixels = _of_rows_and_columns(_a_transposed, _four_by_four(positions))
     image = tf.stack([tf.stack(row, 3) for row in pixels], 2)
     return tf.reshape(image, (-1, 2 * rows, 2 * columns, shape[-1]))
 
 
 @fused
-def _kernel(places):
-    kernel = _of_rows_and_columns(_g_transposed, _four_by_four(places))
+def _kernel(positions):
+    kernel = _of_rows_and_columns(_g_transposed, _four_by_four(positions))
     return tf.stack([tf.stack(row) for row in kernel])
 
 
-def _four_by_four(places):
-    return [places[i : i + 4] for i in range(0, 16, 4)]
+def _four_by_four(positions):
+    return [positions[i : i + 4] for i in range(0, 16, 4)]

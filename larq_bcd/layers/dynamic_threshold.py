@@ -27,7 +27,7 @@ class DynamicThreshold(tf.keras.layers.Layer):
         data_format: `"channels_last"`.
 
     Raises:
-        ValueError: if the reduction is no positive integer, the channels are not known, or
+        ValueError: if the reduction is not a positive integer, the channels are not known, or
             for NCHW.
     """
 

@@ -32,7 +32,7 @@ class InformationRecoupling(tf.keras.layers.Layer):
             constant 0.5.
 
     Raises:
-        ValueError: if the reduction is no positive integer or the channels are not known.
+        ValueError: if the reduction is not a positive integer or the channels are not known.
     """
 
     def __init__(self, reduction=8, share_initializer=None, **kwargs):

@@ -1,6 +1,6 @@
 """The parts that the networks are made of, as functions from tensor to tensor.
 
-Every learned or counted layer carries the name of its place: `block3_1x1_conv`.
+Every learned or counted layer carries the name of its position: `block3_1x1_conv`.
 """
 
 from collections.abc import Callable, Iterator
@@ -220,9 +220,9 @@ def stages(channels: int, strides, blocks) -> Iterator[tuple[int, int]]:
         yield from [(channels, 1)] * (count - 1)
 
 
-def react_blocks(x, places, binarization: Binarization, real_groups: int | None = None):
+def react_blocks(x, shapes, binarization: Binarization, real_groups: int | None = None):
     """Blocks of the given filters and strides; see `stages` and `react_block`."""
-    for block, (filters, stride) in enumerate(places, 1):
+    for block, (filters, stride) in enumerate(shapes, 1):
         x = react_block(x, filters, stride, binarization, f"block{block}", real_groups)
     return x
 

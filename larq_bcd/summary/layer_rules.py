@@ -107,8 +107,8 @@ def products(layer, inputs, outputs) -> Iterator[Product]:
     """
     if any(weight.shape.rank > 1 for weight in layer.weights):
         raise UserError(
-            f"the cost of {layer.name!r} is not known: {type(layer).__name__} is no layer of "
-            "Keras, larq or larq_bcd that can be counted; build it of such layers."
+            f"the cost of {layer.name!r} is not known: {type(layer).__name__} is not a layer "
+            "of Keras, larq or larq_bcd that can be counted; build it of such layers."
         )
     return iter(())
 

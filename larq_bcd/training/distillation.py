@@ -45,7 +45,7 @@ class DistillingModel(tf.keras.Model):
         if loss.distillation and {"fc", "fc_dist"} <= set(names):
             self._student = with_training_heads(network)
         self._weights_of_loss = loss
-        # Callables are not tracked, so the teacher is no part of a checkpoint.
+        # Callables are not tracked, so the teacher is not part of a checkpoint.
         self._teach = teach
         self._label_loss = tf.keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=loss.label_smoothing, reduction="none"
@@ -125,8 +125,8 @@ class FlipRatio(tf.keras.metrics.Metric):
         self._sizes = [float(shape.num_elements()) for shape in shapes]
         # Booleans, because several processes cannot exchange int8.
         self._ratios = [
-            lq.metrics.FlipRatio("bool", name=f"flip_ratio_{place}")
-            for place in range(len(shapes))
+            lq.metrics.FlipRatio("bool", name=f"flip_ratio_{index}")
+            for index in range(len(shapes))
         ]
         for shape, ratio in zip(shapes, self._ratios, strict=True):
             ratio.build(shape)

@@ -16,22 +16,22 @@ _QUANTIZERS: dict[str, dict[str, None]] = {
 
 
 def build_network(
-    recipe: Recipe, place: int, num_classes: int, precision: str = "float32"
+    recipe: Recipe, index: int, num_classes: int, precision: str = "float32"
 ) -> tf.keras.Model:
     """Builds the network of a stage.
 
     Args:
         recipe: the training.
-        place: number of the stage.
+        index: index of the stage, from 0.
         num_classes: classes of the data.
         precision: Keras' policy; the weights are float32 in each.
 
     Raises:
         UserError: if the network cannot be built with the recipe's arguments.
     """
-    name = recipe.network_of(place)
+    name = recipe.network_of(index)
     allowed = inspect.signature(model_info(name).build).parameters
-    quantizers = _QUANTIZERS[recipe.stages[place].binary]
+    quantizers = _QUANTIZERS[recipe.stages[index].binary]
     quantizers = {key: value for key, value in quantizers.items() if key in allowed}
     return _built(recipe, name, precision, num_classes=num_classes, **quantizers)
 
@@ -69,7 +69,7 @@ def random_generators(network: tf.keras.Model) -> list[tf.random.Generator]:
     return [generator for generator in generators if generator is not None]
 
 
-def load_start(recipe: Recipe, place: int, start: Start, network: tf.keras.Model) -> None:
+def load_start(recipe: Recipe, index: int, start: Start, network: tf.keras.Model) -> None:
     """Gives a network the weights of a file.
 
     With other classes than the file's, its classifier stays as it is.
@@ -77,16 +77,16 @@ def load_start(recipe: Recipe, place: int, start: Start, network: tf.keras.Model
     Raises:
         UserError: if there is no such file, or it is of another network.
     """
-    name = start.network or recipe.network_of(place)
+    name = start.network or recipe.network_of(index)
     classes = start.num_classes or network.output_shape[-1]
     try:
         source = _built(recipe, name, "float32", num_classes=classes, weights=start.file)
         if classes == network.output_shape[-1]:
             copy_weights(source, network)
         else:
-            copy_weights(_features(source, name), _features(network, recipe.network_of(place)))
+            copy_weights(_features(source, name), _features(network, recipe.network_of(index)))
     except ValueError as error:
-        raise UserError(f"stages.{place}.start: {error}") from error
+        raise UserError(f"stages.{index}.start: {error}") from error
 
 
 def _features(network: tf.keras.Model, name: str) -> tf.keras.Model:

@@ -21,11 +21,11 @@ class _AdamW(tf.keras.optimizers.Adam):
         """Updates a variable."""
         step = tf.cast(self.iterations + 1, variable.dtype)
         powers = [tf.pow(tf.cast(x, variable.dtype), step) for x in (self.beta_1, self.beta_2)]
-        place = self._index_dict[self._var_key(variable)]
+        index = self._index_dict[self._var_key(variable)]
         return tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[place].handle,
-            v=self._velocities[place].handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
             beta1_power=powers[0],
             beta2_power=powers[1],
             lr=tf.cast(self.learning_rate, variable.dtype),

@@ -187,25 +187,25 @@ class Recipe(Section):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages: the names {names} are not all different")
-        for place, stage in enumerate(self.stages):
-            self._check_stage(place, stage)
+        for index, stage in enumerate(self.stages):
+            self._check_stage(index, stage)
         if self.teacher is not None:
             self._check_teacher(self.teacher, names)
         return self
 
-    def _check_stage(self, place: int, stage: Stage) -> None:
-        where = f"stages.{place}"
+    def _check_stage(self, index: int, stage: Stage) -> None:
+        where = f"stages.{index}"
         if stage.network is not None:
             try:
                 _check_network(stage.network, self.arguments)
             except ValueError as error:
                 raise ValueError(f"{where}.network: {error}") from None
-        if stage.binary != "none" and not models.model_info(self.network_of(place)).is_binary:
+        if stage.binary != "none" and not models.model_info(self.network_of(index)).is_binary:
             raise ValueError(
-                f"{where}.binary={stage.binary!r}: {self.network_of(place)} has nothing "
+                f"{where}.binary={stage.binary!r}: {self.network_of(index)} has nothing "
                 "binary: use 'none', or another network"
             )
-        if place == 0 and stage.start == "previous":
+        if index == 0 and stage.start == "previous":
             raise ValueError(f"{where}.start: 'previous' has no stage before it: use 'random'")
         if stage.loss.distillation and self.teacher is None:
             raise ValueError(
@@ -219,7 +219,7 @@ class Recipe(Section):
             )
 
     def _check_teacher(self, teacher: Teacher, names: list[str]) -> None:
-        taught = [place for place, stage in enumerate(self.stages) if stage.loss.distillation]
+        taught = [index for index, stage in enumerate(self.stages) if stage.loss.distillation]
         if not taught:
             raise ValueError(
                 "teacher: no stage has a loss.distillation above 0: set one, or leave the "
@@ -227,19 +227,19 @@ class Recipe(Section):
             )
         if teacher.stage is not None and teacher.stage not in names[: taught[0]]:
             raise ValueError(
-                f"teacher.stage={teacher.stage!r} is no stage before the first that it "
+                f"teacher.stage={teacher.stage!r} is not a stage before the first that it "
                 f"teaches, {names[taught[0]]!r}: use one of {names[: taught[0]]}"
             )
         if teacher.network == RESNET50 and self.preprocessing.channels != 3:
             raise ValueError("teacher.network: ResNet50 takes images of three channels")
 
-    def start_of(self, place: int) -> Literal["previous", "random"] | Start:
+    def start_of(self, index: int) -> Literal["previous", "random"] | Start:
         """Returns what a stage starts from."""
-        return self.stages[place].start or ("previous" if place else "random")
+        return self.stages[index].start or ("previous" if index else "random")
 
-    def network_of(self, place: int) -> str:
+    def network_of(self, index: int) -> str:
         """Returns the name of a stage's network."""
-        return self.stages[place].network or self.network
+        return self.stages[index].network or self.network
 
 
 def _check_network(name: str, arguments: dict[str, Any]) -> None:

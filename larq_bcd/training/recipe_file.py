@@ -85,7 +85,7 @@ def _load(path: Path) -> dict:
             "the folder of a recipe.yaml."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is no YAML: {error}") from None
+        raise RecipeError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds no recipe: write `key: value` lines.")
     return content
@@ -98,7 +98,7 @@ def _parsed(setting: str) -> tuple[str, Any]:
     try:
         return key, yaml.safe_load(value)
     except yaml.YAMLError:
-        raise RecipeError(f"setting {setting!r}: the value is no YAML.") from None
+        raise RecipeError(f"setting {setting!r}: the value is not valid YAML.") from None
 
 
 def _set(content: Any, key: str, value: Any, what: str) -> None:
@@ -109,8 +109,8 @@ def _set(content: Any, key: str, value: Any, what: str) -> None:
         holders = [inner for holder in holders for inner in _inner(holder, step, what)]
     for holder in holders:
         if isinstance(holder, list):
-            for place in _places(holder, last, what):
-                holder[place] = value
+            for index in _indices(holder, last, what):
+                holder[index] = value
         elif isinstance(holder, dict):
             holder[last] = value
             if value is not None:
@@ -121,7 +121,7 @@ def _set(content: Any, key: str, value: Any, what: str) -> None:
 
 def _inner(holder: Any, step: str, what: str) -> list:
     if isinstance(holder, list):
-        return [holder[place] for place in _places(holder, step, what)]
+        return [holder[index] for index in _indices(holder, step, what)]
     if not isinstance(holder, dict):
         raise RecipeError(f"{what}: what is before {step!r} is a single value.")
     if holder.get(step) is None:
@@ -129,13 +129,13 @@ def _inner(holder: Any, step: str, what: str) -> list:
     return [holder[step]]
 
 
-def _places(entries: list, step: str, what: str) -> range:
+def _indices(entries: list, step: str, what: str) -> range:
     if step == "*":
         return range(len(entries))
     if step.isdigit() and int(step) < len(entries):
         return range(int(step), int(step) + 1)
     raise RecipeError(
-        f"{what}: {step!r} is no place in a list of {len(entries)}: use 0 to "
+        f"{what}: {step!r} is not an index of a list of {len(entries)}: use 0 to "
         f"{len(entries) - 1}, or * for all."
     )
 

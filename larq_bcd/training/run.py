@@ -129,34 +129,34 @@ class Training:
         if saved:
             self._report(f"Going on from step {progress.step} in {self.output}.")
         first = max(len(progress.stages) - 1, 0)
-        for place in range(first, len(self.recipe.stages)):
-            if len(progress.stages) <= place:
-                progress.stages.append(StageProgress(self.recipe.stages[place].name))
+        for index in range(first, len(self.recipe.stages)):
+            if len(progress.stages) <= index:
+                progress.stages.append(StageProgress(self.recipe.stages[index].name))
                 saved = None
-            self._run_stage(place, progress, saved[1] if saved else None)
+            self._run_stage(index, progress, saved[1] if saved else None)
         self._finish(progress)
         return progress
 
-    def lengths(self, place: int) -> Lengths:
+    def lengths(self, index: int) -> Lengths:
         """Returns how long a stage is."""
-        stage = self.recipe.stages[place]
+        stage = self.recipe.stages[index]
         per_epoch = self.training.num_examples // self.recipe.batch_size
         if stage.iterations is not None:
             return Lengths(stage.iterations, min(max(per_epoch, 1), stage.iterations))
         return Lengths(int(stage.epochs or 0) * per_epoch, per_epoch)
 
     def _check_lengths(self) -> None:
-        for place, stage in enumerate(self.recipe.stages):
+        for index, stage in enumerate(self.recipe.stages):
             if stage.epochs and self.training.num_examples < self.recipe.batch_size:
                 raise UserError(
                     f"batch_size={self.recipe.batch_size} is more than the "
                     f"{self.training.num_examples} training images: lower it, or give "
-                    f"stages.{place} iterations instead of epochs."
+                    f"stages.{index} iterations instead of epochs."
                 )
-            steps = self.lengths(place).steps
+            steps = self.lengths(index).steps
             if stage.schedule.warm_up > steps:
                 raise UserError(
-                    f"stages.{place}.schedule.warm_up={stage.schedule.warm_up} is longer than "
+                    f"stages.{index}.schedule.warm_up={stage.schedule.warm_up} is longer than "
                     f"the {steps} iterations of the stage."
                 )
 
@@ -179,28 +179,28 @@ class Training:
                 "give another --output, or remove the folder to start again."
             )
 
-    def _folder(self, place: int) -> Path:
-        return self.output / f"stage{place + 1}_{self.recipe.stages[place].name}"
+    def _folder(self, index: int) -> Path:
+        return self.output / f"stage{index + 1}_{self.recipe.stages[index].name}"
 
-    def _run_stage(self, place: int, progress: Progress, restored: str | None) -> None:
-        recipe, stage = self.recipe, self.recipe.stages[place]
-        lengths = self.lengths(place)
-        done = progress.stages[place]
+    def _run_stage(self, index: int, progress: Progress, restored: str | None) -> None:
+        recipe, stage = self.recipe, self.recipe.stages[index]
+        lengths = self.lengths(index)
+        done = progress.stages[index]
         self._report(
-            f"Stage {place + 1} of {len(recipe.stages)}, {stage.name}: "
-            f"{recipe.network_of(place)}, binary: {stage.binary}; {lengths.steps} steps of "
+            f"Stage {index + 1} of {len(recipe.stages)}, {stage.name}: "
+            f"{recipe.network_of(index)}, binary: {stage.binary}; {lengths.steps} steps of "
             f"{recipe.batch_size} images."
         )
         # Anew in each stage, so that it is the same whether or not this process was there
         # before.
-        tf.keras.utils.set_random_seed(recipe.seed + place)
+        tf.keras.utils.set_random_seed(recipe.seed + index)
         # Outside of the strategy, whose random numbers would be others.
-        plain = networks.build_network(recipe, place, self.training.num_classes)
+        plain = networks.build_network(recipe, index, self.training.num_classes)
         if restored is None:
-            self._start(place, plain)
+            self._start(index, plain)
         with self.placement.strategy.scope():
             model = DistillingModel(
-                self._placed(place, plain), stage.loss, self._teacher(place)
+                self._placed(index, plain), stage.loss, self._teacher(index)
             )
             schedule = WarmUpThenDecay(iterations=lengths.steps, **stage.schedule.model_dump())
             optimizer = build_optimizer(stage.optimizer, schedule, model)
@@ -215,7 +215,7 @@ class Training:
             variables = tf.train.Checkpoint(**kept)
             if restored is not None:
                 variables.read(restored).assert_consumed()
-        folder = self._folder(place)
+        folder = self._folder(index)
 
         def save() -> None:
             # The files are a view of the checkpoint, which comes last.
@@ -234,9 +234,9 @@ class Training:
             self._signals,
             folder / "tensorboard" if self.placement.is_chief else None,
         )
-        self._fit(model, recorder, place, lengths, done, restored is not None)
+        self._fit(model, recorder, index, lengths, done, restored is not None)
         self._save_weights(model, plain, folder / "last.weights.h5")
-        self._networks[place] = plain
+        self._networks[index] = plain
         if self.placement.is_chief:
             write_json(folder / "summary.json", summary(done, images=self._images(done)))
             plot(self.output / "curves.png", progress, self.output.name)
@@ -250,7 +250,7 @@ class Training:
             "broken": broken,
         }
 
-    def _fit(self, model, recorder, place, lengths, done, restored: bool) -> None:
+    def _fit(self, model, recorder, index, lengths, done, restored: bool) -> None:
         """Calls `fit` for what is left of a stage."""
         values = [variable.numpy() for variable in metric_variables(model)]
         for first, steps, end in lengths.segments(done.step):
@@ -258,7 +258,7 @@ class Training:
             recorder.expect(steps, end, values if within else None)
             with self._user_errors():
                 model.fit(
-                    self._training_batches(place, first),
+                    self._training_batches(index, first),
                     initial_epoch=first // lengths.per_epoch,
                     epochs=lengths.epochs,
                     steps_per_epoch=steps,
@@ -280,17 +280,17 @@ class Training:
             stack.enter_context(source.user_errors())
         return stack
 
-    def _training_batches(self, place: int, first_step: int):
+    def _training_batches(self, index: int, first_step: int):
         recipe = self.recipe
 
         def batches(size: int, shard: tuple[int, int]) -> tf.data.Dataset:
             return training_batches(
                 self.training,
                 recipe.preprocessing,
-                recipe.stages[place].augmentation,
+                recipe.stages[index].augmentation,
                 size,
                 # Another order in each stage.
-                seed=recipe.seed + place,
+                seed=recipe.seed + index,
                 first_step=first_step,
                 shard=shard,
             )
@@ -309,40 +309,40 @@ class Training:
         )
         return batches.with_options(options)
 
-    def _placed(self, place: int, plain: tf.keras.Model) -> tf.keras.Model:
+    def _placed(self, index: int, plain: tf.keras.Model) -> tf.keras.Model:
         """Returns the network in the recipe's precision on the devices of the strategy."""
         precision = self.recipe.precision
         if self.placement.replicas == 1 and precision == "float32":
             return plain
         network = networks.build_network(
-            self.recipe, place, self.training.num_classes, precision
+            self.recipe, index, self.training.num_classes, precision
         )
         network = self.placement.synchronized(network)
         network.set_weights(plain.get_weights())
         return network
 
-    def _start(self, place: int, network: tf.keras.Model) -> None:
+    def _start(self, index: int, network: tf.keras.Model) -> None:
         """Gives the network of a new stage the weights that it starts from."""
-        start = self.recipe.start_of(place)
+        start = self.recipe.start_of(index)
         if isinstance(start, Start):
-            networks.load_start(self.recipe, place, start, network)
+            networks.load_start(self.recipe, index, start, network)
         elif start == "previous":
             try:
-                copy_weights(self._trained(place - 1), network)
+                copy_weights(self._trained(index - 1), network)
             except ValueError as error:
-                raise UserError(f"stages.{place}.start: {error}") from error
+                raise UserError(f"stages.{index}.start: {error}") from error
 
-    def _trained(self, place: int) -> tf.keras.Model:
+    def _trained(self, index: int) -> tf.keras.Model:
         """The network of a stage that is done, from memory or from its file."""
-        if place not in self._networks:
-            network = networks.build_network(self.recipe, place, self.training.num_classes)
-            network.load_weights(self._folder(place) / "last.weights.h5")
-            self._networks[place] = network
-        return self._networks[place]
+        if index not in self._networks:
+            network = networks.build_network(self.recipe, index, self.training.num_classes)
+            network.load_weights(self._folder(index) / "last.weights.h5")
+            self._networks[index] = network
+        return self._networks[index]
 
-    def _teacher(self, place: int) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    def _teacher(self, index: int) -> Callable[[tf.Tensor], tf.Tensor] | None:
         teacher = self.recipe.teacher
-        if teacher is None or not self.recipe.stages[place].loss.distillation:
+        if teacher is None or not self.recipe.stages[index].loss.distillation:
             return None
         if teacher.stage is None:
             return build_teacher(teacher, self.recipe.preprocessing, self.training.num_classes)
@@ -402,7 +402,7 @@ def _differences(old, new, path: tuple = ()) -> Iterator[tuple]:
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(key), new.get(key), (*path, str(key)))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, pair in enumerate(zip(old, new, strict=True)):
-            yield from _differences(*pair, (*path, str(place)))
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*pair, (*path, str(index)))
     elif old != new:
         yield path

@@ -131,7 +131,9 @@ def _cluster() -> dict:
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
     except ValueError:
-        raise UserError("TF_CONFIG is no JSON: set it as tf.distribute describes.") from None
+        raise UserError(
+            "TF_CONFIG is not valid JSON: set it as tf.distribute describes."
+        ) from None
     return config if config.get("cluster", {}).get("worker") else {}
 
 

@@ -64,8 +64,8 @@ def _resnet50(
         )
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise UserError(
-            f"teacher.weights={weights!r} is no file: pass 'imagenet' or a file of weights of "
-            "tf.keras.applications.ResNet50."
+            f"teacher.weights={weights!r} is not a file: pass 'imagenet' or a file of weights "
+            "of tf.keras.applications.ResNet50."
         )
     image = tf.keras.Input(shape)
     pixels = tf.keras.layers.Rescaling(

@@ -114,15 +114,18 @@ def test_smoke_settings_come_before_those_of_the_command_line(recipe):
         (["stages.0.schedule.warm_up=11"], ["stages.0: schedule.warm_up=11 is longer than"]),
         (["stages.0.loss.distillation=0.5"], ["distillation=0.5 needs a teacher"]),
         (["teacher.network=ResNet50"], ["no stage has a loss.distillation above 0"]),
-        (["teacher.stage=two", "stages.1.loss.distillation=1"], ["'two' is no stage before"]),
+        (
+            ["teacher.stage=two", "stages.1.loss.distillation=1"],
+            ["'two' is not a stage before"],
+        ),
         (["stages.1.name=one"], ["the names ['one', 'one'] are not all different"]),
         (["stages.0.start=previous"], ["stages.0.start: 'previous' has no stage before"]),
         (["network=MobileNetV1"], ["stages.0.binary='activations': MobileNetV1 has nothing"]),
         (["batch_size=7", "stages.0.augmentation.mixup=1"], ["batch_size=7 is odd"]),
-        (["stages.2.epochs=1"], ["'2' is no place in a list of 2: use 0 to 1, or *"]),
+        (["stages.2.epochs=1"], ["'2' is not an index of a list of 2: use 0 to 1, or *"]),
         (["network.width=1"], ["what is before 'width' is a single value"]),
         (["batch_size"], ["'batch_size' is not of the form key=value"]),
-        (["seed=[1"], ["setting 'seed=[1': the value is no YAML"]),
+        (["seed=[1"], ["setting 'seed=[1': the value is not valid YAML"]),
         (["batch_size=0", "seed=-1"], ["batch_size: ", "; seed: input should be greater"]),
     ],
 )  # fmt: skip
@@ -137,7 +140,7 @@ def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "is no YAML"),
+        ("a: [", "is not valid YAML"),
         ("- 1", "holds no recipe"),
         ("network: BCDNetB", "data: missing"),
     ],

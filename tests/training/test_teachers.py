@@ -24,7 +24,7 @@ def test_other_classes_than_imagenet_s_are_refused():
 
 
 def test_a_missing_file_of_weights_is_named():
-    with pytest.raises(UserError, match=r"teacher.weights='none.h5' is no file"):
+    with pytest.raises(UserError, match=r"teacher.weights='none.h5' is not a file"):
         teacher(weights="none.h5")
 
 

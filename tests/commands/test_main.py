@@ -82,7 +82,9 @@ def test_a_log_has_no_chatter_and_no_bars(script, small_file, tmp_path, rng):
         (tmp_path / "images" / "test" / name).mkdir(parents=True)
         pixels = rng.integers(0, 256, (12, 12, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(tmp_path / "images" / "test" / name / "0.png")
-    result = script("larq-bcd", "evaluate", small_file, "--dataset", tmp_path / "images")
+    normalization = ("--mean", "0.5", "--std", "0.25")
+    folder = tmp_path / "images"
+    result = script("larq-bcd", "evaluate", small_file, "--dataset", folder, *normalization)
     assert result.returncode == 0
     assert "top-1" in result.stdout
     assert result.stderr == "['larq', 'numpy', 'tensorflow']\n"

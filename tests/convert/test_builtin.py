@@ -17,6 +17,7 @@ from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.passes import PASSES, optimize
 from larq_bcd.convert.profile import profile
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.layers import QuantConv2D, QuantShiftMLP
 from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.signs import pack_signs
@@ -192,7 +193,11 @@ def test_packed_words_that_are_moved_are_an_error():
 
 
 def test_the_report_compares_both_files(small):
-    result = convert(small, options=FileOptions(ops="builtin", input_type="uint8", head="int8"))
+    description = Description(Preprocessing((12, 12), resize=None))
+    options = FileOptions(
+        ops="builtin", input_type="uint8", head="int8", description=description
+    )
+    result = convert(small, options=options)
     result.require_equal()
     found = result.report.replacement
     page = html_report(result.report, profile(result.content))

@@ -228,7 +228,8 @@ CLASSES = (
     | _public_classes(tf.keras.metrics, tf.keras.metrics.Metric)
 )
 
-# Modules that Keras may look for them in; `tf_keras.` and `keras.src.` are left out.
+# Modules that Keras may look for them in; `tf_keras.` and `keras.src.` are left out. The last
+# has TensorFlow's own initializers, as EfficientNetV2 names them.
 MODULES = names(
     "",
     """
@@ -236,6 +237,6 @@ MODULES = names(
     keras.engine.sequential keras.engine.training keras.initializers keras.layers
     keras.layers.core.tf_op_layer keras.layers.experimental
     keras.layers.experimental.preprocessing keras.metrics keras.mixed_precision keras.models
-    keras.regularizers
+    keras.regularizers tensorflow.python.ops.init_ops_v2
     """,
 )

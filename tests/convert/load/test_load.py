@@ -36,6 +36,15 @@ def test_every_format_loads_with_its_weights(small, tmp_path, name):
     assert loaded.is_trained
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_an_initializer_of_tensorflow_is_known(tmp_path, suffix):
+    path = tmp_path / f"model.{suffix}"
+    initializer = tf.constant_initializer(0.5)
+    head = tf.keras.layers.Dense(2, bias_initializer=initializer, input_shape=(4,))
+    tf.keras.Sequential([head]).save(path)
+    np.testing.assert_array_equal(load_model(path).model.get_weights()[1], [0.5, 0.5])
+
+
 def test_a_published_name_is_built_with_random_weights():
     assert {"BCDNetA", "BCDNetB", "ReActNetA"} <= set(list_models())
     loaded = load_model("ReActNetA")

@@ -61,7 +61,7 @@ def _see(name: str, loaded: LoadedModel, arguments: argparse.Namespace, labels) 
     if len(model.outputs) != 1 or model.outputs[0].shape.rank != 2:
         outputs = ", ".join(str(tuple(output.shape)) for output in model.outputs)
         raise UserError(
-            f"MODEL {model.name!r} is no classifier: its outputs have the shapes {outputs}, "
+            f"MODEL {model.name!r} is not a classifier: its outputs have the shapes {outputs}, "
             "not (batch, classes)."
         )
     classes = model.outputs[0].shape[-1]

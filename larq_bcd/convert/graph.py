@@ -122,7 +122,7 @@ class Source:
     Attributes:
         signs: the plain signs it is made of, in order.
         between: the operations that move the signed values, the last one first.
-        others: tensors it is made of that are no plain signs and no constants.
+        others: tensors it is made of that are neither plain signs nor constants.
     """
 
     signs: tuple[Step, ...]

@@ -81,7 +81,7 @@ def quantize_head(graph: Graph, kind: str) -> Rewrite:
         stored = node.operands[1]
         weights = stored.constant
         if weights is None or weights.dtype != np.float32:
-            done.skipped.append(f"{node.output.name}: its weights are no float32 constant")
+            done.skipped.append(f"{node.output.name}: its weights are not a float32 constant")
             continue
         name = stored.name
         if kind == "float16":

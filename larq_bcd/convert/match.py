@@ -1,6 +1,6 @@
 """Finds each layer of the Keras model in the file, by the values of its weights.
 
-Names are no evidence: the converter joins and drops them. A binary layer is an LceBconv2d
+Names are not evidence: the converter joins and drops them. A binary layer is an LceBconv2d
 operator whose filter holds exactly the signs of the layer's kernel; a float layer is an
 operator whose weights are the kernel, apart from one factor for each output channel, into
 which the converter folds batch norms.

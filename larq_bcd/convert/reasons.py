@@ -162,8 +162,8 @@ def _reason_of_groups(layer: WeightedOp) -> str | None:
     channels = layer.kernel.shape[-2]
     if groups > 1 and channels % WORD:
         return (
-            f"groups={groups} leaves {channels} channels in each group, which is no multiple "
-            f"of {WORD}: use groups=1"
+            f"groups={groups} leaves {channels} channels in each group, which is not a "
+            f"multiple of {WORD}: use groups=1"
         )
     return None
 

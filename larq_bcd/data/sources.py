@@ -150,5 +150,6 @@ def open_source(name: str, split: str, data_dir: str | Path | None = None) -> So
             )
         return FolderSource(name, path, split)
     if path.is_absolute() or name.startswith((".", "~")):
-        raise UserError(f"the folder {name!r} does not exist, or is no folder: check its path.")
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise UserError(f"the folder of images {name!r} {problem}: check its path.")
     return PreparedSource(name, split, data_dir)

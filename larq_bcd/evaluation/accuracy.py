@@ -102,7 +102,7 @@ def evaluate(
                 f"but the data have {classes} classes: choose the data it was trained for."
             )
         if np.isnan(logits).any():
-            raise UserError("the model gives logits that are no numbers (NaN).")
+            raise UserError("the model gives logits that are not numbers (NaN).")
         np.add.at(confusion, (labels, logits.argmax(axis=1)), 1)
         own = logits[np.arange(len(labels)), labels][:, None]
         earlier = np.arange(classes) < labels[:, None]

@@ -298,8 +298,10 @@ def test_a_folder_that_is_no_data_set_is_explained(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     images.write_folder(tmp_path / "holey", {"train": {"cat": 2, "dog": 0}})
     images.write_folder(tmp_path / "bare", {".": {"": 3}})
+    (tmp_path / "file").touch()
     for name, split, message in (
-        (tmp_path / "nowhere", "train", r"does not exist"),
+        (tmp_path / "nowhere", "train", r"nowhere' does not exist"),
+        (tmp_path / "file", "train", r"file' is not a folder"),
         (tmp_path / "empty", "train", r"has no folders inside: it needs one for each class"),
         (tmp_path / "bare", "train", r"has no folders inside"),
         (tmp_path / "holey", "train", r"class folder '.*dog' holds no images"),

@@ -59,7 +59,7 @@ def test_five_classes_have_no_top_5(rng):
     ("logits", "message"),
     [
         (np.zeros((4, 6)), r"shape \(4, 6\) for 4 images, but the data have 7 classes"),
-        (np.full((4, 7), np.nan), r"no numbers \(NaN\)"),
+        (np.full((4, 7), np.nan), r"not numbers \(NaN\)"),
         (np.zeros((0, 7)), r"no images"),
     ],
 )

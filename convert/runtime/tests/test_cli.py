@@ -264,7 +264,7 @@ def bad_files(tmp_path):
         ("empty.tflite good.png", "empty.tflite: the file is damaged, or no .tflite file"),
         ("{model} {range} missing.png", "missing.png: No such file"),
         ("{model} {range} .", "Is a directory"),
-        ("{model} {range} text.png", "text.png is no image that Pillow can read."),
+        ("{model} {range} text.png", "text.png is not an image that Pillow can read."),
         ("{model} {range} cut.png", "cut.png is a damaged image"),
         ("{model} {range} line.png", "line.png is 1000x9, a line rather than an image."),
         (
@@ -278,7 +278,7 @@ def bad_files(tmp_path):
         ),
         ("{model} {range} good.png --labels nothing.txt", "0 labels for 3 classes"),
         ("{model} {range} good.png --labels missing.txt", "missing.txt: No such file"),
-        ("{model} {range} good.png --labels binary.txt", "binary.txt is no text in UTF-8"),
+        ("{model} {range} good.png --labels binary.txt", "binary.txt is not text in UTF-8"),
         ("{model} good.png", "not say how images are prepared for it: give --mean and --std"),
         ("{model} good.png --mean 0.5", "not say how images are prepared for it: give --mean"),
         ("{model} {range} good.png --resize 5", "--resize is 5, and has to be 0"),
@@ -383,7 +383,7 @@ def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
     assert cli.main([model, str(path), *RANGE]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "the outputs are no finite numbers" in printed.err
+    assert "the outputs are not finite numbers" in printed.err
 
 
 def test_a_file_may_be_tried_in_a_process_of_its_own(model, tmp_path, capsys, monkeypatch):

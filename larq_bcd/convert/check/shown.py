@@ -70,7 +70,7 @@ class ShownFile:
         for match in self.supposed:
             assert match.node is not None
             shown.append(match.node.data)
-        # The graph's own input can be looked at, but is no output an interpreter writes.
+        # The graph's own input can be looked at, but no interpreter writes it as an output.
         self._given = list(file.inputs)
         self._shown = [value for value in dict.fromkeys(shown) if value not in self._given]
         self._own = list(file.outputs)

@@ -20,7 +20,7 @@ from larq_bcd.convert.check.score import distance
 # of a feature map and in the scale of a kernel.
 _MARGIN = 256
 _TOGETHER = (False, True, True)  # one run of the graph for each
-# A step that the flatbuffer cannot show may flip in a run: that is no rounding.
+# A step that the flatbuffer cannot show may flip in a run: that is not rounding.
 _LARGEST_WITH_STEPS = 1e-2
 _UNIT = float(np.finfo(np.float32).eps)
 # The result of an operation itself is rounded, and a function such as exp approximated: by

@@ -99,7 +99,7 @@ def layer_faults(scores: Sequence[LayerCheck]) -> Iterator[str]:
 
 
 def quantizer_faults(matches: Sequence[Match], scores: Sequence[LayerCheck]) -> Iterator[str]:
-    """What is wrong with binary convolutions whose input is no plain sign in Keras."""
+    """What is wrong with binary convolutions whose input is not a plain sign in Keras."""
     for match, score in zip(matches, scores, strict=True):
         if score.wrong:
             quantizer = getattr(match.layer.layer, "input_quantizer", None)

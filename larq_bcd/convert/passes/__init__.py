@@ -19,7 +19,7 @@ What the optimized file is made of, for what runs it (`+` is ADD, names are oper
                   GATHER(axis=0, int32 positions [1, H, W, C/32]) for each range;
                   ADD_N(P(s), L(gather), S(gather), x) -> PRELU. The order of the terms is
                   that of the converter. With a batch norm there is no MUL.
-                  If C/4 is no multiple of 32 the shifts are the converter's, on floats.
+                  If C/4 is not a multiple of 32 the shifts are the converter's, on floats.
 
 The file is an LCE file: built-in operators of float32 and int32 tensors, and LCE's own.
 """

@@ -25,7 +25,7 @@ def per_channel(constant: Value | None, channels: int) -> np.ndarray | None:
     """A constant as one float32 value for each channel of what it is added to.
 
     Returns:
-        None if it is no constant, or differs between the positions of the image.
+        None if it is not a constant, or differs between the positions of the image.
     """
     values = None if constant is None else constant.constant
     if values is None or values.dtype != np.float32:

@@ -140,7 +140,7 @@ def move_packed_words(graph: Graph) -> Rewrite:
         if moved is None or root.dtype != np.float32:
             done.skipped.append(
                 f"{node.output.name}: its {positions.shape[-1]} channels move in groups that "
-                "are no multiples of 32, so that they are moved as floats"
+                "are not multiples of 32, so that they are moved as floats"
             )
             continue
         packed = _signs(graph, root, node)

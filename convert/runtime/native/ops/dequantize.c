@@ -31,7 +31,7 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
   if (out->type == kTfLiteInt8) {
     if (!(out->scale > 0.0f) || out->zero_point < INT8_MIN || out->zero_point > INT8_MAX) {
       return refuse(error,
-                    "its output has scale %g and zero point %d, which is no int8 "
+                    "its output has scale %g and zero point %d, which is not an int8 "
                     "quantization",
                     (double)out->scale, out->zero_point);
     }

@@ -108,7 +108,7 @@ def _read_labels(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8: give one label a line.") from None
+        raise ValueError(f"{path} is not text in UTF-8: give one label a line.") from None
 
 
 def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:

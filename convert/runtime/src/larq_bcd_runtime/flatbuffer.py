@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 
 class Damaged(ValueError):
-    """The buffer is no flatbuffer of the expected schema; the message says what is wrong."""
+    """The buffer is not a flatbuffer of the expected schema; the message says what is wrong."""
 
 
 # A flatbuffer may share tables, so the walk through a small file can be long.

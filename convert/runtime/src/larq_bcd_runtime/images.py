@@ -42,7 +42,7 @@ def read_image(
 
     Raises:
         ModelError: the input takes no images, or Pillow is not installed.
-        ValueError: the file is no image, a damaged one, or one of no use.
+        ValueError: the file is not an image, a damaged one, or one of no use.
         OSError: it cannot be read.
     """
     try:
@@ -57,7 +57,7 @@ def read_image(
                 _check_can_be_fitted(path, image)
                 upright = _of_8_bits(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:
-            raise ValueError(f"{path} is no image that Pillow can read.") from None
+            raise ValueError(f"{path} is not an image that Pillow can read.") from None
         except Image.DecompressionBombError:
             raise ValueError(f"{path} has too many pixels: make it smaller.") from None
         except (OSError, SyntaxError, EOFError, TypeError, IndexError) as error:
@@ -70,7 +70,7 @@ def read_image(
 
 def _check_is_image(detail: TensorDetail) -> None:
     if len(detail.shape) != 4 or detail.shape[3] not in (1, 3):
-        raise ModelError(f"input {detail.name} of shape {detail.shape} is no image.")
+        raise ModelError(f"input {detail.name} of shape {detail.shape} is not an image.")
 
 
 def _check_can_be_fitted(path: Union[str, Path], image) -> None:
@@ -191,7 +191,7 @@ class Classifier:
         batch = prepare(pixels, self.input, self.how)
         shares = probabilities(self._interpreter.predict(batch), self._output)
         if not np.isfinite(shares).all():
-            raise ModelError("the outputs are no finite numbers: try another --range.")
+            raise ModelError("the outputs are not finite numbers: try another --range.")
         best = np.argsort(-shares, kind="stable")[:top]
         return [(self._labels[index], float(shares[index])) for index in best]
 

@@ -104,7 +104,7 @@ class Interpreter:
             rules are not known here, which those of binary networks are.
 
     Raises:
-        ModelError: the file is no model, or holds an operator that cannot be served.
+        ModelError: the file is not a model, or holds an operator that cannot be served.
         ValueError: an argument is out of range.
         OSError: the file cannot be read.
     """
@@ -237,7 +237,7 @@ class Interpreter:
         if len(arrays[0]) % self._file_batch and not self._can_resize:
             raise ValueError(
                 f"the file works on {self._file_batch} samples at once, which {len(arrays[0])} "
-                f"samples are no multiple of."
+                f"samples are not a multiple of."
             )
         return len(arrays[0])
 

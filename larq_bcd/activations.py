@@ -109,7 +109,6 @@ class RPReLU(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns the activations."""
         return self._activated(inputs, self.bias_before, self.bias_after, training)
 
     def _activated(self, inputs, before, after, training):
@@ -118,11 +117,9 @@ class RPReLU(tf.keras.layers.Layer):
         return _rprelu(inputs, before, slope, after, training)
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape."""
         return tf.TensorShape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "slope_initializer": tf.keras.initializers.serialize(self.slope_initializer),
@@ -173,11 +170,9 @@ class DynamicRPReLU(RPReLU):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns the activations."""
         before, after = tf.split(self.hyper_function(inputs), 2, axis=-1)
         before, after = self.bias_before + before, self.bias_after + after
         return self._activated(inputs, before, after, training)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {**super().get_config(), "reduction": self.hyper_function.reduction}

@@ -24,7 +24,6 @@ from larq_bcd.training.recipe_file import read_recipe
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd evaluate`."""
     _check(arguments)
     classifier = _classifier(arguments)
     source, preprocessing = _data(arguments, classifier)

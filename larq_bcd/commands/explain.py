@@ -22,7 +22,6 @@ from larq_bcd.tflite.metadata import read_labels
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd explain`."""
     output = arguments.output
     labels = None if arguments.labels is None else read_labels(arguments.labels)
     sources = [name for name in (arguments.model, arguments.compare) if name]

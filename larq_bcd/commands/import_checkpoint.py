@@ -10,7 +10,6 @@ from larq_bcd.models.pytorch import SUFFIXES
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd import`."""
     output = arguments.output
     if not arguments.checkpoint.endswith(SUFFIXES):
         raise UserError(

@@ -141,7 +141,6 @@ def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | 
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `lce_convert`."""
     try:
         _convert(arguments, signals)
     except (FloatFallbackError, CheckError) as error:

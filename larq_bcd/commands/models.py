@@ -13,7 +13,6 @@ _WIDTH = 140
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd models`."""
     table = rich.table.Table(box=rich.box.SIMPLE)
     table.add_column("name", no_wrap=True)
     for column in ("parameters", "BOPs", "FLOPs", "OPs", "top-1"):

@@ -91,6 +91,5 @@ def describe(graph: Graph, size: int, found: FileMetadata) -> list[str]:
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd show`."""
     print("\n".join(describe(*read_file(arguments.file))))
     return 0

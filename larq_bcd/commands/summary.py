@@ -8,7 +8,6 @@ from larq_bcd.summary import render, summarize
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd summary`."""
     summary = summarize(load(arguments.model, arguments).model)
     print(render.FORMATS[arguments.format](summary))
     return 0

@@ -29,7 +29,6 @@ _LOST = (
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
-    """Runs `larq-bcd train`."""
     # Unbroken lines: a path in them can be copied.
     console = Console(highlight=False, soft_wrap=True, markup=False)
     recipe = read_recipe(arguments.recipe, arguments.settings)

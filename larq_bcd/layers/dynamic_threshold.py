@@ -55,11 +55,9 @@ class DynamicThreshold(tf.keras.layers.Layer):
         return inputs - self.thresholds(inputs)
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape."""
         return tf.TensorShape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "reduction": self.hyper_function.reduction,

@@ -155,7 +155,6 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         return self.output_activation(outputs)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         serialize = tf.keras.initializers.serialize
         return {
             **super().get_config(),

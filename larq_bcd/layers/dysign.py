@@ -20,5 +20,4 @@ class DySign(DynamicThreshold):
         self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs):
-        """Returns the signs."""
         return self.quantizer(super().call(inputs))

@@ -23,7 +23,6 @@ class GroupAverage(tf.keras.layers.Layer):
         self.groups = _checks.positive_integer(self.name, "groups", groups)
 
     def build(self, input_shape):
-        """Checks the channels."""
         channels = _checks.channels(self.name, input_shape)
         _checks.divisible_channels(self.name, channels, self.groups, "groups")
         super().build(input_shape)
@@ -38,5 +37,4 @@ class GroupAverage(tf.keras.layers.Layer):
         return tf.TensorShape([*image, channels // self.groups])
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {**super().get_config(), "groups": self.groups}

@@ -61,11 +61,9 @@ class InformationRecoupling(tf.keras.layers.Layer):
         return tf.sigmoid(self.hyper_function(mixed)) * branch
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of the branch."""
         return tf.TensorShape(input_shape[0])
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "reduction": self.hyper_function.reduction,

@@ -65,11 +65,9 @@ class LearnableBias(tf.keras.layers.Layer):
         return _plus(inputs, bias) if training is True else inputs + bias
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape."""
         return tf.TensorShape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "initializer": tf.keras.initializers.serialize(self.initializer),

@@ -35,7 +35,6 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
         return super().call(inputs)
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of the output."""
         batch, *image, channels = tf.TensorShape(input_shape).as_list()
         if self._symmetric:
             image = [
@@ -45,6 +44,5 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
         return super().compute_output_shape((batch, *image, channels))
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         padding = {"padding": "symmetric"} if self._symmetric else {}
         return {**super().get_config(), **padding}

@@ -45,11 +45,9 @@ class PositionEmbedding(tf.keras.layers.Layer):
         return inputs + self.embedding
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape."""
         return tf.TensorShape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "initializer": tf.keras.initializers.serialize(self.initializer),

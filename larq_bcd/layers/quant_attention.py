@@ -88,11 +88,9 @@ class QuantAttention(tf.keras.layers.Layer):
         return tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), tf.shape(inputs[2]))
 
     def compute_output_shape(self, input_shape):
-        """Returns the shape of the values."""
         return tf.TensorShape(input_shape[2])
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "heads": self.heads,

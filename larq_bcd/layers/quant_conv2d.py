@@ -212,6 +212,5 @@ class QuantConv2D(lq.layers.QuantConv2D):
         return outputs if self.activation is None else self.activation(outputs)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         padding = {"padding": "symmetric"} if self._symmetric else {}
         return {**super().get_config(), **padding}

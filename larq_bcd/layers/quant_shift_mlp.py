@@ -95,7 +95,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         return self.pointwise.compute_output_shape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         branch = self.pointwise.get_config()
         return {
             **super().get_config(),

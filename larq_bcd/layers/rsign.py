@@ -28,5 +28,4 @@ class RSign(LearnableBias):
         self.quantizer = ApproxSign(dtype=self.dtype_policy.name)
 
     def call(self, inputs, training=None):
-        """Returns the signs."""
         return self.quantizer(super().call(inputs, training))

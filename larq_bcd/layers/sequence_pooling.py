@@ -45,7 +45,6 @@ class SequencePooling(tf.keras.layers.Layer):
         return tf.TensorShape([shape[0], shape[-1]])
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {
             **super().get_config(),
             "kernel_initializer": tf.keras.initializers.serialize(self.kernel_initializer),

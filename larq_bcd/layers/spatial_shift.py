@@ -51,7 +51,6 @@ class SpatialShift(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Checks the channels."""
         count = _checks.channels(type(self).__name__, input_shape)
         _checks.divisible_channels(self.name, count, _GROUPS, "the number of shifted groups,")
         super().build(input_shape)
@@ -89,9 +88,7 @@ class SpatialShift(tf.keras.layers.Layer):
         return shifted(inputs)
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape."""
         return tf.TensorShape(input_shape)
 
     def get_config(self):
-        """Returns the arguments that rebuild this layer."""
         return {**super().get_config(), "shift": self.shift, "data_format": self.data_format}

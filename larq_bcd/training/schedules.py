@@ -53,5 +53,4 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
         return tf.where(step < warm_up, rising, decayed)
 
     def get_config(self):
-        """Returns the arguments that rebuild this schedule."""
         return dict(self._config)

@@ -122,7 +122,7 @@ class FileOptions:
     """What kind of file is wanted.
 
     Attributes:
-        passes: names of the passes over the flatbuffer, of `rewrite.PASSES`.
+        passes: names of the passes over the flatbuffer, of `passes.PASSES`.
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.

@@ -129,7 +129,12 @@ def _open_runtime(content: bytes, threads: int) -> Predict | None:
         return _Runtime(opened, threads)
     # Its library or LiteRT may be missing.
     except (larq_bcd_runtime.ModelError, ImportError, OSError) as refusal:
-        raise _RefusalError(str(refusal)) from refusal
+        raise _refusal(refusal) from refusal
+
+
+def _refusal(error: Exception) -> _RefusalError:
+    """What an engine says of itself, in one line."""
+    return _RefusalError(" ".join(str(error).split()))
 
 
 def _open_lce(content: bytes, threads: int) -> Predict:
@@ -168,7 +173,7 @@ def _open_tflite(content: bytes, threads: int) -> Predict:
             running = tf.lite.Interpreter(model_content=content, num_threads=threads)
             running.allocate_tensors()
         except (RuntimeError, ValueError) as refusal:
-            raise _RefusalError(" ".join(str(refusal).split())) from refusal
+            raise _refusal(refusal) from refusal
     inputs = [detail["index"] for detail in running.get_input_details()]
     outputs = [detail["index"] for detail in running.get_output_details()]
 

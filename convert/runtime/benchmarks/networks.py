@@ -1,7 +1,6 @@
 """Networks to measure: untrained, but with the operators and shapes of the real ones."""
 
 import os
-import sys
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -130,7 +129,3 @@ def store_all() -> None:
         for kind in kinds:
             stored(name, kind)
             print(f"{name} {kind}", flush=True)
-
-
-if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(convert(zoo(sys.argv[1])))

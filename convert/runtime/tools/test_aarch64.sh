@@ -56,12 +56,14 @@ mkdir -p "$work/cases"
 
 # What a user does, in the words of the instructions: the wheel in an environment of its own, a
 # whole network, an image.
-[ -e build/BCDNetB.tflite ] || "$python" benchmarks/networks.py BCDNetB build/BCDNetB.tflite
+[ -e build/board.tflite ] || "$python" -c \
+  'import sys; from larq_bcd.commands import main; sys.exit(main.lce_convert(sys.argv[1:]))' \
+  BCDNetB -o build/board.tflite
 home=$root/board
 rm -rf "$home"
 mkdir "$home"
 cp dist/larq_bcd_runtime-*aarch64.whl ../raspberry_pi/setup.sh "$home"
-cp build/BCDNetB.tflite "$home/model.tflite"
+cp build/board.tflite "$home/model.tflite"
 "$python" -c 'from PIL import Image; Image.linear_gradient("L").save("build/image.jpg")'
 cp build/image.jpg "$home/cat.jpg"
 commands=$(sed -n 's/^    \(bash setup.sh .*\)/\1/p; s/^    \(~.* cat.jpg .*\)/\1/p' ../raspberry_pi/README.md)
@@ -84,5 +86,5 @@ board "~/bcd/bin/python /tests/portable_cases.py compare /cases"
 # The same on this machine.
 "$python" -m venv --clear build/empty
 build/empty/bin/pip install -q "$(echo dist/larq_bcd_runtime-*x86_64.whl)[images]"
-build/empty/bin/bcd-run build/BCDNetB.tflite build/image.jpg | tee build/classes
+build/empty/bin/bcd-run build/board.tflite build/image.jpg | tee build/classes
 diff build/classes <(sed -n '/%/p' "$work/classes" | sed '1i build/image.jpg')

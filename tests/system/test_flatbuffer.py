@@ -15,13 +15,17 @@ from conversion_models import randomize, small_model
 from tflite_schema_text import schema_text
 
 from larq_bcd.convert import FileOptions, convert
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.layers import QuantShiftMLP
 
+IMAGES = Preprocessing((12, 12), resize=None)
 OPTIONS = {
     "plain": FileOptions(passes=()),
     "optimized": FileOptions(),
-    "int8": FileOptions(head="int8", input_type="int8", labels=tuple("abcde")),
-    "float16": FileOptions(head="float16", input_type="uint8"),
+    "int8": FileOptions(
+        head="int8", input_type="int8", description=Description(IMAGES, tuple("abcde"))
+    ),
+    "float16": FileOptions(head="float16", input_type="uint8", description=Description(IMAGES)),
     "builtin": FileOptions(ops="builtin"),
 }
 VERIFIER = """

@@ -82,7 +82,7 @@ class Sandbox:
             try:
                 function(*values)
                 failed = False
-            except Exception:
+            except Exception:  # of whatever kind: the arguments are seldom those it wants
                 failed = True
             finally:
                 self.is_watching = False

@@ -22,9 +22,12 @@ from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.load import LoadedModel
-from larq_bcd.convert.pipeline import ConversionResult, FileOptions, Progress, convert
+from larq_bcd.convert.options import FileOptions
+from larq_bcd.convert.pipeline import convert
 from larq_bcd.convert.profile import profile
+from larq_bcd.convert.progress import Progress
 from larq_bcd.convert.report import print_report
+from larq_bcd.convert.result import ConversionResult
 from larq_bcd.data.preprocessing import Description
 from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels

@@ -5,13 +5,15 @@ from larq_bcd.convert.check import CheckReport, LayerCheck
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.load import load_model
-from larq_bcd.convert.pipeline import ConversionResult, FileOptions, convert
+from larq_bcd.convert.options import FileOptions
+from larq_bcd.convert.pipeline import convert
 from larq_bcd.convert.report import (
     ConversionReport,
     LayerReport,
     OptimizationReport,
     TensorReport,
 )
+from larq_bcd.convert.result import ConversionResult
 
 __all__ = [
     "CheckError",

@@ -68,9 +68,11 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
-def _inference(model: tf.keras.Model):
+def _inference(model: tf.keras.Model, open_batch: bool):
     inputs = [
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name)
+        tf.TensorSpec(
+            [None, *tensor.shape[1:]] if open_batch else tensor.shape, tensor.dtype, name
+        )
         for tensor, name in zip(model.inputs, model.input_names, strict=True)
     ]
 
@@ -93,13 +95,16 @@ def _convert_saved(model: tf.keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=_inference(model), options=options)
+        tf.saved_model.save(
+            module, folder, signatures=_inference(model, open_batch=True), options=options
+        )
         return converter.convert_saved_model(folder)
 
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    function = _inference(model).get_concrete_function()
+    # A batch that the model fixes stays: recurrent layers convert with it alone.
+    function = _inference(model, open_batch=False).get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)
     )

@@ -95,7 +95,6 @@ class RPReLU(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the slope and the biases."""
         shape = (_checks.channels(type(self).__name__, input_shape),)
         self.bias_before = self.add_weight(
             name="bias_before", shape=shape, initializer=self.bias_initializer
@@ -164,7 +163,6 @@ class DynamicRPReLU(RPReLU):
         self.hyper_function = HyperFunction(self.name, reduction)
 
     def build(self, input_shape):
-        """Creates slope, biases and hyper function."""
         channels = _checks.channels(type(self).__name__, input_shape)
         self.hyper_function.build(self, input_shape, outputs=2 * channels)
         super().build(input_shape)

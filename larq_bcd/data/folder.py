@@ -61,7 +61,6 @@ class FolderSource(Source):
         return example.map(lambda path, label: (tf.io.read_file(path), label))
 
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the path."""
         return path.decode(errors="replace")
 
 

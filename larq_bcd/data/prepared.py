@@ -103,7 +103,6 @@ class PreparedSource(Source):
             raise self.failure from None
 
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the file and the place in it."""
         return f"{path.decode()}, record at byte {offset}"
 
 

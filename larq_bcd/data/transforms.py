@@ -78,10 +78,6 @@ def _fitted(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
 def evaluation_image(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Decodes, resizes, crops and encodes an image for evaluation.
 
-    Args:
-        contents: scalar string, the bytes of a file.
-        preprocessing: sizes, statistics and encoding.
-
     Returns:
         `(height, width, channels)` in the encoding: float32, uint8 or int8.
     """
@@ -128,13 +124,6 @@ def training_image(
     augmentation: Augmentation,
 ) -> tf.Tensor:
     """Decodes and augments an image for training.
-
-    Args:
-        contents: scalar string, the bytes of a file.
-        position: scalar int64, the example's place in the stream.
-        seed: of the augmentation.
-        preprocessing: sizes and statistics.
-        augmentation: what is random.
 
     Returns:
         float32 image `(height, width, channels)`.

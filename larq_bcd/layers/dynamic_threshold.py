@@ -38,7 +38,6 @@ class DynamicThreshold(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the static threshold and the hyper function."""
         channels = _checks.channels(type(self).__name__, input_shape)
         self.threshold = self.add_weight(
             name="threshold", shape=(channels,), initializer=self.initializer
@@ -51,7 +50,6 @@ class DynamicThreshold(tf.keras.layers.Layer):
         return self.threshold + self.hyper_function(inputs)
 
     def call(self, inputs):
-        """Returns the input minus its thresholds."""
         return inputs - self.thresholds(inputs)
 
     def compute_output_shape(self, input_shape):

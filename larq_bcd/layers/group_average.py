@@ -28,11 +28,9 @@ class GroupAverage(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the mean of the groups."""
         return tf.add_n(tf.split(inputs, self.groups, axis=-1)) / self.groups
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape with the channels of one group."""
         *image, channels = tf.TensorShape(input_shape).as_list()
         return tf.TensorShape([*image, channels // self.groups])
 

@@ -43,7 +43,6 @@ class InformationRecoupling(tf.keras.layers.Layer):
         self.share_initializer = tf.keras.initializers.get(share_initializer)
 
     def build(self, input_shape):
-        """Creates the share and the hyper function."""
         channels = _checks.channels(self.name, input_shape[0])
         self.share = self.add_weight(
             name="share",
@@ -55,7 +54,6 @@ class InformationRecoupling(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the weighted branch."""
         branch, source = inputs
         mixed = self.share * source + (1 - self.share) * branch
         return tf.sigmoid(self.hyper_function(mixed)) * branch

@@ -49,7 +49,6 @@ class LearnableBias(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the bias."""
         self.bias = self.add_weight(
             name="bias",
             shape=(_checks.channels(type(self).__name__, input_shape),),
@@ -60,7 +59,6 @@ class LearnableBias(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns `inputs + bias`."""
         bias = tf.convert_to_tensor(self.bias)
         return _plus(inputs, bias) if training is True else inputs + bias
 

@@ -27,7 +27,6 @@ class PositionEmbedding(tf.keras.layers.Layer):
         self.initializer = tf.keras.initializers.get(initializer)
 
     def build(self, input_shape):
-        """Creates the values."""
         _checks.channels(self.name, input_shape)
         shape = tf.TensorShape(input_shape)[1:]
         if not shape.is_fully_defined():
@@ -41,7 +40,6 @@ class PositionEmbedding(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns `inputs + embedding`."""
         return inputs + self.embedding
 
     def compute_output_shape(self, input_shape):

@@ -45,7 +45,6 @@ class QuantAttention(tf.keras.layers.Layer):
         self.scale_initializer = tf.keras.initializers.get(scale_initializer)
 
     def build(self, input_shape):
-        """Creates the scale of the probabilities."""
         channels = _checks.channels(self.name, input_shape[0])
         _checks.divisible_channels(self.name, channels, self.heads, "heads")
         self.head_channels = channels // self.heads
@@ -82,7 +81,6 @@ class QuantAttention(tf.keras.layers.Layer):
         return self._probabilities(query, key)
 
     def call(self, inputs):
-        """Returns what each position attends to."""
         query, key, value = self._factors(inputs)
         attended = tf.matmul(self._probabilities(query, key), value)
         return tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), tf.shape(inputs[2]))

@@ -74,7 +74,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         self.long_range = QuantConv2D.from_config({**branch, "name": "long_range"})
 
     def build(self, input_shape):
-        """Creates the three kernels."""
         for layer in (self.short_shift, self.long_shift):
             layer.build(input_shape)
         for layer in (self.pointwise, self.short_range, self.long_range):
@@ -83,7 +82,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the sum of the three branches."""
         return (
             self.pointwise(inputs)
             + self.short_range(self.short_shift(inputs))
@@ -91,7 +89,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape with `filters` channels."""
         return self.pointwise.compute_output_shape(input_shape)
 
     def get_config(self):

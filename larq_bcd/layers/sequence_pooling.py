@@ -25,7 +25,6 @@ class SequencePooling(tf.keras.layers.Layer):
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        """Creates the kernel."""
         channels = _checks.channels(self.name, input_shape)
         self.kernel = self.add_weight(
             name="kernel", shape=(channels, 1), initializer=self.kernel_initializer
@@ -33,14 +32,12 @@ class SequencePooling(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the weighted mean."""
         channels = inputs.shape[-1]
         tokens = tf.reshape(inputs, (tf.shape(inputs)[0], -1, channels))
         importance = tf.nn.softmax(tf.matmul(tokens, self.kernel), axis=1)
         return tf.reshape(tf.matmul(importance, tokens, transpose_a=True), (-1, channels))
 
     def compute_output_shape(self, input_shape):
-        """Returns `(batch, channels)`."""
         shape = tf.TensorShape(input_shape)
         return tf.TensorShape([shape[0], shape[-1]])
 

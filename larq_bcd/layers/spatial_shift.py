@@ -72,7 +72,6 @@ class SpatialShift(tf.keras.layers.Layer):
         return self.shift
 
     def call(self, inputs, training=None):
-        """Returns the shifted tensor."""
         rows, columns = self._distance(inputs, 1), self._distance(inputs, 2)
         fixed = training is True and isinstance(rows, int) and isinstance(columns, int)
         if not fixed:

@@ -122,18 +122,9 @@ def build_model(
     name: str,
     classifier: Callable = blocks.classifier,
 ) -> tf.keras.Model:
-    """Builds a network around its features.
+    """Builds a network around its features, an NHWC tensor of the image.
 
-    Args:
-        info: what is known of it, which has its image size, heads and weights.
-        features: from the image to an NHWC tensor.
-        input_shape: as in every network, like the following.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, or path.
-        include_top: whether to end in the classifier.
-        num_classes: number of classes.
-        name: name of the model.
-        classifier: from features, number of classes and names of heads to logits.
+    The classifier makes logits of them, the number of classes and the names of the heads.
 
     Raises:
         UserError: if an argument is out of its range.

@@ -82,11 +82,7 @@ class Graph:
         return len(value.uses) == 1 and value not in self.outputs
 
     def outputs_like(self, names: list[str]) -> list[Value]:
-        """The outputs in the order of a Keras model's, which a signature may have sorted.
-
-        Args:
-            names: the model's output names.
-        """
+        """The outputs in the order of a Keras model's, which a signature may have sorted."""
         named = {
             entry.name.decode(): value
             for signature in self._signatures

@@ -39,12 +39,6 @@ class ForcedGraph:
         signs: Sequence[np.ndarray],
         parameters: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """The watched tensors, for a batch of one.
-
-        Args:
-            x: the model's input.
-            signs: values of the signs, each of the shape of its tensor.
-            parameters: in place of those of the model.
-        """
+        """The watched tensors, for a batch of one."""
         given = self.parameters if parameters is None else parameters
         return [value.numpy() for value in self._forced(x, *signs, *given)]

@@ -39,11 +39,6 @@ class Compared:
 class ShownFile:
     """What a file can be asked for, and the bytes of one that answers.
 
-    Args:
-        graph: the inference graph of the Keras model.
-        file: what it was converted to.
-        matches: the pairs of `match_layers`.
-
     Attributes:
         steps: the signs and roundings that are seen in both.
         supposed: binary convolutions although the graph shows no plain sign before them.
@@ -82,12 +77,7 @@ class ShownFile:
         return [own[output.file] for output in self.outputs]
 
     def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
-        """The values that are known of the file.
-
-        Args:
-            x: the input, as Keras takes it.
-            outputs: what the file that shows has put out.
-        """
+        """The values that are known of the file."""
         return dict.fromkeys(self._given, x) | dict(zip(self._shown, outputs, strict=True))
 
 

@@ -55,11 +55,7 @@ Raises:
 
 
 def network(**facts) -> Callable[[Family[P]], Callable[P, tf.keras.Model]]:
-    """Makes a network of a function of a `ModelInfo` and its arguments, and registers it.
-
-    Args:
-        **facts: the attributes of `ModelInfo` but `name` and `build`.
-    """
+    """Makes a network of a function of a `ModelInfo` and its arguments, and registers it."""
     return lambda function: variant(function, **facts)(function)
 
 

@@ -11,11 +11,6 @@ from larq_bcd.convert.graph import InferenceGraph
 class ForcedGraph:
     """The inference graph of a model, which takes what its signs give from outside.
 
-    Args:
-        graph: the graph.
-        signs: results of its signs, whose values will be given.
-        watched: the tensors to be computed from them.
-
     Attributes:
         parameters: values of the graph's parameters, of `InferenceGraph.parameters`.
     """

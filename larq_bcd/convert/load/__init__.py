@@ -161,9 +161,6 @@ _FAILED_LAYER = re.compile(r"Error when deserializing class '([^']+)'")
 def require_convertible(model: tf.keras.Model) -> tf.keras.Model:
     """Hands back a model whose input Larq Compute Engine can take.
 
-    Args:
-        model: a Keras model.
-
     Raises:
         ConversionError: if it has several inputs or one of open size.
     """

@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class GroupAverage(tf.keras.layers.Layer):
+class GroupAverage(Layer):
     """Mean of equal groups of consecutive channels, the shortcut to fewer channels.
 
     It undoes a repetition of the channels. Input `(batch, height, width, channels)`, output
@@ -17,6 +18,8 @@ class GroupAverage(tf.keras.layers.Layer):
         ValueError: if the groups are not a positive integer, or if the channels are not known
             or do not divide by them.
     """
+
+    saved = ("groups",)
 
     def __init__(self, groups, **kwargs):
         super().__init__(**kwargs)
@@ -33,6 +36,3 @@ class GroupAverage(tf.keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         *image, channels = tf.TensorShape(input_shape).as_list()
         return tf.TensorShape([*image, channels // self.groups])
-
-    def get_config(self):
-        return {**super().get_config(), "groups": self.groups}

@@ -2,6 +2,7 @@ import tensorflow as tf
 
 from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @fused
@@ -16,7 +17,7 @@ def _plus(inputs, bias):
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class LearnableBias(tf.keras.layers.Layer):
+class LearnableBias(Layer):
     """Adds one learned value to each channel.
 
     Before a sign it is the (negative) threshold of that sign. Input and output are NHWC,
@@ -33,6 +34,8 @@ class LearnableBias(tf.keras.layers.Layer):
     Raises:
         ValueError: if the data format is not NHWC or the channels are not known.
     """
+
+    saved = ("initializer", "regularizer", "constraint", "data_format")
 
     def __init__(
         self,
@@ -61,15 +64,3 @@ class LearnableBias(tf.keras.layers.Layer):
     def call(self, inputs, training=None):
         bias = tf.convert_to_tensor(self.bias)
         return _plus(inputs, bias) if training is True else inputs + bias
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "initializer": tf.keras.initializers.serialize(self.initializer),
-            "regularizer": tf.keras.regularizers.serialize(self.regularizer),
-            "constraint": tf.keras.constraints.serialize(self.constraint),
-            "data_format": self.data_format,
-        }

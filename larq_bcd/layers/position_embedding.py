@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class PositionEmbedding(tf.keras.layers.Layer):
+class PositionEmbedding(Layer):
     """Adds a learned value to each channel of each position.
 
     Input and output are NHWC, `(batch, height, width, channels)`, of the layer's compute
@@ -19,6 +20,8 @@ class PositionEmbedding(tf.keras.layers.Layer):
     Raises:
         ValueError: if the image size or the channels are not known.
     """
+
+    saved = ("initializer",)
 
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
@@ -41,12 +44,3 @@ class PositionEmbedding(tf.keras.layers.Layer):
 
     def call(self, inputs):
         return inputs + self.embedding
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "initializer": tf.keras.initializers.serialize(self.initializer),
-        }

@@ -2,11 +2,12 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 from larq_bcd.layers._quantizers import with_policy
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class QuantAttention(tf.keras.layers.Layer):
+class QuantAttention(Layer):
     r"""Attention of several heads whose queries, keys, values and probabilities are binary.
 
     \\[ P = \mathrm{softmax}(d^{-1/2} \, \mathrm{sign}(q) \, \mathrm{sign}(k)^T), \qquad
@@ -33,6 +34,8 @@ class QuantAttention(tf.keras.layers.Layer):
     Raises:
         ValueError: if the channels do not divide by the heads.
     """
+
+    saved = ("heads", "input_quantizer", "scale_initializer")
 
     def __init__(self, heads, input_quantizer="approx_sign", scale_initializer=None, **kwargs):
         super().__init__(**kwargs)
@@ -87,16 +90,6 @@ class QuantAttention(tf.keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape[2])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "heads": self.heads,
-            "input_quantizer": lq.quantizers.serialize(self.input_quantizer)
-            if self.input_quantizer is not None
-            else None,
-            "scale_initializer": tf.keras.initializers.serialize(self.scale_initializer),
-        }
 
 
 def _positions(tensor):

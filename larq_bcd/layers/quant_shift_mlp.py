@@ -92,16 +92,9 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         return self.pointwise.compute_output_shape(input_shape)
 
     def get_config(self):
+        own = {"short_range": self.short_shift.shift, "long_range": self.long_shift.shift}
+        of_kernel = ("quantizer", "initializer", "regularizer", "constraint")
+        names = ("filters", "input_quantizer", *(f"kernel_{part}" for part in of_kernel))
         branch = self.pointwise.get_config()
-        return {
-            **super().get_config(),
-            "filters": branch["filters"],
-            "short_range": self.short_shift.shift,
-            "long_range": self.long_shift.shift,
-            "input_quantizer": branch["input_quantizer"],
-            "kernel_quantizer": branch["kernel_quantizer"],
-            "kernel_initializer": branch["kernel_initializer"],
-            "kernel_regularizer": branch["kernel_regularizer"],
-            "kernel_constraint": branch["kernel_constraint"],
-            "data_format": self.data_format,
-        }
+        shared = {name: branch[name] for name in (*names, "data_format")}
+        return {**super().get_config(), **own, **shared}

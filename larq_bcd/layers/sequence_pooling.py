@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class SequencePooling(tf.keras.layers.Layer):
+class SequencePooling(Layer):
     r"""Mean of all positions, weighted by what they are: \\(\mathrm{softmax}(x w)^T x\\).
 
     The softmax runs over the positions; a bias would cancel in it. Input NHWC,
@@ -19,6 +20,8 @@ class SequencePooling(tf.keras.layers.Layer):
     Raises:
         ValueError: if the channels are not known.
     """
+
+    saved = ("kernel_initializer",)
 
     def __init__(self, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
@@ -40,9 +43,3 @@ class SequencePooling(tf.keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         shape = tf.TensorShape(input_shape)
         return tf.TensorShape([shape[0], shape[-1]])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "kernel_initializer": tf.keras.initializers.serialize(self.kernel_initializer),
-        }

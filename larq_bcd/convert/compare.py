@@ -1,10 +1,12 @@
 """Compares two files of one model, where the second is meant to differ a little."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from larq_bcd.convert.interface import arrays_of
 from larq_bcd.tflite.engines import UNFUSED, Engine, open_engine
 
 
@@ -38,7 +40,7 @@ class Comparison:
 def compare(
     before: bytes,
     after: bytes,
-    inputs: np.ndarray,
+    inputs: np.ndarray | Sequence[np.ndarray],
     change: str,
 ) -> Comparison:
     """Runs both on the same inputs.
@@ -48,7 +50,8 @@ def compare(
 
     Args:
         before, after: the bytes of two files of one model.
-        inputs: array of shape (inputs, *input_shape), of the type that both take.
+        inputs: array of shape (samples, *input_shape), of the type that both take, or one
+            for each of their inputs.
         change: what has changed, for the report.
 
     Raises:
@@ -57,12 +60,14 @@ def compare(
     files = before, after
     exact = [open_engine(content, 1, UNFUSED) for content in files]
     fast = [open_engine(content, 1) for content in files]
-    result = Comparison(change, len(inputs), bytes=(len(files[0]), len(files[1])))
+    arrays = arrays_of(inputs)
+    result = Comparison(change, len(arrays[0]), bytes=(len(files[0]), len(files[1])))
     result.timed_on = fast[0].name, fast[1].name
     taken = []
-    for x in inputs:
+    for sample in range(result.inputs):
+        x = [array[sample : sample + 1] for array in arrays]
         ours, theirs = (
-            [value.astype(np.float64) for value in engine.predict(x[None])] for engine in exact
+            [value.astype(np.float64) for value in engine.predict(*x)] for engine in exact
         )
         for a, b in zip(ours, theirs, strict=True):
             distance = np.abs(a - b)
@@ -71,13 +76,13 @@ def compare(
             result.output_range = max(result.output_range, float(np.abs(a).max(initial=0)))
         pairs = zip(ours, theirs, strict=True)
         result.same_arg_max += all(np.array_equal(a.argmax(-1), b.argmax(-1)) for a, b in pairs)
-        taken.append([_milliseconds(engine, x[None]) for engine in fast])
+        taken.append([_milliseconds(engine, x) for engine in fast])
     first, second = np.median(taken, axis=0)
     result.milliseconds = float(first), float(second)
     return result
 
 
-def _milliseconds(engine: Engine, x: np.ndarray) -> float:
+def _milliseconds(engine: Engine, x: Sequence[np.ndarray]) -> float:
     start = time.process_time()
-    engine.predict(x)
+    engine.predict(*x)
     return 1e3 * (time.process_time() - start)

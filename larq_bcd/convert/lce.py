@@ -3,6 +3,7 @@
 import copy
 import tempfile
 import warnings
+from collections.abc import Callable
 
 import larq_compute_engine as lce
 import tensorflow as tf
@@ -10,6 +11,8 @@ from larq_compute_engine.mlir.python import converter
 
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.interface import infer, input_names, output_names
+from larq_bcd.tflite.graph import Graph, Value
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
@@ -27,6 +30,12 @@ def _in_float32(config, key=None):
     return config
 
 
+def reduced_types(model: tf.keras.Model) -> list[str]:
+    """The reduced types and mixed policies that layers of a model compute in."""
+    layers = [model, *(m for m in model.submodules if isinstance(m, tf.keras.layers.Layer))]
+    return sorted({layer.dtype_policy.name for layer in layers} & _REDUCED)
+
+
 def as_float32(model: tf.keras.Model) -> tf.keras.Model:
     """Rebuilds a model of reduced or mixed precision in float32, which the converter needs.
 
@@ -39,8 +48,7 @@ def as_float32(model: tf.keras.Model) -> tf.keras.Model:
     Raises:
         ConversionError: if the model cannot be rebuilt from its configuration.
     """
-    layers = [model, *(m for m in model.submodules if isinstance(m, tf.keras.layers.Layer))]
-    if not any(layer.dtype_policy.name in _REDUCED for layer in layers):
+    if not reduced_types(model):
         return model
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("float32")
@@ -66,28 +74,39 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
-def _convert_saved(model: tf.keras.Model) -> bytes:
+def _numbered(kind: str, count: int) -> list[str]:
+    """Names that sort as they are numbered: the converter sorts by name."""
+    return [f"{kind}_{number:06}" for number in range(count)]
+
+
+def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
     """Converts a SavedModel of the inference alone.
 
     `lce.convert_keras_model` saves the whole Keras model, every layer of it traced several
     times, and gives the same file in four times the time.
+
+    Args:
+        model: the model.
+        batch: how many samples it is traced for, None for any number.
     """
-    inputs = [
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name)
-        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    signature = [
+        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
+        for tensor, name in zip(
+            model.inputs, _numbered("input", len(model.inputs)), strict=True
+        )
     ]
 
-    @tf.function(input_signature=inputs, autograph=False)
-    def infer(*images):
-        outputs = tf.nest.flatten(model(images[0], training=False))
-        return dict(zip(model.output_names, outputs, strict=True))
+    @tf.function(input_signature=signature, autograph=False)
+    def compute(*tensors):
+        outputs = infer(model, tensors)
+        return dict(zip(_numbered("output", len(outputs)), outputs, strict=True))
 
     module = tf.Module()
     module.owned = model.variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=infer, options=options)
+        tf.saved_model.save(module, folder, signatures=compute, options=options)
         return converter.convert_saved_model(folder)
 
 
@@ -112,28 +131,90 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         ConversionError: if the converter fails, with the error it met first, or if there is
             not enough memory.
     """
-    failure: Exception | None = None
+    failures: list[Exception] = []
     with captured_stderr() as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The native converter raises bare Exceptions; whatever it is ends the route.
-        try:
-            return _convert_saved(model), []
-        except _OUT_OF_MEMORY as error:
-            raise _too_large(model) from error
-        except Exception as error:
-            first = error
-        try:
-            content = lce.convert_keras_model(model)
-        except _OUT_OF_MEMORY as error:
-            raise _too_large(model) from error
-        except Exception as error:
-            failure = error
+        for route, _ in _ROUTES:
+            # The native converter raises bare Exceptions; whatever it is ends the route.
+            try:
+                content = route(model)
+                break
+            except _OUT_OF_MEMORY as error:
+                raise _too_large(model) from error
+            except Exception as error:
+                failures.append(error)
+    if not failures:
+        return _restored(content, model), []
+    first = failures[0]
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
-    if failure is not None:
+    if len(failures) == len(_ROUTES):
         raise ConversionError(
-            f"Larq Compute Engine cannot convert the model: {reason}. Replace the layer that "
-            "this names by one that TensorFlow Lite supports."
+            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(reason)}"
         ) from first
-    return content, [
-        f"The SavedModel route failed ({reason}); its graph was converted instead."
-    ]
+    _, changed = _ROUTES[len(failures)]
+    if changed == _FOR_ONE and all(tensor.shape[0] == 1 for tensor in model.inputs):
+        return _restored(content, model), []
+    return _restored(content, model), [f"{changed} ({reason})"]
+
+
+def _advice(reason: str) -> str:
+    if "TensorList" in reason:
+        return "Give its recurrent layers unroll=True, and its inputs a fixed length."
+    return "Replace the layer that this names by one that TensorFlow Lite supports."
+
+
+_FOR_ONE = "the model was converted for a batch of 1, since it cannot be for an open one"
+# What is tried in turn, and what a user is told where it is not the first that succeeds.
+_ROUTES: tuple[tuple[Callable[[tf.keras.Model], bytes], str], ...] = (
+    (lambda model: _convert_saved(model, batch=None), ""),
+    # Recurrent layers, say, have to know the batch.
+    (lambda model: _convert_saved(model, batch=1), _FOR_ONE),
+    (
+        lce.convert_keras_model,
+        "the graph of the model was converted, since its SavedModel cannot be",
+    ),
+)
+
+
+def _restored(content: bytes, model: tf.keras.Model) -> bytes:
+    """The file with the model's order and names of inputs and outputs.
+
+    The converter sorts them by name in its signature, and in the file in yet another way.
+    """
+    file = Graph(content)
+    # A graph alone has no signature, and its outputs sorted by name.
+    inputs = _in_order(
+        file.inputs, file.input_names, "input", model.input_names, model.input_names
+    )
+    outputs = _in_order(
+        file.outputs,
+        file.output_names,
+        "output",
+        model.output_names,
+        sorted(model.output_names),
+    )
+    file.set_signature(
+        dict(zip(input_names(model), inputs, strict=True)),
+        dict(zip(output_names(model), outputs, strict=True)),
+    )
+    return file.write()
+
+
+def _in_order(
+    values: list[Value], called: list[str], kind: str, names: list[str], unsigned: list[str]
+) -> list[Value]:
+    """Values of a file in the order of a model.
+
+    Args:
+        values: as the file has them.
+        called: what the file's signature, or else the file, calls them.
+        kind: of the numbered names that they may have.
+        names: that they may have as well, of the model's layers in its order.
+        unsigned: those names in the order of a file without a signature.
+    """
+    known = dict(zip(called, values, strict=True))
+    for order in (_numbered(kind, len(values)), names):
+        if set(order) == set(known):
+            return [known[name] for name in order]
+    known = dict(zip(unsigned, values, strict=True))
+    return [known[name] for name in names]

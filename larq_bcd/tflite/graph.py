@@ -101,8 +101,20 @@ class Value:
         """Whether its values, as they stand in the file, are not all that there is to it."""
         scale = None if self.quantization is None else self.quantization.scale
         return (scale is not None and len(scale) > 0) or bool(
-            self._packed.isVariable or self._packed.sparsity
+            self.is_variable or self._packed.sparsity
         )
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether operators write it, and find it as it was in the next run of the file."""
+        return bool(self._packed.isVariable)
+
+    def copied(self, name: str) -> "Value":
+        """Another value like this one, which nothing reads or writes."""
+        value = Value(copy.copy(self._packed), self._buffer)
+        value.name, value.shape, value.dtype = name, self.shape, self.dtype
+        value.quantization = self.quantization
+        return value
 
     def replace_uses(self, other: "Value") -> None:
         """Lets all operators that read this value read another one."""
@@ -233,8 +245,8 @@ class _Signature:
     """The names by which a caller knows inputs and outputs of the graph."""
 
     packed: Any
-    inputs: list[Value]
-    outputs: list[Value]
+    inputs: dict[str, Value]
+    outputs: dict[str, Value]
 
 
 class Graph:
@@ -271,8 +283,10 @@ class Graph:
         self._signatures = [
             _Signature(
                 packed,
-                named(entry.tensorIndex for entry in _listed(packed.inputs)),
-                named(entry.tensorIndex for entry in _listed(packed.outputs)),
+                *(
+                    {entry.name.decode(): values[entry.tensorIndex] for entry in _listed(side)}
+                    for side in (packed.inputs, packed.outputs)
+                ),
             )
             for packed in _listed(self._model.signatureDefs)
             if packed.subgraphIndex == 0
@@ -290,18 +304,35 @@ class Graph:
         """Whether one operator alone sees a value, at one of its inputs."""
         return len(value.uses) == 1 and value not in self.outputs
 
-    def outputs_like(self, names: list[str]) -> list[Value]:
-        """The outputs in the order of a Keras model's, which a signature may have sorted.
+    @property
+    def input_names(self) -> list[str]:
+        """What a caller calls each input: its name in the first signature, or in the file."""
+        return _called(self.inputs, self._signatures[0].inputs if self._signatures else {})
+
+    @property
+    def output_names(self) -> list[str]:
+        """What a caller calls each output, likewise."""
+        return _called(self.outputs, self._signatures[0].outputs if self._signatures else {})
+
+    def set_signature(self, inputs: dict[str, Value], outputs: dict[str, Value]) -> None:
+        """Puts inputs and outputs in order, under names for whoever calls the file.
+
+        The values themselves are called so too, unless others are.
 
         Args:
-            names: the model's output names.
+            inputs, outputs: all that the file has.
         """
-        named = {
-            entry.name.decode(): value
-            for signature in self._signatures
-            for entry, value in zip(signature.packed.outputs, signature.outputs, strict=True)
-        }
-        return [named[n] for n in names] if set(names) == set(named) else self.outputs
+        self.inputs, self.outputs = list(inputs.values()), list(outputs.values())
+        taken = {value.name for node in self.nodes for value in node.outputs}
+        first = {value: name for name, value in reversed([*inputs.items(), *outputs.items()])}
+        for value, name in first.items():
+            if name not in taken:
+                value.name = name
+        packed = schema.SignatureDefT()
+        packed.signatureKey, packed.subgraphIndex = b"serving_default", 0
+        others = [one for one in _listed(self._model.signatureDefs) if one.subgraphIndex != 0]
+        self._model.signatureDefs = [packed, *others]
+        self._signatures = [_Signature(packed, inputs, outputs)]
 
     def add_node(
         self,
@@ -347,9 +378,10 @@ class Graph:
     def replace(self, value: Value, other: Value) -> None:
         """Lets all that reads a value, and the callers of the file, have another one."""
         value.replace_uses(other)
-        lists = [self.outputs, *(signature.outputs for signature in self._signatures)]
-        for values in lists:
-            values[:] = [other if one is value else one for one in values]
+        self.outputs[:] = [other if one is value else one for one in self.outputs]
+        for signature in self._signatures:
+            for name, one in signature.outputs.items():
+                signature.outputs[name] = other if one is value else one
 
     def tidy(self) -> None:
         """Clears away what nothing uses and constants that are there twice, and sorts.
@@ -374,7 +406,7 @@ class Graph:
 
     @property
     def _results(self) -> list[Value]:
-        return [*self.outputs, *(v for sign in self._signatures for v in sign.outputs)]
+        return [*self.outputs, *(v for sign in self._signatures for v in sign.outputs.values())]
 
     def _join_equal_constants(self) -> None:
         first: dict[tuple, Value] = {}
@@ -481,12 +513,17 @@ class _Writer:
     def signature(self, signature: _Signature) -> Any:
         """A signature with the numbers that its values have now."""
         packed = copy.copy(signature.packed)
-        for side, values in (("inputs", signature.inputs), ("outputs", signature.outputs)):
-            entries = [copy.copy(entry) for entry in _listed(getattr(packed, side))]
-            for entry, value in zip(entries, values, strict=True):
-                entry.tensorIndex = self._values[value]
-            setattr(packed, side, entries)
+        packed.inputs = self._entries(signature.inputs)
+        packed.outputs = self._entries(signature.outputs)
         return packed
+
+    def _entries(self, named: dict[str, Value]) -> list[Any]:
+        entries = []
+        for name, value in named.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), self._values[value]
+            entries.append(entry)
+        return entries
 
     def metadata(self, name: str, content: bytes) -> Any:
         """An entry of the metadata."""
@@ -549,6 +586,27 @@ class _AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
+def has_states(content: bytes) -> bool:
+    """Whether a `.tflite` file remembers one run in the next, as one with an LSTM does."""
+    model = schema.Model.GetRootAsModel(content, 0)
+    subgraphs = [model.Subgraphs(number) for number in range(model.SubgraphsLength())]
+    return any(
+        subgraph.Tensors(number).IsVariable()
+        for subgraph in subgraphs
+        for number in range(subgraph.TensorsLength())
+    )
+
+
+def _called(values: list[Value], signature: dict[str, Value]) -> list[str]:
+    """Names of values, by a signature if it has them; a value may have several there."""
+    left, names = dict(signature), []
+    for value in values:
+        name = next((name for name, one in left.items() if one is value), value.name)
+        left.pop(name, None)
+        names.append(name)
+    return names
+
+
 def _unpacked(content: bytes) -> Any:
     """The schema's object of a file, with all its bytes within the flatbuffer."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
@@ -578,4 +636,4 @@ def _listed(entries: Any) -> list:
     return [] if entries is None else list(entries)
 
 
-__all__ = ["Graph", "Node", "Rewrite", "Value"]
+__all__ = ["Graph", "Node", "Rewrite", "Value", "has_states"]

@@ -5,11 +5,13 @@ import tempfile
 import warnings
 from collections.abc import Callable
 
-import larq_compute_engine as lce
 import tensorflow as tf
-from larq_compute_engine.mlir.python import converter
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
 
 from larq_bcd._stderr import captured_stderr
+from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.interface import infer, input_names, output_names
 from larq_bcd.tflite.graph import Graph, Value
@@ -79,6 +81,21 @@ def _numbered(kind: str, count: int) -> list[str]:
     return [f"{kind}_{number:06}" for number in range(count)]
 
 
+def _inference(model: tf.keras.Model, batch: int | None):
+    names = _numbered("input", len(model.inputs))
+    signature = [
+        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
+        for tensor, name in zip(model.inputs, names, strict=True)
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def compute(*tensors):
+        outputs = infer(model, tensors)
+        return dict(zip(_numbered("output", len(outputs)), outputs, strict=True))
+
+    return compute
+
+
 def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
     """Converts a SavedModel of the inference alone.
 
@@ -89,25 +106,35 @@ def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
         model: the model.
         batch: how many samples it is traced for, None for any number.
     """
-    signature = [
-        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
-        for tensor, name in zip(
-            model.inputs, _numbered("input", len(model.inputs)), strict=True
-        )
-    ]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def compute(*tensors):
-        outputs = infer(model, tensors)
-        return dict(zip(_numbered("output", len(outputs)), outputs, strict=True))
-
     module = tf.Module()
     module.owned = model.variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=compute, options=options)
+        tf.saved_model.save(
+            module, folder, signatures=_inference(model, batch), options=options
+        )
         return converter.convert_saved_model(folder)
+
+
+def _convert_graph(model: tf.keras.Model) -> bytes:
+    """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
+    function = _inference(model, batch=None).get_concrete_function()
+    return converter.convert_graph(
+        convert_variables_to_constants_v2(function, lower_control_flow=False)
+    )
+
+
+def _advice(failure: Exception, reason: str) -> str:
+    if "TensorList" in str(failure) + reason:
+        return "Give its recurrent layers unroll=True, and its inputs a fixed length."
+    # Of a model it speaks in terms of layers and types, of itself in those of C++.
+    if isinstance(failure, converter.ConverterDiedError) or "std::" in str(failure):
+        return (
+            "That is a fault of the converter: convert parts of the model to find the layer "
+            "that it dies of, and replace that."
+        )
+    return "Replace the layer that this names by one that TensorFlow Lite supports."
 
 
 def _too_large(model: tf.keras.Model) -> ConversionError:
@@ -147,32 +174,25 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         return _restored(content, model), []
     first = failures[0]
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
+    if isinstance(first, converter.ConverterDiedError) and reason != str(first):
+        reason = f"{first} after it said: {reason}"
     if len(failures) == len(_ROUTES):
         raise ConversionError(
-            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(reason)}"
+            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(first, reason)}"
         ) from first
-    _, changed = _ROUTES[len(failures)]
-    if changed == _FOR_ONE and all(tensor.shape[0] == 1 for tensor in model.inputs):
+    _, note = _ROUTES[len(failures)]
+    if note == _FOR_ONE and all(tensor.shape[0] == 1 for tensor in model.inputs):
         return _restored(content, model), []
-    return _restored(content, model), [f"{changed} ({reason})"]
+    return _restored(content, model), [note.format(reason)]
 
 
-def _advice(reason: str) -> str:
-    if "TensorList" in reason:
-        return "Give its recurrent layers unroll=True, and its inputs a fixed length."
-    return "Replace the layer that this names by one that TensorFlow Lite supports."
-
-
-_FOR_ONE = "the model was converted for a batch of 1, since it cannot be for an open one"
+_FOR_ONE = "An open batch cannot be converted ({}); the file is for a batch of 1."
 # What is tried in turn, and what a user is told where it is not the first that succeeds.
 _ROUTES: tuple[tuple[Callable[[tf.keras.Model], bytes], str], ...] = (
     (lambda model: _convert_saved(model, batch=None), ""),
     # Recurrent layers, say, have to know the batch.
     (lambda model: _convert_saved(model, batch=1), _FOR_ONE),
-    (
-        lce.convert_keras_model,
-        "the graph of the model was converted, since its SavedModel cannot be",
-    ),
+    (_convert_graph, "The SavedModel route failed ({}); its graph was converted instead."),
 )
 
 
@@ -182,17 +202,8 @@ def _restored(content: bytes, model: tf.keras.Model) -> bytes:
     The converter sorts them by name in its signature, and in the file in yet another way.
     """
     file = Graph(content)
-    # A graph alone has no signature, and its outputs sorted by name.
-    inputs = _in_order(
-        file.inputs, file.input_names, "input", model.input_names, model.input_names
-    )
-    outputs = _in_order(
-        file.outputs,
-        file.output_names,
-        "output",
-        model.output_names,
-        sorted(model.output_names),
-    )
+    inputs = _in_order(file.inputs, file.input_names, "input")
+    outputs = _in_order(file.outputs, file.output_names, "output")
     file.set_signature(
         dict(zip(input_names(model), inputs, strict=True)),
         dict(zip(output_names(model), outputs, strict=True)),
@@ -200,21 +211,9 @@ def _restored(content: bytes, model: tf.keras.Model) -> bytes:
     return file.write()
 
 
-def _in_order(
-    values: list[Value], called: list[str], kind: str, names: list[str], unsigned: list[str]
-) -> list[Value]:
-    """Values of a file in the order of a model.
-
-    Args:
-        values: as the file has them.
-        called: what the file's signature, or else the file, calls them.
-        kind: of the numbered names that they may have.
-        names: that they may have as well, of the model's layers in its order.
-        unsigned: those names in the order of a file without a signature.
-    """
-    known = dict(zip(called, values, strict=True))
-    for order in (_numbered(kind, len(values)), names):
-        if set(order) == set(known):
-            return [known[name] for name in order]
-    known = dict(zip(unsigned, values, strict=True))
-    return [known[name] for name in names]
+def _in_order(values: list[Value], names: list[str], kind: str) -> list[Value]:
+    order = _numbered(kind, len(values))
+    if set(names) != set(order):
+        return values  # a graph alone has no signature, and keeps the order
+    known = dict(zip(names, values, strict=True))
+    return [known[name] for name in order]

@@ -20,7 +20,7 @@ from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.interface import arrays_of, input_names, is_image
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model, reduced_types
-from larq_bcd.convert.load import require_built, weights_size
+from larq_bcd.convert.load import as_functional, weights_size
 from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
@@ -51,8 +51,8 @@ def convert(
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
     Args:
-        model: a built model whose inputs have fixed shapes, but for the batch; it is not
-            changed.
+        model: a built model whose inputs have fixed shapes, but for the batch, or one of a
+            subclass that has been called; it is not changed.
         inputs: array of shape (samples, *input_shape), on which the flatbuffer is compared
             with Keras, or one for each of several inputs, in the model's order or by name; by
             default noise in a range that suits the model.
@@ -73,7 +73,7 @@ def convert(
         ConversionError: if the model cannot be converted, or not to such a file.
         CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
-    require_built(model)
+    model = as_functional(model)
     require_fixed_shapes(model)
     require_batch_of_one(model)
     progress = progress or Progress()

@@ -53,7 +53,7 @@ def test_the_states_of_an_lstm_are_one_in_the_converter_s_file_and_two_in_ours(l
 def test_a_recurrent_network_of_an_open_batch_is_converted(recurrent):
     result = convert(sequence(*recurrent))
     result.require_equal()
-    assert "for a batch of 1, since it cannot be for an open one" in result.report.notes[0]
+    assert "An open batch cannot be converted" in result.report.notes[0]
 
 
 def test_a_file_that_remembers_says_so(lstm):

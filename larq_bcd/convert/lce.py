@@ -14,6 +14,7 @@ from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.interface import infer, input_names, output_names
+from larq_bcd.convert.large_kernels import quantized_before
 from larq_bcd.tflite.graph import Graph, Value
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
@@ -82,18 +83,22 @@ def _numbered(kind: str, count: int) -> list[str]:
 
 
 def _inference(model: tf.keras.Model, batch: int | None):
+    """What a model computes at inference, as a function, and the variables that it reads."""
+    quantized = quantized_before(model)
+    samples = batch if quantized is None else 1
     names = _numbered("input", len(model.inputs))
     signature = [
-        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
+        tf.TensorSpec([samples, *tensor.shape[1:]], tensor.dtype, name)
         for tensor, name in zip(model.inputs, names, strict=True)
     ]
 
     @tf.function(input_signature=signature, autograph=False)
     def compute(*tensors):
-        outputs = infer(model, tensors)
+        outputs = infer(model, tensors) if quantized is None else quantized.infer(tensors)
         return dict(zip(_numbered("output", len(outputs)), outputs, strict=True))
 
-    return compute
+    kernels = () if quantized is None else quantized.kernels
+    return compute, [*model.variables, *kernels]
 
 
 def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
@@ -106,20 +111,20 @@ def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
         model: the model.
         batch: how many samples it is traced for, None for any number.
     """
+    compute, variables = _inference(model, batch)
     module = tf.Module()
-    module.owned = model.variables  # what the function reads has to be saved with it
+    module.owned = variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(
-            module, folder, signatures=_inference(model, batch), options=options
-        )
+        tf.saved_model.save(module, folder, signatures=compute, options=options)
         return converter.convert_saved_model(folder)
 
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    function = _inference(model, batch=None).get_concrete_function()
+    compute, _variables = _inference(model, batch=None)
+    function = compute.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)
     )

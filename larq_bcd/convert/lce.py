@@ -123,7 +123,7 @@ def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    compute, _variables = _inference(model, batch=None)
+    compute, _variables = _inference(model, batch=1)
     function = compute.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)

@@ -69,10 +69,10 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
-def _inference(model: tf.keras.Model):
+def _inference(model: tf.keras.Model, batch: int | None = None):
     """What a model computes at inference, as a function, and the variables that it reads."""
     quantized = quantized_before(model)
-    batch = None if quantized is None else 1
+    batch = batch if quantized is None else 1
     inputs = [
         tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
         for tensor, name in zip(model.inputs, model.input_names, strict=True)
@@ -108,7 +108,8 @@ def _convert_saved(model: tf.keras.Model) -> bytes:
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    infer, _variables = _inference(model)
+    # A batch that the model fixes stays: recurrent layers convert with it alone.
+    infer, _variables = _inference(model, model.inputs[0].shape[0])
     function = infer.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)

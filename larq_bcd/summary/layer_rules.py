@@ -75,9 +75,12 @@ def _input_is_sign(layer) -> bool:
     return bool(parents) and all(is_sign(parent) for parent in parents)
 
 
-def _with_kernel(layer, positions: int, kernel, signed_input: bool, quantizer) -> Product:
+def _by_kernel(layer, positions: int, part: str = "", signed_input: bool | None = None):
+    """The product with the kernel of a part of a layer, `depthwise` for example."""
+    kernel = getattr(layer, f"{part}_kernel" if part else "kernel")
+    signed = _input_is_sign(layer) if signed_input is None else signed_input
+    binary = signed and is_sign(getattr(layer, f"{part or 'kernel'}_quantizer", None))
     size = kernel.shape.num_elements()
-    binary = signed_input and is_sign(quantizer)
     return Product(size * positions, binary, size if binary else 0)
 
 
@@ -124,50 +127,28 @@ def _(layer, inputs, outputs):
 @products.register(_keras.Conv1D)
 @products.register(_keras.Conv2D)
 @products.register(_keras.Conv3D)
+@products.register(_keras.Dense)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs))
 
 
 @products.register(_keras.Conv2DTranspose)
 @products.register(_keras.Conv3DTranspose)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(inputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(inputs))
 
 
 @products.register(_keras.DepthwiseConv2D)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "depthwise_quantizer", None)
-    positions = _positions(outputs)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
 
 
 @products.register(_keras.SeparableConv1D)
 @products.register(_keras.SeparableConv2D)
 def _(layer, inputs, outputs):
-    positions = _positions(outputs)
-    depthwise = getattr(layer, "depthwise_quantizer", None)
-    pointwise = getattr(layer, "pointwise_quantizer", None)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), depthwise
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
     between = is_sign(getattr(layer, "intermediate_quantizer", None))
-    yield _with_kernel(layer, positions, layer.pointwise_kernel, between, pointwise)
-
-
-@products.register(_keras.Dense)
-def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "pointwise", between)
 
 
 @products.register(layers.DynamicThresholdQuantConv2D)
@@ -180,12 +161,8 @@ def _(layer, inputs, outputs):
 @products.register(layers.QuantShiftMLP)
 def _(layer, inputs, outputs):
     for branch in (layer.pointwise, layer.short_range, layer.long_range):
-        yield _with_kernel(
-            branch,
-            _positions(outputs),
-            branch.kernel,
-            is_sign(branch.input_quantizer),
-            branch.kernel_quantizer,
+        yield _by_kernel(
+            branch, _positions(outputs), signed_input=is_sign(branch.input_quantizer)
         )
 
 
@@ -199,9 +176,8 @@ def _(layer, inputs, outputs):
 
 @products.register(layers.QuantAttention)
 def _(layer, inputs, outputs):
-    for _product in ("scores", "values"):
-        macs = _positions(outputs) ** 2 * outputs[-1]
-        yield Product(macs, is_sign(layer.input_quantizer))
+    one = Product(_positions(outputs) ** 2 * outputs[-1], is_sign(layer.input_quantizer))
+    yield from (one, one)  # the scores, and the mean of the values
 
 
 @products.register(layers.SequencePooling)

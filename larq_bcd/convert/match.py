@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd._binary import are_scaled_signs
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
 from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import (
@@ -244,7 +245,7 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
         if (
             layer.kernel.ndim == 4
             and layer.op.type in ("Conv2D", *CALLS)
-            and _one_scale(layer.kernel)
+            and are_scaled_signs(layer.kernel)
         ):
             found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
@@ -270,14 +271,9 @@ def _carries(node: Node, name: str) -> bool:
     )
 
 
-def _one_scale(kernel: np.ndarray) -> bool:
-    size = np.abs(kernel).reshape(-1, kernel.shape[-1])
-    return bool(np.all(np.ptp(size, axis=0) <= _ROUNDED * size.max(axis=0)))
-
-
 def has_one_scale(layer: WeightedOp) -> bool:
     """Whether every output channel of a kernel is plus or minus one scale."""
-    return _one_scale(_rows(layer.kernel, layer.op.type).T)
+    return are_scaled_signs(_rows(layer.kernel, layer.op.type).T)
 
 
 def _packed_shape(step: Step) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model
-from larq_bcd.convert.load import require_convertible, weights_size
+from larq_bcd.convert.load import as_functional, require_convertible, weights_size
 from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
@@ -43,8 +43,8 @@ def convert(
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
     Args:
-        model: a built model with one input of fixed height, width and channels; it is not
-            changed.
+        model: a built model with one input of fixed height, width and channels, or one of a
+            subclass that has been called; it is not changed.
         inputs: array of shape (inputs, *input_shape), on which the flatbuffer is compared
             with Keras; by default noise in the range of normalized images.
         source: where the inputs come from, for the report.
@@ -64,7 +64,7 @@ def convert(
         ConversionError: if the model cannot be converted, or not to such a file.
         CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
-    require_convertible(model)
+    model = require_convertible(as_functional(model))
     progress = progress or Progress()
     options = options or FileOptions()
     description = described(model, options)

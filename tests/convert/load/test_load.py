@@ -118,9 +118,9 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     _refuses(tmp_path, "no SavedModel")
 
 
-def test_a_saved_model_without_keras_metadata_is_refused(small, tmp_path):
+def test_a_saved_model_without_layers_and_signatures_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "plain"))
-    _refuses(tmp_path / "plain", "keras_metadata.pb", "model.save")
+    _refuses(tmp_path / "plain", "without layers and signatures", "model.save")
 
 
 def _lambda_model(wrap):

@@ -170,6 +170,8 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     """
     filters = node.constant(_FILTER)
     by_channel = np.moveaxis(kernel, -1, 0)
+    if by_channel.ndim == 2:  # a dense layer as a 1x1 convolution
+        by_channel = by_channel[:, None, None]
     packed = pack_signs(by_channel)
     if filters is None or filters.shape != packed.shape:
         return False
@@ -242,11 +244,7 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
     matches = []
     for layer in graph.weighted_ops:
         found: Node | None = None
-        if (
-            layer.kernel.ndim == 4
-            and layer.op.type in ("Conv2D", *CALLS)
-            and are_scaled_signs(layer.kernel)
-        ):
+        if layer.op.type in ("Conv2D", "MatMul", *CALLS) and are_scaled_signs(layer.kernel):
             found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
             rows = _rows(layer.kernel, layer.op.type)
@@ -260,7 +258,9 @@ def _has_scales_of(node: Node, layer: WeightedOp) -> bool:
     multiplier = node.constant(_MULTIPLIER)
     if multiplier is None:
         return False  # it writes signs
-    return _are_scaled(np.abs(layer.kernel[0, 0, :1]), multiplier[None])
+    return _are_scaled(
+        np.abs(layer.kernel.reshape(-1, layer.kernel.shape[-1])[:1]), multiplier[None]
+    )
 
 
 def _carries(node: Node, name: str) -> bool:
@@ -291,9 +291,20 @@ def _packed_sources(value: Value) -> list[Value]:
         seen.add(current)
         if _holds_signs(current):
             found.append(current)
-        if current.producer.type in _MOVING:
-            pending += current.producer.operands
+        producer = current.producer
+        if producer.type in _MOVING or (
+            producer.type == QUANTIZE and _is_unpacked(producer.data)
+        ):
+            pending += producer.operands
     return found
+
+
+def _is_unpacked(value: Value) -> bool:
+    """Whether a value is unpacked signs, moved since or not."""
+    producer = value.producer
+    if producer is None or producer.type == DEQUANTIZE:
+        return producer is not None
+    return producer.type in _MOVING and any(map(_is_unpacked, producer.operands))
 
 
 def _holds_signs(value: Value) -> bool:
@@ -325,8 +336,9 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
 
     def add(step: Step, after: Value, name: str) -> None:
         producer = after.producer
-        decides = producer is not None and producer.type in _STEPS
-        before = producer.data if producer is not None and decides else None
+        before = None
+        if producer is not None and producer.type in _STEPS and not _is_unpacked(producer.data):
+            before = producer.data
         key = (step.after.op.name, after)
         if key in pairs:
             name = f"{pairs[key].name}, {name}"

@@ -325,6 +325,26 @@ class Graph:
         )
         return self._added(Node(operators.builtin_code(kind, version), packed, inputs, outputs))
 
+    def add_lce_node(
+        self,
+        kind: str,
+        inputs: Sequence[Value | None],
+        outputs: Sequence[Value],
+        **options: int,
+    ) -> Node:
+        """Adds an operator of Larq Compute Engine, as `add_node` does.
+
+        Args:
+            kind: its name, such as `"LceBconv2d"`.
+            inputs, outputs: what it reads and writes.
+            options: all of its options.
+        """
+        packed = schema.OperatorT()
+        if options:
+            content = operators.write_custom_options(options)
+            packed.customOptions = np.frombuffer(content, np.uint8)
+        return self._added(Node(operators.custom_code(kind), packed, inputs, outputs))
+
     def copy_node(self, node: Node, inputs: Sequence[Value], outputs: Sequence[Value]) -> Node:
         """Adds an operator of the same type and options as another."""
         copied = Node(node._code, node._packed, inputs, outputs)

@@ -227,6 +227,3 @@ def with_builtin_operators(graph: Graph) -> Rewrite:
     _Unpacker(graph)
     graph.tidy()
     return Rewrite(replaced)
-
-
-__all__ = ["PASSES_OF_WORDS", "with_builtin_operators"]

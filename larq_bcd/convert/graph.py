@@ -28,34 +28,12 @@ _TRANSPARENT = frozenset(
 )
 
 # Operations that move values, or add constants around them, and compute nothing.
-_MOVING = frozenset(
-    [
-        "BatchToSpaceND",
-        "BroadcastTo",
-        "ConcatV2",
-        "DepthToSpace",
-        "ExpandDims",
-        "GatherV2",
-        "MaxPool",
-        "MirrorPad",
-        "Pack",
-        "Pad",
-        "PadV2",
-        "Reshape",
-        "ReverseV2",
-        "Roll",
-        "Slice",
-        "SpaceToBatchND",
-        "SpaceToDepth",
-        "Split",
-        "SplitV",
-        "Squeeze",
-        "StridedSlice",
-        "Tile",
-        "Transpose",
-        "Unpack",
-    ]
-)
+_MOVING = frozenset({
+    "BatchToSpaceND", "BroadcastTo", "ConcatV2", "DepthToSpace", "ExpandDims", "GatherV2",
+    "MaxPool", "MirrorPad", "Pack", "Pad", "PadV2", "Reshape", "ReverseV2", "Roll", "Slice",
+    "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile",
+    "Transpose", "Unpack",
+})  # fmt: skip
 
 # Position of the data and of the weights among the inputs of what may be a layer.
 _WEIGHTED = {

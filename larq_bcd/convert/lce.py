@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import (
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.large_kernels import quantized_before
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
@@ -68,18 +69,25 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
-def _inference(model: tf.keras.Model):
+def _inference(model: tf.keras.Model, batch: int | None = None):
+    """What a model computes at inference, as a function, and the variables that it reads."""
+    quantized = quantized_before(model)
+    batch = batch if quantized is None else 1
     inputs = [
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name)
+        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
         for tensor, name in zip(model.inputs, model.input_names, strict=True)
     ]
 
     @tf.function(input_signature=inputs, autograph=False)
     def infer(*images):
-        outputs = tf.nest.flatten(model(images[0], training=False))
+        if quantized is not None:
+            outputs = quantized.infer(images[0])
+        else:
+            outputs = tf.nest.flatten(model(images[0], training=False))
         return dict(zip(model.output_names, outputs, strict=True))
 
-    return infer
+    kernels = () if quantized is None else quantized.kernels
+    return infer, [*model.variables, *kernels]
 
 
 def _convert_saved(model: tf.keras.Model) -> bytes:
@@ -88,18 +96,21 @@ def _convert_saved(model: tf.keras.Model) -> bytes:
     `lce.convert_keras_model` saves the whole Keras model, every layer of it traced several
     times, and gives the same file in four times the time.
     """
+    infer, variables = _inference(model)
     module = tf.Module()
-    module.owned = model.variables  # what the function reads has to be saved with it
+    module.owned = variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=_inference(model), options=options)
+        tf.saved_model.save(module, folder, signatures=infer, options=options)
         return converter.convert_saved_model(folder)
 
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    function = _inference(model).get_concrete_function()
+    # A batch that the model fixes stays: recurrent layers convert with it alone.
+    infer, _variables = _inference(model, model.inputs[0].shape[0])
+    function = infer.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)
     )

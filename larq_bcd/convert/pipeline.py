@@ -18,13 +18,11 @@ from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.convert.load import as_functional, require_convertible, weights_size
-from larq_bcd.convert.match import Match, match_layers
+from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
-    binarize_convolutions,
     convolve_dense,
-    fold_kernels,
     optimize,
     restore_padding,
     write_out_fills,
@@ -141,30 +139,19 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     """Undoes what the converter did to the model; returns what, in words."""
     if write_out_fills(file).changed:
         file.tidy()
-    changes = []
-    if fold_kernels(file).changed:
-        binary = _writers_of(binarize_convolutions(file).changed, match_layers(graph, file))
-        changes.append(
-            "the converter had left kernels to be computed at each inference; they are folded"
-            + (f", into the binary convolutions {', '.join(binary)}" if binary else "")
-        )
-    if repaired := restore_padding(file, match_layers(graph, file)).changed:
-        file.tidy()
-        changes.append(
-            f"the converter had changed the padding of {', '.join(repaired)}; it is restored"
-        )
-    return changes
+    repaired = restore_padding(file, match_layers(graph, file)).changed
+    if not repaired:
+        return []
+    file.tidy()
+    return [f"the converter had changed the padding of {', '.join(repaired)}; it is restored"]
 
 
 def _convolved(graph: InferenceGraph, file: Graph) -> list[str]:
     """Lets dense layers of signs ship as binary convolutions; returns which, in words."""
-    names = _writers_of(convolve_dense(file).changed, match_layers(graph, file))
+    written = convolve_dense(file).changed
+    matches = match_layers(graph, file)
+    names = [m.layer.name for m in matches if m.node and m.node.output.name in written]
     return [f"{', '.join(names)} ship as binary 1x1 convolutions"] if names else []
-
-
-def _writers_of(values: list[str], matches: list[Match]) -> list[str]:
-    """The layers whose operators write the values of these names."""
-    return [m.layer.name for m in matches if m.node and m.node.output.name in values]
 
 
 def _optimized(file: Graph, plain: bytes, options: FileOptions) -> OptimizationReport:

@@ -208,10 +208,10 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     elif report.is_check_waived:
         line(f"check    {NOT_CHECKED}: whether it computes what the model does is not known")
     if report.rounding is not None:
-        line(f"rounding {_describe_comparison(report.rounding)}")
+        line(f"rounding {_in_words(report.rounding)}")
     if report.replacement is not None:
         found = report.replacement
-        line(f"builtin  {_describe_comparison(found)}")
+        line(f"builtin  {_in_words(found)}")
         line(
             f"builtin  {size_in_words(found.bytes[0])} became {size_in_words(found.bytes[1])}; "
             f"{found.milliseconds[0]:.2f} ms by {found.timed_on[0]} became "
@@ -220,12 +220,8 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         )
 
 
-def _describe_comparison(found: Comparison) -> str:
-    return (
-        f"{found.change}: outputs differ from the file before by at most "
-        f"{found.max_difference:.3g}, on average {found.mean_difference:.3g}, of up to "
-        f"{found.output_range:.3g}; same arg-max on {found.same_arg_max} of {found.inputs}"
-    )
+def _in_words(found: Comparison) -> str:
+    return f"{found.change}: {found.in_words(' from the file before')}"
 
 
 def _describe_optimization(done: OptimizationReport) -> list[str]:
@@ -249,9 +245,7 @@ def _describe_optimization(done: OptimizationReport) -> list[str]:
 def describe_check(check: CheckReport) -> list[str]:
     """The result of a check in sentences, for people."""
     lines = [
-        f"{check.inputs} inputs ({check.source}): outputs differ by at most "
-        f"{check.max_difference:.3g}, on average {check.mean_difference:.3g}, of up to "
-        f"{check.output_range:.3g}; same arg-max on {check.same_arg_max} of {check.inputs}",
+        f"{check.inputs} inputs ({check.source}): {check.in_words()}",
         f"executed by {check.runs_on}",
     ]
     if check.tolerance_factor != 1:

@@ -14,7 +14,7 @@ from math import prod
 import tensorflow as tf
 
 from larq_bcd import activations, layers
-from larq_bcd._binary import leaves_signs, precision_of
+from larq_bcd._binary import kernel_quantizer, leaves_signs, precision_of
 from larq_bcd.errors import UserError
 from larq_bcd.layers import DySign, RSign
 
@@ -90,10 +90,14 @@ def is_real_first(layer) -> bool:
     return True
 
 
-def _with_kernel(layer, positions: int, kernel, signed_input: bool, quantizer) -> Product:
+def _by_kernel(layer, positions: int, part: str = "", signed_input: bool | None = None):
+    """The product with the kernel of a part of a layer, `depthwise` for example."""
+    name = f"{part}_kernel" if part else "kernel"
+    kernel = getattr(layer, name)
+    signed = _input_is_sign(layer) if signed_input is None else signed_input
+    binary = leaves_signs(kernel_quantizer(layer, name), kernel)
     size = kernel.shape.num_elements()
-    binary = leaves_signs(quantizer, kernel)
-    return Product(size * positions, signed_input and binary, size if binary else 0)
+    return Product(size * positions, signed and binary, size if binary else 0)
 
 
 def _real(kernel, positions: int = 1) -> Product:
@@ -139,50 +143,28 @@ def _(layer, inputs, outputs):
 @products.register(_keras.Conv1D)
 @products.register(_keras.Conv2D)
 @products.register(_keras.Conv3D)
+@products.register(_keras.Dense)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs))
 
 
 @products.register(_keras.Conv2DTranspose)
 @products.register(_keras.Conv3DTranspose)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(inputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(inputs))
 
 
 @products.register(_keras.DepthwiseConv2D)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "depthwise_quantizer", None)
-    positions = _positions(outputs)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
 
 
 @products.register(_keras.SeparableConv1D)
 @products.register(_keras.SeparableConv2D)
 def _(layer, inputs, outputs):
-    positions = _positions(outputs)
-    depthwise = getattr(layer, "depthwise_quantizer", None)
-    pointwise = getattr(layer, "pointwise_quantizer", None)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), depthwise
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
     between = is_sign(getattr(layer, "intermediate_quantizer", None))
-    yield _with_kernel(layer, positions, layer.pointwise_kernel, between, pointwise)
-
-
-@products.register(_keras.Dense)
-def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "pointwise", between)
 
 
 @products.register(layers.DynamicThresholdQuantConv2D)
@@ -195,12 +177,8 @@ def _(layer, inputs, outputs):
 @products.register(layers.QuantShiftMLP)
 def _(layer, inputs, outputs):
     for branch in (layer.pointwise, layer.short_range, layer.long_range):
-        yield _with_kernel(
-            branch,
-            _positions(outputs),
-            branch.kernel,
-            is_sign(branch.input_quantizer),
-            branch.kernel_quantizer,
+        yield _by_kernel(
+            branch, _positions(outputs), signed_input=is_sign(branch.input_quantizer)
         )
 
 
@@ -214,9 +192,8 @@ def _(layer, inputs, outputs):
 
 @products.register(layers.QuantAttention)
 def _(layer, inputs, outputs):
-    for _product in ("scores", "values"):
-        macs = _positions(outputs) ** 2 * outputs[-1]
-        yield Product(macs, is_sign(layer.input_quantizer))
+    one = Product(_positions(outputs) ** 2 * outputs[-1], is_sign(layer.input_quantizer))
+    yield from (one, one)  # the scores, and the mean of the values
 
 
 @products.register(layers.SequencePooling)

@@ -94,14 +94,10 @@ class Summary:
     @property
     def shipped_memory(self) -> int:
         """Bytes of the variables where those of such layers take 32 bits each."""
-        return replace(
-            self.total,
-            binary_parameters=sum(
-                layer.cost.binary_parameters
-                for layer in self.layers
-                if not layer.reason_for_float
-            ),
-        ).memory
+        binary = (
+            layer.cost.binary_parameters for layer in self.layers if not layer.reason_for_float
+        )
+        return replace(self.total, binary_parameters=sum(binary)).memory
 
 
 def cost(model: tf.keras.Model) -> Cost:
@@ -109,9 +105,6 @@ def cost(model: tf.keras.Model) -> Cost:
 
     Args:
         model: functional or sequential network with a static image size.
-
-    Returns:
-        Its cost.
 
     Raises:
         UserError: if the image size is not static, or a layer is not known.
@@ -141,15 +134,8 @@ def summarize(model: tf.keras.Model) -> Summary:
         of_layer = (text for key, text in reasons.items() if f"{key}/".startswith(f"{name}/"))
         return next(of_layer, None)
 
-    return Summary(
-        model.name,
-        [
-            LayerCost(
-                layer.name, layer.type, layer.output_shape, layer.cost, reason(layer.name)
-            )
-            for layer in costs
-        ],
-    )
+    layers = [replace(layer, reason_for_float=reason(layer.name)) for layer in costs]
+    return Summary(model.name, layers)
 
 
 def _layer_costs(

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flatbuffers import flexbuffers
-
 from larq_bcd.tflite.schema import schema
 
 # Larq Compute Engine's.
@@ -15,22 +13,11 @@ LCE_OPERATORS = frozenset({QUANTIZE, DEQUANTIZE, BINARY_CONVOLUTION, BINARY_MAX_
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
 # They do, or may do, more than to compute their outputs from their inputs.
-STATEFUL = frozenset(
-    {
-        "ASSIGN_VARIABLE",
-        "CALL",
-        "CALL_ONCE",
-        "HASHTABLE",
-        "HASHTABLE_IMPORT",
-        "IF",
-        "MULTINOMIAL",
-        "RANDOM_STANDARD_NORMAL",
-        "RANDOM_UNIFORM",
-        "READ_VARIABLE",
-        "VAR_HANDLE",
-        "WHILE",
-    }
-)
+STATEFUL = frozenset({
+    "ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "HASHTABLE", "HASHTABLE_IMPORT", "IF",
+    "MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM", "READ_VARIABLE", "VAR_HANDLE",
+    "WHILE",
+})  # fmt: skip
 
 _BUILTIN_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
@@ -88,18 +75,3 @@ def builtin_options(name: str, **fields: Any) -> tuple[int, Any]:
             raise AttributeError(f"the options of {name} have no field {field!r}")
         setattr(options, field, value)
     return getattr(schema.BuiltinOptions, f"{table}Options"), options
-
-
-def read_custom_options(content: bytes) -> dict:
-    """The options of one of Larq Compute Engine's operators."""
-    return flexbuffers.Loads(content) if content else {}
-
-
-def write_custom_options(options: dict) -> bytes:
-    """The inverse of `read_custom_options`."""
-    return bytes(flexbuffers.Dumps(options))
-
-
-def is_activated(options: Any) -> bool:
-    """Whether an operator of such options ends in an activation function of its own."""
-    return bool(getattr(options, "fusedActivationFunction", 0))

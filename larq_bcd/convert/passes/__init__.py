@@ -34,12 +34,8 @@ from larq_bcd.convert.passes.affine import (
     fold_offsets,
 )
 from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_once
+from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
-from larq_bcd.convert.passes.kernels import (
-    binarize_convolutions,
-    convolve_dense,
-    fold_kernels,
-)
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.passes.padding import restore_padding
 from larq_bcd.tflite.graph import Graph, Rewrite
@@ -135,9 +131,7 @@ __all__ = [
     "Pass",
     "PassReport",
     "activation_bytes",
-    "binarize_convolutions",
     "convolve_dense",
-    "fold_kernels",
     "optimize",
     "restore_padding",
     "write_out_fills",

@@ -25,6 +25,7 @@ from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
+    convolve_dense,
     optimize,
     restore_padding,
     separate_states,
@@ -87,6 +88,8 @@ def convert(
     with progress.step("optimize"):
         graph, file = InferenceGraph(shipped), Graph(content)
         changes += _mended(graph, file)
+        if options.dense_as_convolution:
+            changes += _convolved(graph, file)
         plain = file.write()
         optimization = _optimized(file, plain, options)
         if description.preprocessing is not None:
@@ -191,6 +194,14 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
             f"the converter had changed the padding of {', '.join(repaired)}; it is restored"
         )
     return changes
+
+
+def _convolved(graph: InferenceGraph, file: Graph) -> list[str]:
+    """Lets dense layers of signs ship as binary convolutions; returns which, in words."""
+    written = convolve_dense(file).changed
+    matches = match_layers(graph, file)
+    names = [m.layer.name for m in matches if m.node and m.node.output.name in written]
+    return [f"{', '.join(names)} ship as binary 1x1 convolutions"] if names else []
 
 
 def _optimized(file: Graph, plain: bytes, options: FileOptions) -> OptimizationReport:

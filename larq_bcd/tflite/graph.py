@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from flatbuffers import flexbuffers
+
 from larq_bcd.tflite import operators, packing
 from larq_bcd.tflite.nodes import ABSENT, Node, Value
 from larq_bcd.tflite.schema import schema
@@ -134,6 +137,25 @@ class Graph:
             kind, **options
         )
         return self._added(Node(operators.builtin_code(kind, version), packed, inputs, outputs))
+
+    def add_lce_node(
+        self,
+        kind: str,
+        inputs: Sequence[Value | None],
+        outputs: Sequence[Value],
+        **options: int,
+    ) -> Node:
+        """Adds an operator of Larq Compute Engine, as `add_node` does.
+
+        Args:
+            kind: its name, such as `"LceBconv2d"`.
+            inputs, outputs: what it reads and writes.
+            options: all of its options.
+        """
+        packed = schema.OperatorT()
+        if options:
+            packed.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
+        return self._added(Node(operators.custom_code(kind), packed, inputs, outputs))
 
     def copy_node(self, node: Node, inputs: Sequence[Value], outputs: Sequence[Value]) -> Node:
         """Adds an operator of the same type and options as another."""

@@ -195,6 +195,12 @@ def _lce_convert(parser: Parser) -> None:
         help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
         "as the model's are; by default it takes normalized float32",
     )
+    add(
+        "--dense-as-convolution",
+        action="store_true",
+        help="let dense layers of binary kernels and inputs ship as binary 1x1 convolutions, "
+        "which compute the same; else they ship as float",
+    )
     _add_labels(parser, "for the file's metadata; by default those saved in the model")
     add(
         "--recipe",
@@ -301,6 +307,7 @@ LCE_CONVERT = Command(
   lce_convert trained.keras -o trained.tflite
   lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
   lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
+  lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
   lce_convert BCDNetB -o latency.tflite --force
 """,
     _lce_convert,

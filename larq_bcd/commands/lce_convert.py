@@ -113,6 +113,7 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
         head=arguments.head,
         ops=arguments.ops,
         input_type=arguments.input_type,
+        dense_as_convolution=arguments.dense_as_convolution,
         description=known,
         recipe_sha256=recipe,
     )

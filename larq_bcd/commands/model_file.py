@@ -5,11 +5,12 @@ import importlib
 import sys
 
 from larq_bcd.convert.load import LoadedModel, load_model
+from larq_bcd.convert.load.imported import register_contents
 from larq_bcd.errors import UserError
 
 
 def load(source: str, arguments: argparse.Namespace) -> LoadedModel:
-    """Loads a model, after the modules that the user names.
+    """Loads a model with what the modules define that the user names.
 
     Args:
         source: a path, or a name such as `BCDNetB`.
@@ -27,7 +28,7 @@ def _import(module: str) -> None:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        importlib.import_module(module)
+        register_contents(importlib.import_module(module))
     except ImportError as error:
         raise UserError(
             f"--import {module}: {error}; run the command in the folder of the module or set "

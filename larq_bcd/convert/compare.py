@@ -5,31 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larq_bcd.convert.check.score import OutputDifferences
 from larq_bcd.tflite.engines import UNFUSED, Engine, open_engine
 
 
 @dataclass
-class Comparison:
+class Comparison(OutputDifferences):
     """How the outputs of two files differ on the same inputs.
 
     Attributes:
         change: what the second was made of the first by, in words.
-        inputs: the number of inputs.
-        max_difference, mean_difference: of the outputs.
-        output_range: the largest absolute output of the first.
-        same_arg_max: on how many inputs the largest output is the same one.
         bytes: the sizes of both.
         milliseconds: the processor's median time for one input, taken in turns on one
             thread.
         timed_on: the engines that the times are of.
     """
 
-    change: str
-    inputs: int
-    max_difference: float = 0.0
-    mean_difference: float = 0.0
-    output_range: float = 0.0
-    same_arg_max: int = 0
+    change: str = ""
     bytes: tuple[int, int] = (0, 0)
     milliseconds: tuple[float, float] = (0.0, 0.0)
     timed_on: tuple[str, str] = ("", "")
@@ -57,20 +49,11 @@ def compare(
     files = before, after
     exact = [open_engine(content, 1, UNFUSED) for content in files]
     fast = [open_engine(content, 1) for content in files]
-    result = Comparison(change, len(inputs), bytes=(len(files[0]), len(files[1])))
+    result = Comparison(len(inputs), change=change, bytes=(len(files[0]), len(files[1])))
     result.timed_on = fast[0].name, fast[1].name
     taken = []
     for x in inputs:
-        ours, theirs = (
-            [value.astype(np.float64) for value in engine.predict(x[None])] for engine in exact
-        )
-        for a, b in zip(ours, theirs, strict=True):
-            distance = np.abs(a - b)
-            result.max_difference = max(result.max_difference, float(distance.max(initial=0)))
-            result.mean_difference += float(distance.mean()) / len(inputs) / len(ours)
-            result.output_range = max(result.output_range, float(np.abs(a).max(initial=0)))
-        pairs = zip(ours, theirs, strict=True)
-        result.same_arg_max += all(np.array_equal(a.argmax(-1), b.argmax(-1)) for a, b in pairs)
+        result.add(*(engine.predict(x[None]) for engine in exact))
         taken.append([_milliseconds(engine, x[None]) for engine in fast])
     first, second = np.median(taken, axis=0)
     result.milliseconds = float(first), float(second)

@@ -8,9 +8,19 @@ it reads, not by a name.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from larq_bcd._binary import (
+    COMPARISONS,
+    STEPS,
+    is_binary,
+    kernel_quantizer,
+    leaves_signs,
+    precision_of,
+)
 
 # Operations that hand on their input as it is.
 _TRANSPARENT = frozenset(
@@ -18,34 +28,12 @@ _TRANSPARENT = frozenset(
 )
 
 # Operations that move values, or add constants around them, and compute nothing.
-_MOVING = frozenset(
-    [
-        "BatchToSpaceND",
-        "BroadcastTo",
-        "ConcatV2",
-        "DepthToSpace",
-        "ExpandDims",
-        "GatherV2",
-        "MaxPool",
-        "MirrorPad",
-        "Pack",
-        "Pad",
-        "PadV2",
-        "Reshape",
-        "ReverseV2",
-        "Roll",
-        "Slice",
-        "SpaceToBatchND",
-        "SpaceToDepth",
-        "Split",
-        "SplitV",
-        "Squeeze",
-        "StridedSlice",
-        "Tile",
-        "Transpose",
-        "Unpack",
-    ]
-)
+_MOVING = frozenset({
+    "BatchToSpaceND", "BroadcastTo", "ConcatV2", "DepthToSpace", "ExpandDims", "GatherV2",
+    "MaxPool", "MirrorPad", "Pack", "Pad", "PadV2", "Reshape", "ReverseV2", "Roll", "Slice",
+    "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile",
+    "Transpose", "Unpack",
+})  # fmt: skip
 
 # Position of the data and of the weights among the inputs of what may be a layer.
 _WEIGHTED = {
@@ -57,11 +45,8 @@ _WEIGHTED = {
     "MatMul": (0, 1),
     "BatchMatMulV2": (0, 1),
     "Einsum": (0, 1),
+    "SparseMatMul": (0, 1),
 }
-
-# Operations that jump where their input crosses a threshold.
-STEPS = frozenset({"Sign", "Round", "Rint", "Floor", "Ceil"})
-COMPARISONS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"})
 
 # Variables that go without saying in the name of a layer.
 _KERNELS = frozenset({"kernel", "depthwise_kernel"})
@@ -162,7 +147,8 @@ class WeightedOp:
         name: the layer's name, with those of the layers around it.
         data: the tensor that it works on.
         kernel: the values it multiplies with, quantized, in the operation's layout.
-        kernel_is_signed: whether a sign stands between the variable and the operation.
+        variable: the kernel's name in the layer.
+        is_binary: whether no more than signs is left of the variable; see `_binary.is_binary`.
     """
 
     op: tf.Operation
@@ -170,7 +156,20 @@ class WeightedOp:
     name: str
     data: tf.Tensor
     kernel: np.ndarray
-    kernel_is_signed: bool
+    variable: str
+    is_binary: bool
+
+    @property
+    def quantizer(self) -> Any:
+        """The kernel's quantizer, where the layer has it by larq's names."""
+        return kernel_quantizer(self.layer, self.variable)
+
+    @property
+    def input_quantizer(self) -> Any:
+        """The quantizer of the layer's input, where it has one and this kernel is the first."""
+        if self.variable == "pointwise_kernel":
+            return None
+        return getattr(self.layer, "input_quantizer", None)
 
 
 class InferenceGraph:
@@ -246,23 +245,25 @@ class InferenceGraph:
                 return f"{type(layer).__name__} '{part}' ({op.type})"
         return f"{op.type} '{last}'"
 
-    def _origin(self, tensor: tf.Tensor) -> tuple[tf.keras.layers.Layer, str, bool] | None:
-        """The layer and variable a kernel is made of, and whether a sign is on the way."""
-        signed = False
+    def _origin(
+        self, tensor: tf.Tensor
+    ) -> tuple[tf.keras.layers.Layer, str, frozenset[str]] | None:
+        """The layer and variable a kernel is made of, and the operations on the way."""
         pending, seen = [tensor], set()
+        operations = set()
         owner = None
         while pending:
             op = pending.pop().op
             if op.name in seen:
                 continue
             seen.add(op.name)
-            signed = signed or op.type == "Sign"
+            operations.add(op.type)
             for operand in op.inputs:
                 if operand.dtype == tf.resource:
                     owner = owner or self._owners.get(self._handles.get(id(operand), 0))
                 else:
                     pending.append(operand)
-        return None if owner is None else (*owner, signed)
+        return None if owner is None else (*owner, frozenset(operations))
 
     @cached_property
     def weighted_ops(self) -> list[WeightedOp]:
@@ -284,7 +285,9 @@ class InferenceGraph:
         kernels = self.function([], [kernel for _, _, kernel, *_ in found])()
         seen: dict[str, int] = {}
         ops = []
-        for (op, data, _, layer, variable, signed), kernel in zip(found, kernels, strict=True):
+        for (op, data, _, layer, variable, on_the_way), kernel in zip(
+            found, (kernel.numpy() for kernel in kernels), strict=True
+        ):
             scope = self.scope(op)
             name = scope if scope.split("/")[-1] == layer.name else f"{scope}/{layer.name}"
             name = name.strip("/")
@@ -293,8 +296,23 @@ class InferenceGraph:
             seen[name] = seen.get(name, 0) + 1
             if seen[name] > 1:
                 name = f"{name} (call {seen[name]})"
-            ops.append(WeightedOp(op, layer, name, data, kernel.numpy(), signed))
+            bits = precision_of(kernel_quantizer(layer, variable))
+            binary = is_binary(bits, on_the_way, kernel)
+            ops.append(WeightedOp(op, layer, name, data, kernel, variable, binary))
         return ops
+
+    def is_first(self, layer: WeightedOp) -> bool:
+        """Whether no other layer, sign or rounding stands between the input and a layer."""
+        before = {other.op.name for other in self.weighted_ops}
+        pending, seen = [layer.data], set()
+        while pending:
+            op = pending.pop().op
+            if op.name in before or op.type in (*STEPS, *COMPARISONS, *CALLS):
+                return False
+            if op.name not in seen:
+                seen.add(op.name)
+                pending += op.inputs
+        return True
 
     @cached_property
     def sign_products(self) -> dict[str, list[tf.Operation]]:
@@ -355,8 +373,8 @@ class InferenceGraph:
         return [
             layer
             for layer in _layers(self.model)
-            if getattr(getattr(layer, "kernel_quantizer", None), "precision", None) == 1
-            and id(layer) not in shown
+            if id(layer) not in shown
+            and leaves_signs(getattr(layer, "kernel_quantizer", None), layer.kernel)
         ]
 
     @cached_property

@@ -4,12 +4,15 @@ import copy
 import tempfile
 import warnings
 
-import larq_compute_engine as lce
 import tensorflow as tf
-from larq_compute_engine.mlir.python import converter
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
 
 from larq_bcd._stderr import captured_stderr
+from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.large_kernels import quantized_before
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
@@ -66,29 +69,61 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
+def _inference(model: tf.keras.Model, batch: int | None = None):
+    """What a model computes at inference, as a function, and the variables that it reads."""
+    quantized = quantized_before(model)
+    batch = batch if quantized is None else 1
+    inputs = [
+        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
+        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+
+    @tf.function(input_signature=inputs, autograph=False)
+    def infer(*images):
+        if quantized is not None:
+            outputs = quantized.infer(images[0])
+        else:
+            outputs = tf.nest.flatten(model(images[0], training=False))
+        return dict(zip(model.output_names, outputs, strict=True))
+
+    kernels = () if quantized is None else quantized.kernels
+    return infer, [*model.variables, *kernels]
+
+
 def _convert_saved(model: tf.keras.Model) -> bytes:
     """Converts a SavedModel of the inference alone.
 
     `lce.convert_keras_model` saves the whole Keras model, every layer of it traced several
     times, and gives the same file in four times the time.
     """
-    inputs = [
-        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name)
-        for tensor, name in zip(model.inputs, model.input_names, strict=True)
-    ]
-
-    @tf.function(input_signature=inputs, autograph=False)
-    def infer(*images):
-        outputs = tf.nest.flatten(model(images[0], training=False))
-        return dict(zip(model.output_names, outputs, strict=True))
-
+    infer, variables = _inference(model)
     module = tf.Module()
-    module.owned = model.variables  # what the function reads has to be saved with it
+    module.owned = variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, folder, signatures=infer, options=options)
         return converter.convert_saved_model(folder)
+
+
+def _convert_graph(model: tf.keras.Model) -> bytes:
+    """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
+    # A batch that the model fixes stays: recurrent layers convert with it alone.
+    infer, _variables = _inference(model, model.inputs[0].shape[0])
+    function = infer.get_concrete_function()
+    return converter.convert_graph(
+        convert_variables_to_constants_v2(function, lower_control_flow=False)
+    )
+
+
+def _advice(failure: Exception) -> str:
+    # Of a model it speaks in terms of layers and types, of itself in those of C++.
+    if isinstance(failure, converter.ConverterDiedError) or "std::" in str(failure):
+        return (
+            "That is a fault of the converter: convert parts of the model to find the layer "
+            "that it dies of, and replace that."
+        )
+    return "Replace the layer that this names by one that TensorFlow Lite supports."
 
 
 def _too_large(model: tf.keras.Model) -> ConversionError:
@@ -123,16 +158,17 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         except Exception as error:
             first = error
         try:
-            content = lce.convert_keras_model(model)
+            content = _convert_graph(model)
         except _OUT_OF_MEMORY as error:
             raise _too_large(model) from error
         except Exception as error:
             failure = error
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
+    if isinstance(first, converter.ConverterDiedError) and reason != str(first):
+        reason = f"{first} after it said: {reason}"
     if failure is not None:
         raise ConversionError(
-            f"Larq Compute Engine cannot convert the model: {reason}. Replace the layer that "
-            "this names by one that TensorFlow Lite supports."
+            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(first)}"
         ) from first
     return content, [
         f"The SavedModel route failed ({reason}); its graph was converted instead."

@@ -1,15 +1,21 @@
 """Finds each layer of the Keras model in the file, by the values of its weights.
 
 Names are not evidence: the converter joins and drops them. A binary layer is an LceBconv2d
-operator whose filter holds exactly the signs of the layer's kernel; a float layer is an
-operator whose weights are the kernel, apart from one factor for each output channel, into
-which the converter folds batch norms.
+operator whose filter holds exactly the signs of the layer's kernel, turned around for some
+channels where it writes signs; a float layer is an operator whose weights are the kernel, apart
+from one factor for each output channel, into which the converter folds batch norms, and from
+the rounding of int8 weights. Of several operators with such weights that one is the layer's
+which comes after the operators of the layers before it.
 """
 
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import tensorflow as tf
 
+from larq_bcd._binary import are_scaled_signs
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
 from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import (
@@ -18,6 +24,7 @@ from larq_bcd.tflite.operators import (
     DEQUANTIZE,
     QUANTIZE,
 )
+from larq_bcd.tflite.quantization import real_values, scales_of
 from larq_bcd.tflite.signs import pack_signs, words
 
 _FLOAT_OPERATORS = (
@@ -64,8 +71,14 @@ _ROUNDED = 1e-5
 # The converter cuts names there, and puts a number behind those that are then equal.
 _NAME_LENGTH = 50
 
+# Positions among the inputs of a binary convolution.
+_FILTER, _MULTIPLIER, _THRESHOLD = 1, 2, 4
+
 _BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
 _STEPS = (QUANTIZE, *dict.fromkeys(_BUILTIN_STEPS.values()))
+
+
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -117,40 +130,82 @@ def _node_rows(weights: np.ndarray, node: Node) -> np.ndarray:
     return weights.reshape(weights.shape[0], -1)
 
 
-def _normalized(rows: np.ndarray) -> np.ndarray:
-    """Rows of unit length whose largest entry is positive: equal for scaled rows."""
-    rows = rows.astype(np.float64)
-    peak = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
-    length = np.linalg.norm(rows, axis=1, keepdims=True) * np.where(peak < 0, -1, 1)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length != 0)
+def _are_scaled(ours: np.ndarray, theirs: np.ndarray, step: np.ndarray | float = 0.0) -> bool:
+    """Whether rows are those of a kernel, each times a factor of its own.
+
+    A batch norm gives the factors; they may be negative, and some of them 0.
+
+    Args:
+        ours: the kernel's rows.
+        theirs: an operator's rows.
+        step: by which theirs are rounded to int8, in all or for each row.
+    """
+    if ours.shape != theirs.shape:
+        return False
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    products, squares = (np.sum(ours * rows, axis=1) for rows in (theirs, ours))
+    factors = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
+    distance = np.abs(theirs - factors[:, None] * ours).max(axis=1, initial=0.0)
+    tolerance = _ROUNDED * np.linalg.norm(theirs, axis=1) + step
+    return bool(np.all(distance <= tolerance) and np.any(theirs))
 
 
-def _same_weights(ours: np.ndarray, theirs: list[np.ndarray]) -> bool:
-    """Whether rows, of `_normalized`, are among candidates but for rounding and signs."""
-    for candidate in theirs:
-        if candidate.shape != ours.shape:
-            continue
-        # The largest entry may be a tie of both signs.
-        distance = np.minimum(
-            np.abs(ours - candidate).max(axis=1), np.abs(ours + candidate).max(axis=1)
-        )
-        if np.all(distance <= _ROUNDED):
-            return True
+def _holds(node: Node, rows: np.ndarray) -> bool:
+    """Whether the constant weights of a float operator are rows, each times a factor."""
+    for value in node.operands:
+        weights = real_values(value)
+        if weights is not None and weights.ndim > 1:
+            step = 0.0 if value.dtype == np.float32 else scales_of(value)
+            return _are_scaled(rows, _node_rows(weights, node), step) or (
+                weights.ndim == 2 and _are_scaled(rows, weights.T, np.max(step))
+            )
     return False
 
 
-def _float_candidates(file: Graph) -> dict[Node, list[np.ndarray]]:
-    """The normalized rows of the weights of each float operator, in each layout they have."""
-    found: dict[Node, list[np.ndarray]] = {}
-    for node in file.nodes_of(*_FLOAT_OPERATORS):
-        constants = [value.constant for value in node.operands]
-        weights = [c for c in constants if c is not None and c.ndim > 1]
-        if weights:
-            layouts = [_node_rows(weights[0], node)]
-            if weights[0].ndim == 2:
-                layouts.append(weights[0].T)
-            found[node] = [_normalized(rows) for rows in layouts]
+def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
+    """Whether the filter of a binary convolution is the signs of a kernel.
+
+    A convolution that writes signs compares sums with thresholds, which is the same for a
+    channel of negative multiplier only if the channel's filter is turned around.
+    """
+    filters = node.constant(_FILTER)
+    by_channel = np.moveaxis(kernel, -1, 0)
+    if by_channel.ndim == 2:  # a dense layer as a 1x1 convolution
+        by_channel = by_channel[:, None, None]
+    packed = pack_signs(by_channel)
+    if filters is None or filters.shape != packed.shape:
+        return False
+    axes = tuple(range(1, packed.ndim))
+    same = np.all(filters == packed, axis=axes)
+    if node.input(_THRESHOLD) is not None:
+        same |= np.all(filters == pack_signs(-by_channel), axis=axes)
+    return bool(same.all())
+
+
+def _sources(
+    start: T | None, before: Callable[[T], Iterable[T | None]], wanted: Collection[T]
+) -> set[T]:
+    """The nearest of the wanted parts of a graph that a part of it is computed from."""
+    found: set[T] = set()
+    pending, seen = [start], set()
+    while pending:
+        current = pending.pop()
+        if current is None or current in seen:
+            continue
+        seen.add(current)
+        if current in wanted:
+            found.add(current)
+        else:
+            pending += before(current)
     return found
+
+
+def _operands_of(op: tf.Operation) -> list[tf.Operation]:
+    return [operand.op for operand in op.inputs]
+
+
+def _producers_of(node: Node) -> list[Node | None]:
+    return [value.producer for value in node.operands]
 
 
 def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
@@ -163,52 +218,49 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
     Returns:
         One match for each layer, in the order of execution.
     """
-    binary = {
-        node: filters
-        for node in file.nodes_of(BINARY_CONVOLUTION)
-        if (filters := node.constant(1)) is not None
-    }
-    floats = _float_candidates(file)
+    binary = file.nodes_of(BINARY_CONVOLUTION)
+    floats = file.nodes_of(*_FLOAT_OPERATORS)
+    weighted = {*binary, *floats}
     used: set[Node] = set()
+    known: dict[tf.Operation, Node | None] = {}
 
     def choose(layer: WeightedOp, fitting: list[Node]) -> Node | None:
         # The converter computes only once what two layers compute alike.
         free = [node for node in fitting if node not in used] or fitting
-        if not free:
-            return None
-        chosen = max(free, key=lambda node: _likeness(node, layer))
-        used.add(chosen)
-        return chosen
+        if len(free) > 1:
+            layers = _sources(layer.data.op, _operands_of, known)
+            before = {known[op] for op in layers} - {None}
+
+            def likeness(node: Node) -> tuple[bool, ...]:
+                # What speaks for it, the stronger first.
+                follows = _sources(node.data.producer, _producers_of, weighted) == before
+                scaled = node.type == BINARY_CONVOLUTION and _has_scales_of(node, layer)
+                return follows, scaled, _carries(node, layer.op.name)
+
+            free.sort(key=likeness, reverse=True)
+        used.update(free[:1])
+        return free[0] if free else None
 
     matches = []
     for layer in graph.weighted_ops:
         found: Node | None = None
-        if (
-            layer.kernel.ndim == 4
-            and layer.op.type in ("Conv2D", *CALLS)
-            and _one_scale(layer.kernel)
-        ):
-            packed = pack_signs(np.moveaxis(layer.kernel, -1, 0))
-            found = choose(layer, [n for n, w in binary.items() if np.array_equal(packed, w)])
+        if layer.op.type in ("Conv2D", "MatMul", *CALLS) and are_scaled_signs(layer.kernel):
+            found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
-            rows = _normalized(_rows(layer.kernel, layer.op.type))
-            found = choose(layer, [n for n, w in floats.items() if _same_weights(rows, w)])
+            rows = _rows(layer.kernel, layer.op.type)
+            found = choose(layer, [n for n in floats if _holds(n, rows)])
+        known[layer.op] = found
         matches.append(Match(layer, found))
     return matches
 
 
-def _likeness(node: Node, layer: WeightedOp) -> tuple[bool, bool]:
-    """What speaks for one of several operators of equal weights, the stronger first."""
-    scaled = node.type == BINARY_CONVOLUTION and _has_scales_of(node, layer)
-    return scaled, _carries(node, layer.op.name)
-
-
 def _has_scales_of(node: Node, layer: WeightedOp) -> bool:
-    multiplier = node.constant(2)
+    multiplier = node.constant(_MULTIPLIER)
     if multiplier is None:
         return False  # it writes signs
-    scales = np.abs(layer.kernel[0, 0, :1])
-    return _same_weights(_normalized(scales), [_normalized(multiplier[None])])
+    return _are_scaled(
+        np.abs(layer.kernel.reshape(-1, layer.kernel.shape[-1])[:1]), multiplier[None]
+    )
 
 
 def _carries(node: Node, name: str) -> bool:
@@ -219,14 +271,9 @@ def _carries(node: Node, name: str) -> bool:
     )
 
 
-def _one_scale(kernel: np.ndarray) -> bool:
-    size = np.abs(kernel).reshape(-1, kernel.shape[-1])
-    return bool(np.all(np.ptp(size, axis=0) <= _ROUNDED * size.max(axis=0)))
-
-
 def has_one_scale(layer: WeightedOp) -> bool:
     """Whether every output channel of a kernel is plus or minus one scale."""
-    return _one_scale(_rows(layer.kernel, layer.op.type).T)
+    return are_scaled_signs(_rows(layer.kernel, layer.op.type).T)
 
 
 def _packed_shape(step: Step) -> tuple[int, ...]:
@@ -244,9 +291,20 @@ def _packed_sources(value: Value) -> list[Value]:
         seen.add(current)
         if _holds_signs(current):
             found.append(current)
-        if current.producer.type in _MOVING:
-            pending += current.producer.operands
+        producer = current.producer
+        if producer.type in _MOVING or (
+            producer.type == QUANTIZE and _is_unpacked(producer.data)
+        ):
+            pending += producer.operands
     return found
+
+
+def _is_unpacked(value: Value) -> bool:
+    """Whether a value is unpacked signs, moved since or not."""
+    producer = value.producer
+    if producer is None or producer.type == DEQUANTIZE:
+        return producer is not None
+    return producer.type in _MOVING and any(map(_is_unpacked, producer.operands))
 
 
 def _holds_signs(value: Value) -> bool:
@@ -278,8 +336,9 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
 
     def add(step: Step, after: Value, name: str) -> None:
         producer = after.producer
-        decides = producer is not None and producer.type in _STEPS
-        before = producer.data if producer is not None and decides else None
+        before = None
+        if producer is not None and producer.type in _STEPS and not _is_unpacked(producer.data):
+            before = producer.data
         key = (step.after.op.name, after)
         if key in pairs:
             name = f"{pairs[key].name}, {name}"

@@ -21,6 +21,8 @@ class FileOptions:
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
+        dense_as_convolution: whether dense layers of binary kernels and inputs ship as binary
+            1x1 convolutions, which compute the same.
         description: preprocessing and class names, for the metadata; by default what the
             model says of itself.
         recipe_sha256: of the recipe that the model was trained with, for the metadata.
@@ -30,6 +32,7 @@ class FileOptions:
     head: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
+    dense_as_convolution: bool = False
     description: Description | None = None
     recipe_sha256: str | None = None
 
@@ -41,6 +44,10 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
         raise ConversionError(
             f"input_type={options.input_type!r} is not supported: give one of "
             f"{', '.join(INPUT_TYPES)}."
+        )
+    if options.dense_as_convolution and options.ops == "builtin":
+        raise ConversionError(
+            "dense_as_convolution: with ops='builtin' nothing is binary: leave one of them out."
         )
     dtype, shape = model.inputs[0].dtype.name, tuple(model.inputs[0].shape[1:])
     if options.input_type != "float32" and dtype not in ("float32", options.input_type):

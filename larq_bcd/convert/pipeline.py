@@ -17,11 +17,16 @@ from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model
-from larq_bcd.convert.load import require_convertible, weights_size
+from larq_bcd.convert.load import as_functional, require_convertible, weights_size
 from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
-from larq_bcd.convert.passes import optimize, restore_padding, write_out_fills
+from larq_bcd.convert.passes import (
+    convolve_dense,
+    optimize,
+    restore_padding,
+    write_out_fills,
+)
 from larq_bcd.convert.progress import Progress
 from larq_bcd.convert.report import ConversionReport, OptimizationReport, TensorReport
 from larq_bcd.convert.result import ConversionResult
@@ -43,8 +48,8 @@ def convert(
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
     Args:
-        model: a built model with one input of fixed height, width and channels; it is not
-            changed.
+        model: a built model with one input of fixed height, width and channels, or one of a
+            subclass that has been called; it is not changed.
         inputs: array of shape (inputs, *input_shape), on which the flatbuffer is compared
             with Keras; by default noise in the range of normalized images.
         source: where the inputs come from, for the report.
@@ -64,7 +69,7 @@ def convert(
         ConversionError: if the model cannot be converted, or not to such a file.
         CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
-    require_convertible(model)
+    model = require_convertible(as_functional(model))
     progress = progress or Progress()
     options = options or FileOptions()
     description = described(model, options)
@@ -77,6 +82,8 @@ def convert(
     with progress.step("optimize"):
         graph, file = InferenceGraph(shipped), Graph(content)
         changes += _mended(graph, file)
+        if options.dense_as_convolution:
+            changes += _convolved(graph, file)
         plain = file.write()
         optimization = _optimized(file, plain, options)
         if description.preprocessing is not None:
@@ -137,6 +144,14 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
         return []
     file.tidy()
     return [f"the converter had changed the padding of {', '.join(repaired)}; it is restored"]
+
+
+def _convolved(graph: InferenceGraph, file: Graph) -> list[str]:
+    """Lets dense layers of signs ship as binary convolutions; returns which, in words."""
+    written = convolve_dense(file).changed
+    matches = match_layers(graph, file)
+    names = [m.layer.name for m in matches if m.node and m.node.output.name in written]
+    return [f"{', '.join(names)} ship as binary 1x1 convolutions"] if names else []
 
 
 def _optimized(file: Graph, plain: bytes, options: FileOptions) -> OptimizationReport:

@@ -1,6 +1,7 @@
 """What was converted, in data, in words and in JSON."""
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 
 import rich.box
@@ -8,7 +9,6 @@ import rich.console
 import rich.table
 import rich.text
 
-from larq_bcd._files import as_json
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
@@ -36,8 +36,10 @@ class LayerReport:
         type: the Keras layer's class.
         ships_as: `"binary"` or `"float"`.
         operator: the operator of the flatbuffer; None if none holds its weights.
-        trains_as_binary: whether its kernel is binary in training.
-        reason: why it ships as float although it trains as binary, else None.
+        trains_as_binary: whether its kernel is binary in training, and it is not a first layer
+            of real input.
+        reason: why it ships as float although it trains as binary, and another model would
+            not; else None.
         note: anything else worth knowing.
     """
 
@@ -51,8 +53,8 @@ class LayerReport:
 
     @property
     def is_fallback(self) -> bool:
-        """Whether it trains as binary and ships as float."""
-        return self.trains_as_binary and self.ships_as == "float"
+        """Whether it trains as binary and ships as float for a reason that can be mended."""
+        return self.reason is not None
 
 
 @dataclass
@@ -145,7 +147,7 @@ class ConversionReport:
             data["check"]["verdict"] = self.check.verdict
             data["check"]["flips"] = self.check.flips
             data["check"]["signs_compared"] = self.check.compared
-        return as_json(data)
+        return json.dumps(data, indent=2) + "\n"
 
 
 def size_in_words(count: int) -> str:
@@ -206,10 +208,10 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
     elif report.is_check_waived:
         line(f"check    {NOT_CHECKED}: whether it computes what the model does is not known")
     if report.rounding is not None:
-        line(f"rounding {_describe_comparison(report.rounding)}")
+        line(f"rounding {_in_words(report.rounding)}")
     if report.replacement is not None:
         found = report.replacement
-        line(f"builtin  {_describe_comparison(found)}")
+        line(f"builtin  {_in_words(found)}")
         line(
             f"builtin  {size_in_words(found.bytes[0])} became {size_in_words(found.bytes[1])}; "
             f"{found.milliseconds[0]:.2f} ms by {found.timed_on[0]} became "
@@ -218,12 +220,8 @@ def print_report(report: ConversionReport, console: rich.console.Console) -> Non
         )
 
 
-def _describe_comparison(found: Comparison) -> str:
-    return (
-        f"{found.change}: outputs differ from the file before by at most "
-        f"{found.max_difference:.3g}, on average {found.mean_difference:.3g}, of up to "
-        f"{found.output_range:.3g}; same arg-max on {found.same_arg_max} of {found.inputs}"
-    )
+def _in_words(found: Comparison) -> str:
+    return f"{found.change}: {found.in_words(' from the file before')}"
 
 
 def _describe_optimization(done: OptimizationReport) -> list[str]:
@@ -247,9 +245,7 @@ def _describe_optimization(done: OptimizationReport) -> list[str]:
 def describe_check(check: CheckReport) -> list[str]:
     """The result of a check in sentences, for people."""
     lines = [
-        f"{check.inputs} inputs ({check.source}): outputs differ by at most "
-        f"{check.max_difference:.3g}, on average {check.mean_difference:.3g}, of up to "
-        f"{check.output_range:.3g}; same arg-max on {check.same_arg_max} of {check.inputs}",
+        f"{check.inputs} inputs ({check.source}): {check.in_words()}",
         f"executed by {check.runs_on}",
     ]
     if check.tolerance_factor != 1:

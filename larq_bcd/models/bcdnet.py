@@ -1,23 +1,22 @@
 """BCDNet: MobileNetV1's stages of ReAct blocks, and an MLP stage of BiMLP blocks."""
 
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
-from typing_extensions import Unpack
 
 from larq_bcd.models import _arguments, papers, pytorch
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
 from larq_bcd.models.network import (
-    BinaryArguments,
+    OWN,
     ImageShape,
     KerasTensor,
     PathLike,
     Shift,
-    binary_model,
-    network,
+    build_model,
+    variant,
 )
+from larq_bcd.models.registry import ModelInfo
 
 _BLOCKS = (1, 2, 2, 4, 1)
 _STRIDES = (2, 1, 2, 2, 2, 2)
@@ -26,15 +25,25 @@ _BI_MLPS = 3
 
 
 def bcdnet(
-    network: str,
+    info: ModelInfo,
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
     *,
-    width: float,
-    strides: Sequence[int],
-    blocks: Sequence[int],
-    mlp_blocks: int,
-    short_range: Shift,
-    long_range: Shift,
-    **arguments: Unpack[BinaryArguments],
+    width: float = 1.0,
+    strides: Sequence[int] = _STRIDES,
+    blocks: Sequence[int] = _BLOCKS,
+    mlp_blocks: int = _MLP_BLOCKS,
+    short_range: Shift = 1,
+    long_range: Shift = "half",
+    input_quantizer: Quantizer = "approx_sign",
+    kernel_quantizer: Quantizer = "scaled_sign",
+    pad_values: float = 0.0,
+    threshold: Threshold = OWN,
+    activation: Activation = "rprelu",
+    name: str = OWN,
 ) -> tf.keras.Model:
     """BCDNet: ReActNet-A with a binary MLP stage in place of its last two blocks.
 
@@ -49,15 +58,6 @@ def bcdnet(
     Source: BCDNet (arXiv 2209.01404), figure 4 and section 4; of BCDNet-B, equations 16 to 22.
 
     Args:
-        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
-            may be `None`.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, path to a file of Keras weights or to an
-            official PyTorch checkpoint of either training step, or `None` for random
-            weights.
-        include_top: whether to end in the classifier; otherwise the network returns its
-            features, `(batch, new_height, new_width, channels)`.
-        num_classes: number of classes.
         width: factor of the channels.
         strides: strides of the stem and of the first block of each stage, 1 or 2.
         blocks: number of blocks of each of the five stages.
@@ -65,27 +65,12 @@ def bcdnet(
         short_range: shift in pixels of the short-range branch, or `"half"`.
         long_range: shift in pixels of the long-range branch, or `"half"` for half of the
             feature map.
-        input_quantizer: quantizer of the binary layers' inputs.
-        kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the
-            first training step.
-        pad_values: what a binary convolution sees outside of the image: 0.0 as in the
-            papers, or 1.0, which costs less on the device.
-        threshold: the thresholds of the signs: `"zero"`; `"static"`, learned;
-            `"contextual"`, from the contextual embedding of BCDNet-B; or `"dysign"`, from
-            channel statistics.
-        activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.
-        name: name of the model.
-
-    Returns:
-        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
-        channels)`; its logits `(batch, num_classes)` are float32.
-
-    Raises:
-        ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
-        UserError: if an argument is out of its range.
     """
+    binarization = Binarization(
+        input_quantizer, kernel_quantizer, pad_values, threshold, activation
+    )
 
-    def features(x, binarization: Binarization):
+    def features(x):
         channels = _arguments.scaled_channels(32, width)
         steps = _arguments.stage_strides(strides, stages=6)
         x = parts.stem(x, channels, steps[0])
@@ -97,16 +82,16 @@ def bcdnet(
             x = parts.point(x, binarization, f"mlp{i}_point")
         return x
 
-    return binary_model(network, features, **arguments)
+    return build_model(
+        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+    )
 
 
-_bcdnet = functools.partial(
-    network,
-    bcdnet,
-    paper=papers.BCDNET,
-    heads=("fc", "fc_dist"),
-    official=pytorch.MOBILENET,
-    reduced={
+_FACTS: dict = {
+    "paper": papers.BCDNET,
+    "heads": ("fc", "fc_dist"),
+    "official": pytorch.MOBILENET,
+    "reduced": {
         "input_shape": (16, 16, 3),
         "num_classes": 5,
         "width": 0.125,
@@ -114,45 +99,29 @@ _bcdnet = functools.partial(
         "blocks": (1, 1, 1, 2, 1),
         "mlp_blocks": 1,
     },
-)
+}
 _EMBEDDINGS = (
     "that each of the 20 units of the convolution stages has its own contextual embedding, "
     "and its size, are inferred from the cost in the paper."
 )
 
 
-@_bcdnet(
+@variant(
+    bcdnet,
+    **_FACTS,
     parameters=46_146_384,
     binary_parameters=43_981_824,
     bops=4_816_896_000,
     flops=11_862_016,
     top1=71.8,
 )
-def BCDNetA(
-    input_shape: ImageShape | None = None,
-    input_tensor: KerasTensor | None = None,
-    weights: str | PathLike | None = None,
-    include_top: bool = True,
-    num_classes: int = 1000,
-    *,
-    width: float = 1.0,
-    strides: Sequence[int] = _STRIDES,
-    blocks: Sequence[int] = _BLOCKS,
-    mlp_blocks: int = _MLP_BLOCKS,
-    short_range: Shift = 1,
-    long_range: Shift = "half",
-    input_quantizer: Quantizer = "approx_sign",
-    kernel_quantizer: Quantizer = "scaled_sign",
-    pad_values: float = 0.0,
-    threshold: Threshold = "static",
-    activation: Activation = "rprelu",
-    name: str = "bcdnet_a",
-) -> tf.keras.Model:
+def BCDNetA(*, threshold: Threshold = "static", name: str = "bcdnet_a"):
     """BCDNet-A (BCDNet, arXiv 2209.01404): static thresholds."""
-    return bcdnet("BCDNetA", **locals())
 
 
-@_bcdnet(
+@variant(
+    bcdnet,
+    **_FACTS,
     parameters=48_074_080,
     binary_parameters=43_981_824,
     bops=4_816_896_000,
@@ -160,25 +129,5 @@ def BCDNetA(
     top1=72.3,
     reconstruction=_EMBEDDINGS,
 )
-def BCDNetB(
-    input_shape: ImageShape | None = None,
-    input_tensor: KerasTensor | None = None,
-    weights: str | PathLike | None = None,
-    include_top: bool = True,
-    num_classes: int = 1000,
-    *,
-    width: float = 1.0,
-    strides: Sequence[int] = _STRIDES,
-    blocks: Sequence[int] = _BLOCKS,
-    mlp_blocks: int = _MLP_BLOCKS,
-    short_range: Shift = 1,
-    long_range: Shift = "half",
-    input_quantizer: Quantizer = "approx_sign",
-    kernel_quantizer: Quantizer = "scaled_sign",
-    pad_values: float = 0.0,
-    threshold: Threshold = "contextual",
-    activation: Activation = "rprelu",
-    name: str = "bcdnet_b",
-) -> tf.keras.Model:
+def BCDNetB(*, threshold: Threshold = "contextual", name: str = "bcdnet_b"):
     """BCDNet-B (BCDNet, arXiv 2209.01404): BCDNet-A with dynamic contextual embeddings."""
-    return bcdnet("BCDNetB", **locals())

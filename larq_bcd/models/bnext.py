@@ -3,84 +3,16 @@
 from collections.abc import Sequence
 
 import tensorflow as tf
-from typing_extensions import Unpack
 
 from larq_bcd.layers import InformationRecoupling
 from larq_bcd.models import _arguments, papers, reactnet
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import (
-    BinaryArguments,
-    ImageShape,
-    KerasTensor,
-    PathLike,
-    binary_model,
-    network,
-)
-
-
-def bnext(
-    network: str,
-    *,
-    width: float,
-    strides: Sequence[int],
-    blocks: Sequence[int],
-    **arguments: Unpack[BinaryArguments],
-) -> tf.keras.Model:
-    """BNext: the stages of ReActNet-A, with a squeeze and an expansion in every unit.
-
-    Every second 3x3 convolution is multiplied with its shortcut ("element-wise attention").
-    The gradual binarization of the official training, a temperature on the signs, is not
-    part of the network.
-
-    Source: BNext (arXiv 2211.12933), section 3, and its official code.
-
-    Args:
-        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
-            may be `None`.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, path to a file of Keras weights, or `None` for
-            random weights.
-        include_top: whether to end in the classifier; otherwise the network returns its
-            features, `(batch, new_height, new_width, channels)`.
-        num_classes: number of classes.
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        blocks: number of blocks of each of the five stages.
-        input_quantizer: quantizer of the binary layers' inputs.
-        kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the
-            first training step.
-        pad_values: what a binary convolution sees outside of the image: 0.0 as in the
-            papers, or 1.0, which costs less on the device.
-        threshold: the thresholds of the signs: `"zero"`; `"static"`, learned;
-            `"contextual"`, from the contextual embedding of BCDNet-B; or `"dysign"`, from
-            channel statistics.
-        activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.
-        name: name of the model.
-
-    Returns:
-        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
-        channels)`; its logits `(batch, num_classes)` are float32.
-
-    Raises:
-        UserError: if an argument is out of its range.
-    """
-
-    def features(x, binarization: Binarization):
-        steps = _arguments.stage_strides(strides, stages=6)
-        x = parts.stem(x, _arguments.scaled_channels(32, width), steps[0])
-        depths = _arguments.depths("blocks", blocks, 5)
-        for block, (filters, stride) in enumerate(
-            parts.stages(x.shape[-1], steps[1:], depths), 1
-        ):
-            x = _block(x, filters, stride, binarization, block)
-        return _prelu(x, "prelu")
-
-    return binary_model(network, features, **arguments)
+from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.registry import ModelInfo
 
 
 @network(
-    bnext,
     paper=papers.BNEXT,
     parameters=30_853_276,
     binary_parameters=28_253_184,
@@ -90,6 +22,7 @@ def bnext(
     reduced=reactnet.REDUCED,
 )
 def BNextT(
+    info: ModelInfo,
     input_shape: ImageShape | None = None,
     input_tensor: KerasTensor | None = None,
     weights: str | PathLike | None = None,
@@ -106,8 +39,36 @@ def BNextT(
     activation: Activation = None,
     name: str = "bnext_t",
 ) -> tf.keras.Model:
-    """BNext-T (BNext, arXiv 2211.12933)."""
-    return bnext("BNextT", **locals())
+    """BNext-T: the stages of ReActNet-A, with a squeeze and an expansion in every unit.
+
+    Every second 3x3 convolution is multiplied with its shortcut ("element-wise attention").
+    The gradual binarization of the official training, a temperature on the signs, is not
+    part of the network.
+
+    Source: BNext (arXiv 2211.12933), section 3, and its official code.
+
+    Args:
+        width: factor of the channels.
+        strides: strides of the stem and of the first block of each stage, 1 or 2.
+        blocks: number of blocks of each of the five stages.
+    """
+    binarization = Binarization(
+        input_quantizer, kernel_quantizer, pad_values, threshold, activation
+    )
+
+    def features(x):
+        steps = _arguments.stage_strides(strides, stages=6)
+        x = parts.stem(x, _arguments.scaled_channels(32, width), steps[0])
+        depths = _arguments.depths("blocks", blocks, 5)
+        for block, (filters, stride) in enumerate(
+            parts.stages(x.shape[-1], steps[1:], depths), 1
+        ):
+            x = _block(x, filters, stride, binarization, block)
+        return _prelu(x, "prelu")
+
+    return build_model(
+        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+    )
 
 
 def _block(x, filters: int, stride: int, binarization: Binarization, block: int):

@@ -3,52 +3,43 @@
 from collections.abc import Sequence
 
 import tensorflow as tf
-from typing_extensions import Unpack
 
 from larq_bcd.models import _arguments, papers, reactnet
 from larq_bcd.models import blocks as parts
-from larq_bcd.models.network import (
-    Arguments,
-    ImageShape,
-    KerasTensor,
-    PathLike,
-    network,
-    real_model,
+from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.registry import ModelInfo
+
+
+@network(
+    paper=papers.MOBILENET,
+    parameters=4_231_976,
+    binary_parameters=0,
+    bops=0,
+    flops=568_740_352,
+    top1=70.6,
+    reduced=reactnet.REDUCED,
 )
-
-
-def mobilenet(
-    network: str,
+def MobileNetV1(
+    info: ModelInfo,
+    input_shape: ImageShape | None = None,
+    input_tensor: KerasTensor | None = None,
+    weights: str | PathLike | None = None,
+    include_top: bool = True,
+    num_classes: int = 1000,
     *,
-    width: float,
-    strides: Sequence[int],
-    blocks: Sequence[int],
-    **arguments: Unpack[Arguments],
+    width: float = 1.0,
+    strides: Sequence[int] = reactnet.STRIDES,
+    blocks: Sequence[int] = reactnet.BLOCKS,
+    name: str = "mobilenet_v1",
 ) -> tf.keras.Model:
     """MobileNetV1 in full precision, the baseline of the binary networks on its stages.
 
     Source: MobileNets (arXiv 1704.04861), table 1.
 
     Args:
-        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
-            may be `None`.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, path to a file of Keras weights, or `None` for
-            random weights.
-        include_top: whether to end in the classifier; otherwise the network returns its
-            features, `(batch, new_height, new_width, channels)`.
-        num_classes: number of classes.
         width: factor of the channels.
         strides: strides of the stem and of the first block of each stage, 1 or 2.
         blocks: number of blocks of each of the five stages.
-        name: name of the model.
-
-    Returns:
-        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
-        channels)`; its logits `(batch, num_classes)` are float32.
-
-    Raises:
-        UserError: if an argument is out of its range.
     """
 
     def features(x):
@@ -62,33 +53,9 @@ def mobilenet(
             x = _block(x, filters, stride, f"block{block}")
         return x
 
-    return real_model(network, features, **arguments)
-
-
-@network(
-    mobilenet,
-    paper=papers.MOBILENET,
-    parameters=4_231_976,
-    binary_parameters=0,
-    bops=0,
-    flops=568_740_352,
-    top1=70.6,
-    reduced=reactnet.REDUCED,
-)
-def MobileNetV1(
-    input_shape: ImageShape | None = None,
-    input_tensor: KerasTensor | None = None,
-    weights: str | PathLike | None = None,
-    include_top: bool = True,
-    num_classes: int = 1000,
-    *,
-    width: float = 1.0,
-    strides: Sequence[int] = reactnet.STRIDES,
-    blocks: Sequence[int] = reactnet.BLOCKS,
-    name: str = "mobilenet_v1",
-) -> tf.keras.Model:
-    """MobileNetV1 (arXiv 1704.04861) in full precision."""
-    return mobilenet("MobileNetV1", **locals())
+    return build_model(
+        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+    )
 
 
 def _block(x, filters: int, stride: int, name: str):

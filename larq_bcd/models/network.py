@@ -1,104 +1,143 @@
 """What all networks share: the image at the front, the classifier at the end, the weights.
 
-A family is a function that has the architecture and documents the arguments. Its networks are
-functions with defaults of their own, which hand their name in the registry and all of their
-arguments on to it; the decorator `network` registers them with what is known of them.
+A network is a function of a `ModelInfo` and of all of its arguments, under the decorator
+`network`, which takes what is known of it; or, by `variant`, defaults of such a function for
+a family. The arguments that every network has are documented here alone.
 """
 
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
 
 import tensorflow as tf
-from typing_extensions import Unpack
 
 from larq_bcd.models import _arguments, blocks
-from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.registry import ModelInfo, model_info, register
+from larq_bcd.models.registry import ModelInfo, register
 
 ImageShape: TypeAlias = Sequence[int | None]
 KerasTensor: TypeAlias = Any  # for which Keras 2 has no public name
 PathLike: TypeAlias = os.PathLike[str]
 Shift: TypeAlias = int | Literal["half"]
+P = ParamSpec("P")
+Family: TypeAlias = Callable[Concatenate[ModelInfo, P], tf.keras.Model]
 
-Build = TypeVar("Build", bound=Callable[..., tf.keras.Model])
+# The default of an argument of a family for which each of its networks has its own.
+OWN: Any = "own"
+
+_BINARY_ARGUMENTS = """
+    input_quantizer: quantizer of the binary layers' inputs.
+    kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the first
+        training step.
+    pad_values: what a binary convolution sees outside of the image: 0.0 as in the papers, or
+        1.0, which costs less on the device.
+    threshold: the thresholds of the signs: `"zero"`; `"static"`, learned; `"contextual"`, from
+        the contextual embedding of BCDNet-B; or `"dysign"`, from channel statistics.
+    activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing."""
+_ARGUMENTS = """
+    input_shape: `(height, width, channels)`, by default that of its data set; height and width
+        may be `None` where no layer depends on the positions.
+    input_tensor: Keras tensor to use as the image instead.
+    weights: name of published weights, path to a file of Keras weights or, where there is one,
+        to an official PyTorch checkpoint of either training step, or `None` for random weights.
+    include_top: whether to end in the classifier; otherwise the network returns its features,
+        `(batch, new_height, new_width, channels)`.
+    num_classes: number of classes.
+    name: name of the model.
+
+Returns:
+    A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
+    channels)`; its logits `(batch, num_classes)` are float32.
+
+Raises:
+    ImportError: if `weights` is a PyTorch checkpoint and PyTorch is not installed.
+    UserError: if an argument is out of its range."""
 
 
-class Arguments(TypedDict):
-    """The arguments of every network, in the manner of `tf.keras.applications`."""
-
-    input_shape: ImageShape | None
-    input_tensor: KerasTensor | None
-    weights: str | PathLike | None
-    include_top: bool
-    num_classes: int
-    name: str
-
-
-class BinaryArguments(Arguments):
-    """The arguments of every binary network; see `Binarization`."""
-
-    input_quantizer: Quantizer
-    kernel_quantizer: Quantizer
-    pad_values: float
-    threshold: Threshold
-    activation: Activation
-
-
-def network(family: Callable[..., tf.keras.Model], **facts) -> Callable[[Build], Build]:
-    """Registers a function as a network of a family.
-
-    Its docstring goes on with what of it is a reconstruction and with that of the family.
+def network(**facts) -> Callable[[Family[P]], Callable[P, tf.keras.Model]]:
+    """Makes a network of a function of a `ModelInfo` and its arguments, and registers it.
 
     Args:
-        family: the function that has the architecture.
+        **facts: the attributes of `ModelInfo` but `name` and `build`.
+    """
+    return lambda function: variant(function, **facts)(function)
+
+
+def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.keras.Model]]:
+    """Makes a network of a family, and registers it.
+
+    What is decorated is never called: its arguments are those for which the network has a
+    default of its own, and its docstring is what it is. The network has all arguments of the
+    family, and its docstring too.
+
+    Args:
+        family: the function that has the architecture; its docstring ends in its own `Args`.
         **facts: the attributes of `ModelInfo` but `name` and `build`.
     """
 
-    def registered(build: Build) -> Build:
-        register(ModelInfo(name=build.__name__, build=build, **facts))
-        what = facts.get("reconstruction")
-        parts = [
-            inspect.getdoc(build),
-            what and f"A reconstruction: {what}",
-            inspect.getdoc(family),
-        ]
-        build.__doc__ = "\n\n".join(filter(None, parts))
+    def made(own: Callable) -> Callable[P, tf.keras.Model]:
+        name, defaults = own.__name__, inspect.signature(own).parameters
+        _, *parameters = inspect.signature(family).parameters.values()
+        signature = inspect.Signature(
+            [x.replace(default=defaults.get(x.name, x).default) for x in parameters],
+            return_annotation=tf.keras.Model,
+        )
+
+        def build(*args: P.args, **kwargs: P.kwargs) -> tf.keras.Model:
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
+            bound.apply_defaults()
+            return family(info, *bound.args, **bound.kwargs)
+
+        info = ModelInfo(name=name, build=build, **facts)
+        register(info)
+        build.__name__, build.__qualname__, build.__module__ = name, name, own.__module__
+        build.__doc__ = _docstring(info, own, family, "threshold" in signature.parameters)
+        vars(build)["__signature__"] = signature
         return build
 
-    return registered
+    return made
 
 
-def real_model(
-    network: str,
+def _docstring(info: ModelInfo, own: Callable, family: Callable, is_binary: bool) -> str:
+    """That of the function, that of its family, and what is said of every network."""
+    described = [] if own is family else [inspect.getdoc(own)]
+    arguments = f"{_BINARY_ARGUMENTS if is_binary else ''}{_ARGUMENTS}"
+    described.append(f"{inspect.getdoc(family)}{arguments}")
+    if info.reconstruction:
+        described.append(f"A reconstruction: {info.reconstruction}")
+    return "\n\n".join(map(str, described))
+
+
+def build_model(
+    info: ModelInfo,
     features: Callable[[KerasTensor], KerasTensor],
-    classifier: Callable = blocks.classifier,
-    *,
     input_shape: ImageShape | None,
     input_tensor: KerasTensor | None,
     weights: str | PathLike | None,
     include_top: bool,
     num_classes: int,
     name: str,
+    classifier: Callable = blocks.classifier,
 ) -> tf.keras.Model:
     """Builds a network around its features.
 
     Args:
-        network: its name in the registry, which has its image size, heads and weights.
+        info: what is known of it, which has its image size, heads and weights.
         features: from the image to an NHWC tensor.
-        classifier: from features, number of classes and names of heads to logits.
-        input_shape: as in every family, like the following.
+        input_shape: as in every network, like the following.
         input_tensor: Keras tensor to use as the image instead.
         weights: name of published weights, or path.
         include_top: whether to end in the classifier.
         num_classes: number of classes.
         name: name of the model.
+        classifier: from features, number of classes and names of heads to logits.
 
     Raises:
         UserError: if an argument is out of its range.
     """
-    info = model_info(network)
     num_classes = _arguments.positive("num_classes", num_classes)
     image, inputs = _arguments.image_input(input_shape, input_tensor, info.input_shape)
     x = features(image)
@@ -106,25 +145,3 @@ def real_model(
         x = classifier(x, num_classes, info.heads)
     model = tf.keras.Model(inputs, x, name=name)
     return _arguments.load_weights(model, weights, info.weights, info.official)
-
-
-def binary_model(
-    network: str,
-    features: Callable[[KerasTensor, Binarization], KerasTensor],
-    classifier: Callable = blocks.classifier,
-    *,
-    input_quantizer: Quantizer,
-    kernel_quantizer: Quantizer,
-    pad_values: float,
-    threshold: Threshold,
-    activation: Activation,
-    **arguments: Unpack[Arguments],
-) -> tf.keras.Model:
-    """Builds a binary network around its features, which take a `Binarization` too.
-
-    The other arguments are those of `real_model`.
-    """
-    binarization = Binarization(
-        input_quantizer, kernel_quantizer, pad_values, threshold, activation
-    )
-    return real_model(network, lambda x: features(x, binarization), classifier, **arguments)

@@ -1,8 +1,8 @@
 """The networks by name, with what is known of each."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
@@ -57,6 +57,7 @@ class ModelInfo:
         float_products: products that train as binary and that no conversion makes binary,
             as regular expressions of layer names; empty if it converts strictly.
         preprocessing: of the images of that data set, at its own size.
+        settings: what its family knows it by, beside the defaults of its arguments.
         reduced: arguments of a network of a few thousand parameters with all of its parts,
             to try things in seconds.
         weights: published weights by name.
@@ -78,6 +79,7 @@ class ModelInfo:
     reconstruction: str | None = None
     float_products: tuple[str, ...] = ()
     preprocessing: Preprocessing = _IMAGENET
+    settings: Mapping[str, Any] = field(default_factory=dict)
     reduced: Mapping[str, object] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
 
@@ -139,9 +141,4 @@ def get_model(name: str, /, **arguments) -> tf.keras.Model:
         TypeError: if the network has no such argument.
         UserError: if there is no network of that name, or an argument is out of its range.
     """
-    build = model_info(name).build
-    try:
-        inspect.signature(build).bind(**arguments)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
-    return build(**arguments)
+    return model_info(name).build(**arguments)

@@ -4,19 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
-from typing_extensions import Unpack
 
 from larq_bcd.layers import MaxPooling2D
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
-from larq_bcd.models.network import (
-    Arguments,
-    ImageShape,
-    KerasTensor,
-    PathLike,
-    network,
-    real_model,
-)
+from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.registry import ModelInfo
 
 STRIDES = (2, 2, 1, 2, 2, 2)
 UNITS_18 = (4, 4, 4, 4)
@@ -101,53 +94,7 @@ def binary_unit(x, unit: Unit, binarization: Binarization):
     )
 
 
-def resnet(
-    network: str,
-    *,
-    width: float,
-    strides: Sequence[int],
-    units: Sequence[int],
-    **arguments: Unpack[Arguments],
-) -> tf.keras.Model:
-    """ResNet in full precision, the baseline of the binary networks on its stages.
-
-    Source: ResNet (arXiv 1512.03385), table 1.
-
-    Args:
-        input_shape: `(height, width, channels)`, by default `(224, 224, 3)`; height and width
-            may be `None`.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, path to a file of Keras weights, or `None` for
-            random weights.
-        include_top: whether to end in the classifier; otherwise the network returns its
-            features, `(batch, new_height, new_width, channels)`.
-        num_classes: number of classes.
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        units: number of units of two convolutions of each of the four stages.
-        name: name of the model.
-
-    Returns:
-        A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
-        channels)`; its logits `(batch, num_classes)` are float32.
-
-    Raises:
-        UserError: if an argument is out of its range.
-    """
-
-    def features(x):
-        steps = _arguments.stage_strides(strides, stages=6)
-        # After the max-pooling, which commutes with it.
-        x = tf.keras.layers.ReLU(name="stem_relu")(stem(x, width, steps))
-        for unit in units_of(x.shape[-1], units, steps[2:]):
-            x = _real_unit(x, unit)
-        return x
-
-    return real_model(network, features, **arguments)
-
-
 @network(
-    resnet,
     paper=papers.RESNET,
     parameters=11_689_512,
     binary_parameters=0,
@@ -157,6 +104,7 @@ def resnet(
     reduced={**REDUCED, "units": (1, 2, 1, 1)},
 )
 def ResNet18(
+    info: ModelInfo,
     input_shape: ImageShape | None = None,
     input_tensor: KerasTensor | None = None,
     weights: str | PathLike | None = None,
@@ -168,11 +116,29 @@ def ResNet18(
     units: Sequence[int] = (2, 2, 2, 2),
     name: str = "resnet_18",
 ) -> tf.keras.Model:
-    """ResNet-18 (arXiv 1512.03385) in full precision.
+    """ResNet-18 in full precision, the baseline of the binary networks on its stages.
 
     Its accuracy is that of ten crops of an image.
+
+    Source: ResNet (arXiv 1512.03385), table 1.
+
+    Args:
+        width: factor of the channels.
+        strides: strides of the stem and of the first block of each stage, 1 or 2.
+        units: number of units of two convolutions of each of the four stages.
     """
-    return resnet("ResNet18", **locals())
+
+    def features(x):
+        steps = _arguments.stage_strides(strides, stages=6)
+        # After the max-pooling, which commutes with it.
+        x = tf.keras.layers.ReLU(name="stem_relu")(stem(x, width, steps))
+        for unit in units_of(x.shape[-1], units, steps[2:]):
+            x = _real_unit(x, unit)
+        return x
+
+    return build_model(
+        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+    )
 
 
 def _real_unit(x, unit: Unit):

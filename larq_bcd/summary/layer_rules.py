@@ -14,6 +14,7 @@ from math import prod
 import tensorflow as tf
 
 from larq_bcd import activations, layers
+from larq_bcd._binary import kernel_quantizer, leaves_signs, precision_of
 from larq_bcd.errors import UserError
 from larq_bcd.layers import DySign, RSign
 
@@ -44,7 +45,7 @@ class Product:
     Attributes:
         macs: its multiply-accumulates for one image.
         is_binary: whether both of its factors are signs.
-        binary_parameters: parameters of it that are one bit on the device.
+        binary_parameters: parameters of it that train as binary, whatever the input is.
     """
 
     macs: int
@@ -56,7 +57,7 @@ def is_sign(quantizer) -> bool:
     """Whether a quantizer, or a layer, gives plus or minus one (times a scale)."""
     if isinstance(quantizer, RSign | DySign):
         return True
-    return getattr(quantizer, "precision", None) == 1 and not _has_kernel(quantizer)
+    return precision_of(quantizer) == 1 and not _has_kernel(quantizer)
 
 
 def _has_kernel(layer) -> bool:
@@ -75,10 +76,28 @@ def _input_is_sign(layer) -> bool:
     return bool(parents) and all(is_sign(parent) for parent in parents)
 
 
-def _with_kernel(layer, positions: int, kernel, signed_input: bool, quantizer) -> Product:
+def is_real_first(layer) -> bool:
+    """Whether a layer works on its model's input, with no kernel or quantizer before it."""
+    if getattr(layer, "input_quantizer", None) is not None or not layer.inbound_nodes:
+        return False
+    pending = [node.layer for node in layer.inbound_nodes[0].parent_nodes]
+    while pending:
+        parent = pending.pop()
+        if is_sign(parent) or any(weight.shape.rank > 1 for weight in parent.weights):
+            return False
+        if not isinstance(parent, _keras.InputLayer):
+            pending += [node.layer for node in parent.inbound_nodes[0].parent_nodes]
+    return True
+
+
+def _by_kernel(layer, positions: int, part: str = "", signed_input: bool | None = None):
+    """The product with the kernel of a part of a layer, `depthwise` for example."""
+    name = f"{part}_kernel" if part else "kernel"
+    kernel = getattr(layer, name)
+    signed = _input_is_sign(layer) if signed_input is None else signed_input
+    binary = leaves_signs(kernel_quantizer(layer, name), kernel)
     size = kernel.shape.num_elements()
-    binary = signed_input and is_sign(quantizer)
-    return Product(size * positions, binary, size if binary else 0)
+    return Product(size * positions, signed and binary, size if binary else 0)
 
 
 def _real(kernel, positions: int = 1) -> Product:
@@ -124,50 +143,28 @@ def _(layer, inputs, outputs):
 @products.register(_keras.Conv1D)
 @products.register(_keras.Conv2D)
 @products.register(_keras.Conv3D)
+@products.register(_keras.Dense)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs))
 
 
 @products.register(_keras.Conv2DTranspose)
 @products.register(_keras.Conv3DTranspose)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(inputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(inputs))
 
 
 @products.register(_keras.DepthwiseConv2D)
 def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "depthwise_quantizer", None)
-    positions = _positions(outputs)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
 
 
 @products.register(_keras.SeparableConv1D)
 @products.register(_keras.SeparableConv2D)
 def _(layer, inputs, outputs):
-    positions = _positions(outputs)
-    depthwise = getattr(layer, "depthwise_quantizer", None)
-    pointwise = getattr(layer, "pointwise_quantizer", None)
-    yield _with_kernel(
-        layer, positions, layer.depthwise_kernel, _input_is_sign(layer), depthwise
-    )
+    yield _by_kernel(layer, _positions(outputs), "depthwise")
     between = is_sign(getattr(layer, "intermediate_quantizer", None))
-    yield _with_kernel(layer, positions, layer.pointwise_kernel, between, pointwise)
-
-
-@products.register(_keras.Dense)
-def _(layer, inputs, outputs):
-    quantizer = getattr(layer, "kernel_quantizer", None)
-    yield _with_kernel(
-        layer, _positions(outputs), layer.kernel, _input_is_sign(layer), quantizer
-    )
+    yield _by_kernel(layer, _positions(outputs), "pointwise", between)
 
 
 @products.register(layers.DynamicThresholdQuantConv2D)
@@ -180,12 +177,8 @@ def _(layer, inputs, outputs):
 @products.register(layers.QuantShiftMLP)
 def _(layer, inputs, outputs):
     for branch in (layer.pointwise, layer.short_range, layer.long_range):
-        yield _with_kernel(
-            branch,
-            _positions(outputs),
-            branch.kernel,
-            is_sign(branch.input_quantizer),
-            branch.kernel_quantizer,
+        yield _by_kernel(
+            branch, _positions(outputs), signed_input=is_sign(branch.input_quantizer)
         )
 
 
@@ -199,9 +192,8 @@ def _(layer, inputs, outputs):
 
 @products.register(layers.QuantAttention)
 def _(layer, inputs, outputs):
-    for _product in ("scores", "values"):
-        macs = _positions(outputs) ** 2 * outputs[-1]
-        yield Product(macs, is_sign(layer.input_quantizer))
+    one = Product(_positions(outputs) ** 2 * outputs[-1], is_sign(layer.input_quantizer))
+    yield from (one, one)  # the scores, and the mean of the values
 
 
 @products.register(layers.SequencePooling)

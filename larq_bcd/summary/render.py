@@ -12,7 +12,15 @@ import rich.text
 
 from larq_bcd.summary.network import Cost, LayerCost, Summary
 
-_COLUMNS = ("parameters", "1-bit", "memory", "BOPs", "FLOPs", "OPs", "full OPs")
+_COLUMNS = {
+    "parameters": "parameters",
+    "1-bit": "binary_parameters",
+    "memory": "memory",
+    "BOPs": "bops",
+    "FLOPs": "flops",
+    "OPs": "ops",
+    "full OPs": "full_ops",
+}
 _FIELDS = (
     "parameters",
     "binary_parameters",
@@ -31,15 +39,7 @@ def _figures(cost: Cost) -> dict[str, int | float]:
 
 
 def _cells(cost: Cost) -> list[str]:
-    return [
-        f"{cost.parameters:,}",
-        f"{cost.binary_parameters:,}",
-        f"{cost.memory:,}",
-        f"{cost.bops:,}",
-        f"{cost.flops:,}",
-        f"{cost.ops:,.0f}",
-        f"{cost.full_ops:,.0f}",
-    ]
+    return [f"{getattr(cost, name):,.0f}" for name in _COLUMNS.values()]
 
 
 def _row(layer: LayerCost) -> list[str]:

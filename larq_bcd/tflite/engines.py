@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -137,15 +137,7 @@ def _refusal(error: Exception) -> _RefusalError:
     return _RefusalError(" ".join(str(error).split()))
 
 
-def _open_lce(content: bytes, threads: int) -> Predict:
-    return _lce(content, threads, use_indirect_bgemm=False)
-
-
-def _open_lce_indirect(content: bytes, threads: int) -> Predict:
-    return _lce(content, threads, use_indirect_bgemm=True)
-
-
-def _lce(content: bytes, threads: int, use_indirect_bgemm: bool) -> Predict:
+def _open_lce(content: bytes, threads: int, use_indirect_bgemm: bool) -> Predict:
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
     with captured_stderr() as lines:
@@ -197,21 +189,7 @@ def _listed(outputs: np.ndarray | list[np.ndarray]) -> list[np.ndarray]:
 
 _OPEN: dict[str, Callable[[bytes, int], Predict | None]] = {
     RUNTIME: _open_runtime,
-    LCE: _open_lce,
-    LCE_INDIRECT: _open_lce_indirect,
+    LCE: partial(_open_lce, use_indirect_bgemm=False),
+    LCE_INDIRECT: partial(_open_lce, use_indirect_bgemm=True),
     TFLITE: _open_tflite,
 }
-
-__all__ = [
-    "FASTEST",
-    "LCE",
-    "LCE_INDIRECT",
-    "REFERENCE",
-    "RUNTIME",
-    "TFLITE",
-    "UNFUSED",
-    "Engine",
-    "EngineError",
-    "Predict",
-    "open_engine",
-]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flatbuffers import flexbuffers
-
 from larq_bcd.tflite.schema import schema
 
 # Larq Compute Engine's.
@@ -15,22 +13,11 @@ LCE_OPERATORS = frozenset({QUANTIZE, DEQUANTIZE, BINARY_CONVOLUTION, BINARY_MAX_
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
 # They do, or may do, more than to compute their outputs from their inputs.
-STATEFUL = frozenset(
-    {
-        "ASSIGN_VARIABLE",
-        "CALL",
-        "CALL_ONCE",
-        "HASHTABLE",
-        "HASHTABLE_IMPORT",
-        "IF",
-        "MULTINOMIAL",
-        "RANDOM_STANDARD_NORMAL",
-        "RANDOM_UNIFORM",
-        "READ_VARIABLE",
-        "VAR_HANDLE",
-        "WHILE",
-    }
-)
+STATEFUL = frozenset({
+    "ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "HASHTABLE", "HASHTABLE_IMPORT", "IF",
+    "MULTINOMIAL", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM", "READ_VARIABLE", "VAR_HANDLE",
+    "WHILE",
+})  # fmt: skip
 
 _BUILTIN_NAMES = {
     value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
@@ -43,6 +30,7 @@ _OPTIONS = {
     "MINIMUM": "MaximumMinimum",
     "PADV2": "PadV2",
 }
+_WITHOUT_OPTIONS = frozenset({"RELU", "RELU6", "RELU_N1_TO_1"})
 
 
 def operator_name(code: Any) -> str:
@@ -62,32 +50,28 @@ def builtin_code(name: str, version: int) -> Any:
     return code
 
 
+def custom_code(name: str) -> Any:
+    """The `OperatorCodeT` of a custom operator, in its first version."""
+    code = builtin_code("CUSTOM", version=1)
+    code.customCode = name.encode()
+    return code
+
+
 def builtin_options(name: str, **fields: Any) -> tuple[int, Any]:
     """The options of a built-in operator: their type in the schema's union, and the object.
+
+    Of one that has none, such as `"RELU"`, 0 and None.
 
     Args:
         name: of the operator, such as `"ADD"`.
         fields: what is not as it is by default, by the schema's names.
     """
     table = _OPTIONS.get(name, "".join(part.capitalize() for part in name.split("_")))
+    if name in _WITHOUT_OPTIONS and not fields:
+        return 0, None
     options = getattr(schema, f"{table}OptionsT")()
     for field, value in fields.items():
         if not hasattr(options, field):
             raise AttributeError(f"the options of {name} have no field {field!r}")
         setattr(options, field, value)
     return getattr(schema.BuiltinOptions, f"{table}Options"), options
-
-
-def read_custom_options(content: bytes) -> dict:
-    """The options of one of Larq Compute Engine's operators."""
-    return flexbuffers.Loads(content) if content else {}
-
-
-def write_custom_options(options: dict) -> bytes:
-    """The inverse of `read_custom_options`."""
-    return bytes(flexbuffers.Dumps(options))
-
-
-def is_activated(options: Any) -> bool:
-    """Whether an operator of such options ends in an activation function of its own."""
-    return bool(getattr(options, "fusedActivationFunction", 0))

@@ -26,5 +26,3 @@ def _bindings() -> Any:
 
 
 schema = _bindings()
-
-__all__ = ["schema"]

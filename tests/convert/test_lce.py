@@ -1,11 +1,13 @@
-import os
+import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import randomize, small_model
 
-from larq_bcd.convert import CheckError, ConversionError, convert
+from larq_bcd.commands import lce_convert as cli
+from larq_bcd.convert import CheckError, ConversionError, convert, converter_process
 from larq_bcd.convert.lce import as_float32, convert_model
 from larq_bcd.tflite.engines import LCE, TFLITE
 from larq_bcd.tflite.graph import Graph
@@ -47,59 +49,111 @@ def test_a_copy_has_the_same_weights():
     assert tf.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
 
 
+SAVED, GRAPH = (f"convert_{kind}_to_tflite_flatbuffer" for kind in ("saved_model", "graphdef"))
+# Does what the test says where one of some functions of the converter is called.
+STAND_IN = """
+import os, pickle, resource, runpy, signal, sys
+
+library, request, result = sys.argv[1:]
+with open(request, "rb") as file:
+    function, _ = pickle.load(file)
+if function not in {functions!r}:
+    runpy.run_path({real!r}, run_name="__main__")
+sys.stderr.write(f"loc(x): error: '{{function}}' is at fault\\n")
+sys.stderr.flush()
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+{action}
+"""
+RAISES = """
+with open(result, "w") as file:
+    file.write(f"{function} failed")
+sys.exit(3)
+"""
+
+
 @pytest.fixture
-def failing(monkeypatch):
-    """Lets steps of the converter fail, the first with a message on stderr."""
+def failing(monkeypatch, tmp_path):
+    """Lets functions of the converter fail in a way, after a message on stderr."""
 
-    def fail(*steps):
-        for step in steps:
-
-            def broken(*_, step=step, **__):
-                os.write(2, f"loc(x): error: '{step}' is at fault\n".encode())
-                raise Exception(f"{step} failed")
-
-            monkeypatch.setattr(f"larq_compute_engine.mlir.python.converter.{step}", broken)
+    def fail(*functions, action=RAISES):
+        script = tmp_path / "stand_in.py"
+        real = converter_process.__file__
+        script.write_text(STAND_IN.format(functions=functions, real=real, action=action))
+        monkeypatch.setattr(converter_process, "__file__", str(script))
 
     return fail
 
 
 def test_the_first_error_of_the_converter_is_shown(small, failing):
-    failing("convert_saved_model", "convert_graphdef_to_tflite_flatbuffer")
-    with pytest.raises(ConversionError, match="'convert_saved_model' is at fault") as raised:
+    failing(SAVED, GRAPH)
+    with pytest.raises(ConversionError, match=f"'{SAVED}' is at fault") as raised:
         convert_model(small)
     assert "\n" not in str(raised.value)
-    assert str(raised.value.__cause__) == "convert_saved_model failed"
+    assert str(raised.value.__cause__) == f"{SAVED} failed"
 
 
 def test_a_fallback_of_the_converter_is_noted_and_checked(small, failing):
-    failing("convert_saved_model")
+    failing(SAVED)
     result = convert(small)
-    assert "'convert_saved_model' is at fault" in result.report.notes[0]
+    assert f"'{SAVED}' is at fault" in result.report.notes[0]
     result.require_equal()
 
 
-@pytest.mark.parametrize(
-    ("where", "error"),
-    [
-        ("convert_saved_model", MemoryError()),
-        ("convert_saved_model", tf.errors.ResourceExhaustedError(None, None, "OOM")),
-        ("convert_graphdef_to_tflite_flatbuffer", MemoryError()),
-    ],
-)
-def test_a_machine_without_enough_memory_is_named_as_the_cause(
-    small, failing, monkeypatch, where, error
-):
-    def exhausted(*_, **__):
-        raise error
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
+def test_a_converter_that_dies_is_an_error_and_its_graph_is_tried(small, failing, name):
+    action = f"os.kill(os.getpid(), signal.{name})"
+    failing(SAVED, action=action)
+    assert convert_model(small)[1][0].startswith("The SavedModel route failed")
+    failing(SAVED, GRAPH, action=action)
+    with pytest.raises(ConversionError, match="a fault of the converter") as raised:
+        convert_model(small)
+    assert str(raised.value.__cause__) == f"it died of {name}"
 
-    if where != "convert_saved_model":
-        failing("convert_saved_model")
-    monkeypatch.setattr(f"larq_compute_engine.mlir.python.converter.{where}", exhausted)
+
+def test_the_command_says_of_what_the_converter_died(small_file, failing, tmp_path, capfd):
+    failing(SAVED, GRAPH, action="os.kill(os.getpid(), signal.SIGSEGV)")
+    assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == 2
+    error = capfd.readouterr().err
+    assert "died of SIGSEGV" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.tflite").exists()
+
+
+@pytest.mark.parametrize("functions", [(SAVED,), (SAVED, GRAPH)])
+@pytest.mark.parametrize("action", ["sys.exit(4)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_machine_without_enough_memory_is_named_as_the_cause(
+    small, failing, functions, action
+):
+    failing(*functions, action=action)
     with pytest.raises(
         ConversionError, match=r"not enough memory .* \d+ MB of its weights"
     ) as raised:
         convert_model(small)
-    assert raised.value.__cause__ is error
+    assert isinstance(raised.value.__cause__, MemoryError)
+
+
+def test_tensorflow_itself_without_enough_memory_is_too(small, monkeypatch):
+    def exhausted(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(tf.saved_model, "save", exhausted)
+    with pytest.raises(ConversionError, match="not enough memory"):
+        convert_model(small)
+
+
+def test_where_no_process_can_be_started_it_is_said(small, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(ConversionError, match=r"cannot be started .*/python'"):
+        convert_model(small)
+
+
+def test_an_interrupt_ends_the_converter(small, failing, monkeypatch):
+    """Ctrl-C in a notebook reaches the kernel alone, while the converter computes."""
+    failing(SAVED, action="os.kill(os.getppid(), signal.SIGINT); import time; time.sleep(60)")
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        convert_model(small)
+    assert time.monotonic() - start < 30
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import corrupted, small_model
+from conversion_models import binary_conv, corrupted, randomize, small_model
 
+from larq_bcd.convert import convert
+from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.match import has_one_scale, match_layers
 from larq_bcd.layers import QuantShiftMLP
+
+layers = tf.keras.layers
 
 
 def _flip_a_bit(values):
@@ -66,3 +70,86 @@ def test_new_layers_whose_kernels_have_the_same_signs_are_told_apart(
                 rows[name] = producer.outputs[0].shape[1]
                 break
     assert rows == {"pointwise": 0, "short_range": 1, "long_range": 2}
+
+
+def _trained(model):
+    """Random weights, with gains of batch norms of every sign."""
+    randomize(model)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.gamma.assign(np.resize([1.0, -0.7, 0.0], layer.gamma.shape))
+    return model
+
+
+def _two_readers(x):
+    x = layers.BatchNormalization()(x)
+    return binary_conv(name="one_reader")(x) + binary_conv(name="other_reader")(x)
+
+
+# Options of a binary convolution, and what stands between it and the next one.
+FLIPPED = {
+    "norm": ({}, [layers.BatchNormalization]),
+    "norm_pool": ({}, [layers.BatchNormalization, layers.MaxPool2D]),
+    "pool_norm": ({}, [layers.MaxPool2D, layers.BatchNormalization]),
+    "relu_norm": ({}, [layers.ReLU, layers.BatchNormalization]),
+    "scales": ({"kernel_quantizer": "magnitude_aware_sign"}, [layers.BatchNormalization]),
+    "negative_scale": ({}, [lambda: lambda x: -0.5 * x]),
+    "valid": ({"padding": "valid"}, [layers.BatchNormalization]),
+    "stride": ({"strides": 2}, [layers.BatchNormalization]),
+    "zeros_around": ({"pad_values": 0.0}, [layers.BatchNormalization]),
+    "groups": ({"groups": 2}, [layers.BatchNormalization]),
+    "bias": ({"use_bias": True}, [layers.BatchNormalization]),
+    "two_readers": ({}, [lambda: _two_readers]),
+}
+
+
+def test_kernels_that_the_converter_turns_around_are_found():
+    image = tf.keras.Input((6, 6, 3))
+    stem = layers.Conv2D(64, 1, name="stem")(image)
+    outputs = []
+    for name, (options, between) in FLIPPED.items():
+        x = binary_conv(name=name, **options)(stem)
+        for make in between:
+            x = make()(x)
+        x = binary_conv(8, name=f"{name}_next")(x)
+        outputs.append(layers.GlobalAveragePooling2D()(x))
+    shared, norm = binary_conv(64, name="shared"), layers.BatchNormalization()
+    x = shared(norm(shared(norm(shared(stem)))))
+    outputs.append(layers.GlobalAveragePooling2D()(x))
+    model = _trained(tf.keras.Model(image, layers.Concatenate()(outputs)))
+    result = convert(model, noise(model, 2))
+    result.require_binary()
+    result.require_equal()
+    assert result.report.check.unseen == []
+
+
+def test_kernels_that_are_equal_when_turned_around_are_told_apart_by_what_is_before_them():
+    image = tf.keras.Input((6, 6, 3))
+    convolutions = [binary_conv(name=f"conv_{number}") for number in range(4)]
+    x = layers.Conv2D(32, 1, name="stem")(image)
+    for convolution in convolutions:
+        x = layers.BatchNormalization()(convolution(x))
+    model = _trained(tf.keras.Model(image, x))
+    for number, convolution in enumerate(convolutions[1:]):
+        flips = np.where(np.arange(32) % (number + 2) == 0, -1, 1)
+        convolution.kernel.assign(convolutions[0].kernel * flips)
+    result = convert(model)
+    result.require_binary()
+    result.require_equal()
+
+
+def test_float_kernels_are_found_behind_gains_of_every_sign(converted):
+    image = tf.keras.Input((6, 6, 4))
+    kinds = {
+        layers.Conv2D(8, 3, name="plain"): "CONV_2D",
+        layers.Conv2D(8, 3, groups=2, name="groups"): "CONV_2D",
+        layers.DepthwiseConv2D(3, name="depthwise"): "DEPTHWISE_CONV_2D",
+        layers.DepthwiseConv2D(3, depth_multiplier=2, name="twice"): "DEPTHWISE_CONV_2D",
+        layers.Conv2DTranspose(8, 3, name="transposed"): "TRANSPOSE_CONV",
+        layers.Dense(8, name="dense"): "FULLY_CONNECTED",
+        layers.Conv1D(8, 3, name="rows"): "CONV_2D",
+    }
+    outputs = [layers.BatchNormalization()(layer(image)) for layer in kinds]
+    matches = match_layers(*converted(_trained(tf.keras.Model(image, outputs))))
+    found = {match.layer.name: match.node and match.node.type for match in matches}
+    assert found == {layer.name: operator for layer, operator in kinds.items()}

@@ -2,8 +2,9 @@ import ast
 import hashlib
 import inspect
 import json
-import textwrap
+import sys
 
+import mypy.api
 import numpy as np
 import pytest
 from helpers import randomize
@@ -34,20 +35,54 @@ def test_signature_and_docstring_name_every_argument_once(name):
     assert ("A reconstruction: " in documented) == (model_info(name).reconstruction is not None)
 
 
+def function_of(source: ast.Module, name: str) -> ast.FunctionDef:
+    [function] = [x for x in source.body if getattr(x, "name", "") == name]
+    return function
+
+
+def arguments_of(function: ast.FunctionDef) -> dict[str, str]:
+    """The default of each argument, as the source has it; all have a type."""
+    found = function.args
+    assert all(argument.annotation for argument in [*found.args, *found.kwonlyargs])
+    assert found.vararg is found.kwarg is None
+    defaults = [None] * (len(found.args) - len(found.defaults)) + found.defaults
+    every = zip([*found.args, *found.kwonlyargs], defaults + found.kw_defaults, strict=True)
+    return {argument.arg: ast.unparse(default) for argument, default in every if default}
+
+
 @pytest.mark.parametrize("name", list_models())
 def test_the_source_of_a_network_shows_its_signature(name):
     """To an editor, which runs nothing: every argument, its type and its default."""
     build = model_info(name).build
-    [function] = ast.parse(textwrap.dedent(inspect.getsource(build))).body
-    arguments = [*function.args.args, *function.args.kwonlyargs]
-    assert [argument.arg for argument in arguments] == list(inspect.signature(build).parameters)
-    assert all(argument.annotation for argument in arguments)
-    assert function.args.vararg is function.args.kwarg is None
-    assert not {"__signature__", "__wrapped__"} & set(vars(build))
-    [*_, handed_on] = function.body
-    assert name in [
-        value.value for value in ast.walk(handed_on) if isinstance(value, ast.Constant)
-    ]
+    module = sys.modules[build.__module__]
+    function = function_of(ast.parse(inspect.getsource(module)), name)
+    [decorator] = function.decorator_list
+    shown, names = arguments_of(function), dict(vars(module))
+    if decorator.func.id == "variant":
+        family = eval(ast.unparse(decorator.args[0]), names)
+        home = sys.modules[family.__module__]
+        names = {**vars(home), **names}
+        of_family = arguments_of(
+            function_of(ast.parse(inspect.getsource(home)), family.__name__)
+        )
+        # The family shows no default that is not the network's: a wrong one would deceive.
+        assert {key for key, default in of_family.items() if default == "OWN"} == set(shown)
+        shown = {**of_family, **shown}
+    signature = inspect.signature(build).parameters
+    assert list(shown) == list(signature)
+    for key, default in shown.items():
+        assert eval(default, names) == signature[key].default
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_the_arguments_of_a_network(tmp_path):
+    program = "from larq_bcd.models import BCDNetB\nBCDNetB(width='wide')\nBCDNetB(widht=1)\n"
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    options = ["--ignore-missing-imports", f"--cache-dir={tmp_path}"]
+    report, *_ = mypy.api.run([*options, str(file)])
+    assert 'incompatible type "str"; expected "float"' in report
+    assert 'Unexpected keyword argument "widht"' in report
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -13,28 +13,37 @@ import tensorflow as tf
 
 from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.models import blocks, papers
-from larq_bcd.models.network import binary_model, network
+from larq_bcd.models.network import OWN, build_model, variant
 from larq_bcd.training.recorder import Recorder
 
 
-def tiny(network, dropout=None, **arguments):
+def tiny(
+    info,
+    input_shape=None,
+    input_tensor=None,
+    weights=None,
+    include_top=True,
+    num_classes=1000,
+    *,
+    input_quantizer="approx_sign",
+    kernel_quantizer="scaled_sign",
+    threshold=OWN,
+):
     """A part of every kind, once each.
 
     Args:
-        network: its name.
-        dropout: rate of random numbers of its own.
-        **arguments: those of every binary network.
     """
+    binarization = blocks.Binarization(input_quantizer, kernel_quantizer, threshold=threshold)
 
-    def features(x, binarization):
+    def features(x):
         x = blocks.stem(x, 4, 2)
         x = blocks.react_block(x, 8, 1, binarization, "block1")
         x = blocks.bi_mlp(x, (1, "half"), binarization, "mlp1")
+        dropout = info.settings.get("dropout")
         return tf.keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
 
-    return binary_model(
-        network, features, pad_values=0.0, activation="rprelu", name=network, **arguments
-    )
+    image = input_shape, input_tensor
+    return build_model(info, features, *image, weights, include_top, num_classes, info.name)
 
 
 FACTS = {
@@ -47,52 +56,19 @@ FACTS = {
 }
 
 
-@network(tiny, **FACTS)
-def TinyA(
-    input_shape=None,
-    input_tensor=None,
-    weights=None,
-    include_top=True,
-    num_classes=1000,
-    *,
-    input_quantizer="approx_sign",
-    kernel_quantizer="scaled_sign",
-    threshold="static",
-):
+@variant(tiny, **FACTS)
+def TinyA(*, threshold="static"):
     """BCDNet-A's parts, once each."""
-    return tiny("TinyA", **locals())
 
 
-@network(tiny, **FACTS)
-def TinyB(
-    input_shape=None,
-    input_tensor=None,
-    weights=None,
-    include_top=True,
-    num_classes=1000,
-    *,
-    input_quantizer="approx_sign",
-    kernel_quantizer="scaled_sign",
-    threshold="contextual",
-):
+@variant(tiny, **FACTS)
+def TinyB(*, threshold="contextual"):
     """BCDNet-B's parts, once each."""
-    return tiny("TinyB", **locals())
 
 
-@network(tiny, **FACTS)
-def TinyDropout(
-    input_shape=None,
-    input_tensor=None,
-    weights=None,
-    include_top=True,
-    num_classes=1000,
-    *,
-    input_quantizer="approx_sign",
-    kernel_quantizer="scaled_sign",
-    threshold="contextual",
-):
+@variant(tiny, settings={"dropout": 0.3}, **FACTS)
+def TinyDropout(*, threshold="contextual"):
     """TinyB with random numbers of its own."""
-    return tiny("TinyDropout", dropout=0.3, **locals())
 
 
 def die_at(step: int) -> None:

@@ -169,24 +169,13 @@ class _Comparison:
 
     def _note_outputs(self, ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
         """Adds the outputs of both, each run on its own, to the report."""
-        report = self._report
-        distances = [distance(a, b) for a, b in zip(ours, theirs, strict=True)]
-        report.max_difference = max(
-            report.max_difference, *(float(d.max(initial=0)) for d in distances)
-        )
-        report.mean_difference += float(np.mean([d.mean() for d in distances])) / report.inputs
+        self._report.add(ours, theirs)
         for a, b in zip(ours, theirs, strict=True):
             self._is_nan = self._is_nan and bool(np.isnan(a).all())
             finite = np.isfinite(a) & np.isfinite(b)
-            largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
-            report.output_range = max(report.output_range, largest)
             some = slice(None, None, max(1, a.size // _SAMPLE))
             pairs = zip(a[finite][some].tolist(), b[finite][some].tolist(), strict=True)
-            report.outputs += pairs
-        report.same_arg_max += all(
-            np.array_equal(a.argmax(-1), b.argmax(-1)) if a.ndim > 1 else True
-            for a, b in zip(ours, theirs, strict=True)
-        )
+            self._report.outputs += pairs
 
     def conclude(self) -> None:
         """Adds the faults to the report, the first layer first, and the layers."""
@@ -283,7 +272,7 @@ def check(
     Raises:
         CheckError: if nothing can run the flatbuffer.
     """
-    report = CheckReport(len(inputs), source, tolerance_factor=tolerance_factor)
+    report = CheckReport(len(inputs), source=source, tolerance_factor=tolerance_factor)
     shown = ShownFile(graph, file, matches)
     report.unseen = _unseen(graph, shown.steps)
     comparison = _Comparison(graph, shown, matches, report)

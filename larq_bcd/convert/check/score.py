@@ -15,12 +15,52 @@ STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@dataclass
+class OutputDifferences:
+    """How the outputs of two programs differ on the same inputs.
+
+    Attributes:
+        inputs: the number of inputs.
+        max_difference, mean_difference: of the outputs.
+        output_range: the largest absolute value of the first program's.
+        same_arg_max: on how many inputs the largest output is the same one.
+    """
+
+    inputs: int
+    max_difference: float = 0.0
+    mean_difference: float = 0.0
+    output_range: float = 0.0
+    same_arg_max: int = 0
+
+    def add(self, first: list[np.ndarray], second: list[np.ndarray]) -> None:
+        """Adds the outputs of both for one input."""
+        pairs = list(zip(first, second, strict=True))
+        distances = [distance(a, b) for a, b in pairs]
+        largest = [np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in first]
+        self.max_difference = max(
+            self.max_difference, *(float(d.max(initial=0)) for d in distances)
+        )
+        self.mean_difference += float(np.mean([d.mean() for d in distances])) / self.inputs
+        self.output_range = max(self.output_range, *map(float, largest))
+        self.same_arg_max += all(
+            a.ndim < 2 or np.array_equal(a.argmax(-1), b.argmax(-1)) for a, b in pairs
+        )
+
+    def in_words(self, first: str = "") -> str:
+        """A sentence for people, with what the outputs of the first program are called."""
+        return (
+            f"outputs differ{first} by at most {self.max_difference:.3g}, on average "
+            f"{self.mean_difference:.3g}, of up to {self.output_range:.3g}; same arg-max on "
+            f"{self.same_arg_max} of {self.inputs}"
+        )
+
+
 @dataclass(frozen=True)
 class Difference:
     """Where two arrays differ the most, measured by what rounding explains.
 
     Attributes:
-        index: where, in each dimension.
+        index: the place.
         keras, file: the two values there.
         distance: between them, infinite if one of them is and where only one is NaN.
         tolerance: what rounding explains there.
@@ -84,7 +124,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def worst_difference(keras: np.ndarray, file: np.ndarray, tolerance: np.ndarray) -> Difference:
-    """Where two arrays differ the most, as a multiple of a tolerance.
+    """The place where two arrays differ the most, as a multiple of a tolerance.
 
     Args:
         keras, file: arrays of one shape.

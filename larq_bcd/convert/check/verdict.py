@@ -5,23 +5,20 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-from larq_bcd.convert.check.score import Difference, LayerCheck
+from larq_bcd._binary import quantizer_name
+from larq_bcd.convert.check.score import Difference, LayerCheck, OutputDifferences
 from larq_bcd.convert.check.shown import Compared
 from larq_bcd.convert.match import Match
 
 
 @dataclass
-class CheckReport:
-    """What running both on the same inputs has shown.
+class CheckReport(OutputDifferences):
+    """What running both on the same inputs has shown; the differences are of each on its own.
 
     Attributes:
-        inputs: the number of inputs.
-        source: where they come from.
+        source: where the inputs come from.
         runs_on: what executed the flatbuffer.
         tolerance_factor: what multiplied the tolerances, by default 1.
-        max_difference, mean_difference: of the outputs, when each runs on its own.
-        output_range: the largest absolute value of the Keras outputs.
-        same_arg_max: on how many inputs the largest output is the same one.
         max_difference_on_same_signs: of the outputs, when Keras is given the signs of the
             flatbuffer.
         layers: one entry for each sign that was compared.
@@ -30,14 +27,9 @@ class CheckReport:
         outputs: pairs of an output of Keras and of the flatbuffer, a sample of them.
     """
 
-    inputs: int
-    source: str
+    source: str = ""
     runs_on: str = ""
     tolerance_factor: float = 1.0
-    max_difference: float = 0.0
-    mean_difference: float = 0.0
-    output_range: float = 0.0
-    same_arg_max: int = 0
     max_difference_on_same_signs: float = 0.0
     layers: list[LayerCheck] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
@@ -102,11 +94,15 @@ def quantizer_faults(matches: Sequence[Match], scores: Sequence[LayerCheck]) -> 
     """What is wrong with binary convolutions whose input is not a plain sign in Keras."""
     for match, score in zip(matches, scores, strict=True):
         if score.wrong:
-            quantizer = getattr(match.layer.layer, "input_quantizer", None)
+            quantizer = match.layer.input_quantizer
+            subject = (
+                "what is before it"
+                if quantizer is None
+                else f"its input quantizer ({quantizer_name(quantizer)})"
+            )
             yield (
-                f"{score.name}: the converter took its input quantizer "
-                f"({type(quantizer).__name__}) for a plain sign, which it is not: "
-                f"{score.wrong} of {score.compared} values are wrong"
+                f"{score.name}: the converter took {subject} for a plain sign, which it is "
+                f"not: {score.wrong} of {score.compared} values are wrong"
             )
 
 

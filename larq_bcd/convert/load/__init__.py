@@ -1,10 +1,14 @@
 """Finds the Keras model that a user names, and runs no code that its file carries.
 
 archive, hdf5, saved_model  the three formats: what a file is, and how Keras reads it
+signature                   a SavedModel that holds operations alone
+called                      a model whose class is the user's
+imported                    what a module of the user's defines
 code, allowed               what a configuration may name
 operations                  what the graph of a SavedModel may hold
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +20,8 @@ from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load import archive, hdf5
+from larq_bcd.convert.load.called import as_functional
+from larq_bcd.convert.load.code import advice_for
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
@@ -72,7 +78,7 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
             f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
             "model.save."
         )
-    return LoadedModel(require_convertible(model), name, is_trained=True)
+    return LoadedModel(require_convertible(as_functional(model)), name, is_trained=True)
 
 
 class _ModelFile(Protocol):
@@ -126,12 +132,19 @@ def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
         # their own... for a file that does not fit. All of them mean that, and nothing else
         # happens in this call.
         except Exception as error:
-            unknown = _unknown_class(str(error))
-            if unknown:
+            message = str(error)
+            if unknown := _UNKNOWN.search(message):
+                kind, name = unknown.groups()
                 raise ConversionError(
-                    f"{path} has the unknown layer or quantizer '{unknown}': register its "
-                    "class with tf.keras.utils.register_keras_serializable and give its module "
-                    "with --import."
+                    f"{path} has the unknown {kind} '{name}': {advice_for(name)}."
+                ) from error
+            if failed := _FAILED_LAYER.search(message):
+                reason = message.rpartition("Exception encountered: ")[2].strip()
+                raise ConversionError(
+                    f"{path}: the layer '{failed[1]}' cannot be made of what the file says of "
+                    f"it ({cause(reason)}): its class has to accept what its get_config "
+                    "returns; if there are several of that name, give --import with the "
+                    "module of the right one."
                 ) from error
             raise ConversionError(
                 f"{path} cannot be loaded ({cause(error)}): it is damaged or was saved by "
@@ -139,20 +152,10 @@ def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
             ) from error
 
 
-_BEFORE_UNKNOWN = (
-    "Unknown layer: '",
-    "Could not locate class '",
-    "Unknown object: '",
-    "Unknown quantization function: '",
-)
-
-
-def _unknown_class(message: str) -> str | None:
-    """The class that Keras says it does not know, from its message."""
-    for before in _BEFORE_UNKNOWN:
-        if before in message:
-            return message.split(before, 1)[1].split("'", 1)[0]
-    return None
+# What Keras and larq say of a class or function that they do not know, and of a layer whose
+# constructor fails.
+_UNKNOWN = re.compile(r"(?:Unknown|Could not locate) ([\w ]+?):? '([^']+)'")
+_FAILED_LAYER = re.compile(r"Error when deserializing class '([^']+)'")
 
 
 def require_convertible(model: tf.keras.Model) -> tf.keras.Model:
@@ -162,13 +165,8 @@ def require_convertible(model: tf.keras.Model) -> tf.keras.Model:
         model: a Keras model.
 
     Raises:
-        ConversionError: if it is not built, or has several inputs or one of open size.
+        ConversionError: if it has several inputs or one of open size.
     """
-    if not model.built or not model.inputs:
-        raise ConversionError(
-            f"the model '{model.name}' has no inputs yet: build it as a functional or "
-            "Sequential model with a tf.keras.Input."
-        )
     if len(model.inputs) != 1:
         names = ", ".join(model.input_names)
         raise ConversionError(
@@ -193,6 +191,7 @@ def weights_size(model: tf.keras.Model) -> int:
 
 __all__ = [
     "LoadedModel",
+    "as_functional",
     "load_model",
     "require_convertible",
     "weights_size",

@@ -7,6 +7,7 @@ this program has registered: the layers of larq and larq_bcd, and those of modul
 has imported.
 """
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,17 @@ from larq_bcd.convert.load.allowed import ACTIVATIONS, CLASSES, FUNCTIONS, MODUL
 
 TRUST = "give --trust-code (trust_code=True in Python) if you know its author"
 _PACKAGES = frozenset({"keras", "tf_keras", "tensorflow", "larq", "larq_bcd"})
+# Functions that Larq Zoo registers, and that its files name without its module.
+_LARQ_ZOO = frozenset(
+    {
+        "blurpool_initializer",
+        "clip_by_value_activation",
+        "magnitude_aware_sign_unclipped",
+        "xnor_weight_scale",
+    }
+)
+# What Keras writes as the module of a function, and of what is defined in a script.
+_NO_MODULE = (None, "builtins", "__main__")
 
 
 def refuse_code(path: Path, config) -> None:
@@ -50,14 +62,33 @@ def _entries(config, layer: str) -> Iterator[tuple[dict, str]]:
             yield from _entries(value, layer)
 
 
+def _registered(name):
+    return tf.keras.utils.get_registered_object(name) if isinstance(name, str) else None
+
+
 def is_registered(name) -> bool:
     """Whether this program has registered a class or function by this name with Keras."""
-    return isinstance(name, str) and tf.keras.utils.get_registered_object(name) is not None
+    return _registered(name) is not None
 
 
 def is_known_to_keras(name) -> bool:
     """Whether Keras has a layer of its own by this name, allowed or not."""
     return isinstance(name, str) and get_builtin_layer(name) is not None
+
+
+def advice_for(name, module=None) -> str:
+    """How to let a class or function be found, in words.
+
+    Args:
+        name: of the class or function.
+        module: the Python module that the file names, if it does.
+    """
+    if _among(name, _LARQ_ZOO):
+        return "give --import larq_zoo (in Python, import it)"
+    where = "with the module that defines it" if module in _NO_MODULE else module
+    return (
+        f"give --import {where} (in Python, load it within tf.keras.utils.custom_object_scope)"
+    )
 
 
 def _of(layer: str) -> str:
@@ -70,8 +101,8 @@ def _refuse_activation(path: Path, entry: dict, layer: str) -> None:
             continue
         if name not in ACTIVATIONS and not is_registered(name):
             raise ConversionError(
-                f"{path} has the unknown activation '{name}'{_of(layer)}: give --import with "
-                f"the module that registers it, or {TRUST}."
+                f"{path} has the unknown activation '{name}'{_of(layer)}: "
+                f"{advice_for(name)}, or {TRUST}."
             )
 
 
@@ -93,8 +124,11 @@ def _refuse_entry(path: Path, entry: dict, layer: str) -> None:
         name = entry.get("type_spec")
         allowed = name == "tf.TensorSpec"
     elif is_registered(entry.get("registered_name", kind)):
-        # The older formats look for the class by its own name alone.
+        # The older formats look for the class by its own name alone, and call a function that
+        # they find in its place with whatever the file gives.
         allowed = _among(kind, CLASSES) or not is_known_to_keras(kind)
+        if inspect.isfunction(_registered(kind)):
+            allowed = not entry.get("config")
     else:
         allowed = _among(kind, CLASSES) and _in_keras(entry)
     if not allowed:
@@ -131,21 +165,21 @@ def _refuse_function(path: Path, entry: dict, layer: str) -> None:
 
 def _unknown(path: Path, name, entry: dict, layer: str) -> ConversionError:
     module = entry.get("module")
-    package = str(module or "").split(".")[0]
-    if module is None and not is_known_to_keras(name):
-        return ConversionError(
-            f"{path} has the unknown layer or quantizer '{name}': register its class with "
-            "tf.keras.utils.register_keras_serializable and give its module with --import."
-        )
+    kind = "function" if entry["class_name"] == "function" else "layer or quantizer"
     around = "" if layer == name else _of(layer)
-    if module is None or package in _PACKAGES:
+    if module in _NO_MODULE and not is_known_to_keras(name):
+        looked = f", which it would look for in '{module}'" if module else ""
+        return ConversionError(
+            f"{path} has the unknown {kind} '{name}'{around}{looked}: {advice_for(name)}, or "
+            f"{TRUST}."
+        )
+    if module is None or str(module).split(".")[0] in _PACKAGES:
         where = f" of {module}" if module else ""
         return ConversionError(
             f"{path} has the class or function '{name}'{where}{around}, which is not known to "
             f"only compute tensors from tensors: {TRUST}."
         )
     return ConversionError(
-        f"{path} has the unknown layer or function '{name}' of the Python module "
-        f"'{module}'{around}, which would run on loading: give --import {module} if it "
-        f"is yours and registers the class, or {TRUST}."
+        f"{path} has the unknown {kind} '{name}' of the Python module '{module}'{around}, "
+        f"which would run on loading: {advice_for(name, module)} if it is yours, or {TRUST}."
     )

@@ -1,9 +1,13 @@
 """Models in `.h5` files."""
 
+import json
 from pathlib import Path
 
 import h5py
 import tensorflow as tf
+from tf_keras.src.saving.legacy.hdf5_format import load_weights_from_hdf5_group
+from tf_keras.src.saving.legacy.saved_model.json_utils import decode
+from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from larq_bcd._hdf5 import other_file
 from larq_bcd.convert.errors import ConversionError
@@ -57,5 +61,15 @@ class Hdf5File:
             )
 
     def deserialize(self, trust_code: bool):
-        """Builds the object that the file holds; Keras reads no code from such a file."""
-        return tf.keras.models.load_model(str(self._path), compile=False)
+        """Builds the object that the file holds, from the configuration that was checked.
+
+        Keras writes what stands inside of a layer or of a nested model in its newer format,
+        with the name that a class is registered by and with functions, and looks for it as if
+        it were the older: by the name of the class alone, which may be another's, and for no
+        functions. Here each part is read in the format that it is in.
+        """
+        with SafeModeScope(not trust_code):
+            model = tf.keras.models.model_from_config(decode(json.dumps(self._config)))
+        with h5py.File(self._path, "r") as file:
+            load_weights_from_hdf5_group(file["model_weights"], model)
+        return model

@@ -15,54 +15,11 @@ from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 from tensorflow.python.framework import op_def_registry
 
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.load.allowed import names
+from larq_bcd.convert.load.allowed import SAVER, STATE, STRINGS, TEXT_ATTRIBUTES
 from larq_bcd.convert.load.code import TRUST
 
-# Operations with state or effects that are the model's own.
-_STATE = names(
-    "",
-    """
-    Assert AssignAddVariableOp AssignSubVariableOp AssignVariableOp Case CheckNumerics
-    CheckNumericsV2 CudnnRNN CudnnRNNBackprop CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNV2
-    CudnnRNNV3 DestroyResourceOp DisableCopyOnRead Empty GuaranteeConst If
-    IsTensorFloat32Enabled Multinomial NonDeterministicInts ParameterizedTruncatedNormal
-    RandomGamma RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform
-    RandomUniformInt ReadVariableOp ResourceGather ResourceGatherNd ResourceScatterAdd
-    ResourceScatterNdAdd ResourceScatterNdUpdate ResourceScatterUpdate
-    ResourceStridedSliceAssign RngReadAndSkip RngSkip StatefulPartitionedCall
-    StatefulRandomBinomial StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform
-    StatefulUniformFullInt StatefulUniformInt StatelessRandomGetAlg TensorArrayCloseV3
-    TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayGradV3 TensorArrayReadV3
-    TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV3 TensorArrayWriteV3
-    TruncatedNormal VarHandleOp VarIsInitializedOp VariableShape While
-    """,
-)
-# Images as strings of bytes, and values as text.
-_STRINGS = names(
-    "",
-    """
-    AsString DecodeAndCropJpeg DecodeBase64 DecodeBmp DecodeGif DecodeImage DecodeJpeg
-    DecodePng DecodeRaw EncodeBase64 StringFormat
-    """,
-)
 # Lists of tensors, of which loops are made.
 _LISTS = ("TensorList", "EmptyTensorList")
-# What writes and reads the variables; on loading, TensorFlow makes operations of its own.
-_SAVER = names(
-    "",
-    """
-    MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename StaticRegexFullMatch StringJoin
-    """,
-)
-# Attributes that are text and name nothing outside of the graph.
-_TEXT = names(
-    "",
-    """
-    activation_mode bad_indices_policy config config_proto data_format dimension_numbers
-    dst_format equation executor_type fill_mode frame_name fused_ops input_order interpolation
-    kernel_type message noise padding row_partition_types src_format
-    """,
-)
 _NAMING = frozenset({types_pb2.DT_STRING, types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT})
 
 
@@ -75,7 +32,7 @@ def computes_tensors(name: str) -> bool:
     definition = op_def_registry.get(name)
     if definition is None:
         return False
-    if name in _STATE or name in _STRINGS or name.startswith(_LISTS):
+    if name in STATE or name in STRINGS or name.startswith(_LISTS):
         return True
     return not definition.is_stateful and not _takes_names(definition)
 
@@ -87,7 +44,9 @@ def _takes_names(definition: op_def_pb2.OpDef) -> bool:
         for attribute in definition.attr
         if attribute.type in ("string", "list(string)") and not attribute.allowed_values.list.s
     ]
-    return any(tensor.type in _NAMING for tensor in tensors) or not _TEXT.issuperset(texts)
+    return any(tensor.type in _NAMING for tensor in tensors) or not TEXT_ATTRIBUTES.issuperset(
+        texts
+    )
 
 
 def refuse_operations(path: Path, graph: MetaGraphDef) -> None:
@@ -102,7 +61,7 @@ def refuse_operations(path: Path, graph: MetaGraphDef) -> None:
     """
     saving = _saving_functions(graph)
     for function, node in _nodes(graph):
-        if computes_tensors(node.op) or (function in saving and node.op in _SAVER):
+        if computes_tensors(node.op) or (function in saving and node.op in SAVER):
             continue
         where = f", in the function '{function}'" if function else ""
         raise ConversionError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from larq_bcd.convert.errors import ConversionError
 
 
-def cause(error: BaseException) -> str:
+def cause(error: BaseException | str) -> str:
     """The first sentence of an error, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,7 +1,8 @@
-"""SavedModel folders that Keras has written.
+"""SavedModel folders.
 
 Keras builds the layers that it knows from their configurations, and has TensorFlow load the
 others as functions of its own operations, which run when they are called, and some on loading.
+Where it does not know the model itself, or there are no layers, a signature is what there is.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import is_known_to_keras, is_registered, refuse_code
 from larq_bcd.convert.load.operations import refuse_operations
 from larq_bcd.convert.load.problems import damaged, parse_json
+from larq_bcd.convert.load.signature import model_of_signature
 
 _METADATA, _GRAPH = "keras_metadata.pb", "saved_model.pb"
 
@@ -26,7 +28,7 @@ class SavedModel:
         path: of the folder.
 
     Raises:
-        ConversionError: if it is damaged, or none, or one that Keras has not written.
+        ConversionError: if it is damaged, or none.
     """
 
     def __init__(self, path: Path):
@@ -42,12 +44,6 @@ class SavedModel:
                 metadata.ParseFromString((path / _METADATA).read_bytes())
             except DecodeError as error:
                 raise damaged(path / _METADATA, error) from error
-        # Without these, Keras has TensorFlow load and run whatever the folder holds.
-        if not metadata.nodes:
-            raise ConversionError(
-                f"{path} is a SavedModel without the layers that {_METADATA} lists: save the "
-                "Keras model itself with model.save, as .keras or with save_format='tf'."
-            )
         self._nodes = metadata.nodes
 
     def refuse_code(self) -> None:
@@ -67,12 +63,22 @@ class SavedModel:
             if isinstance(config, dict):
                 # Losses and optimizers, which are not loaded here.
                 config.pop("training_config", None)
+                _forget_unknown(config.get("model_config"))
             _forget_unknown(config)
             yield config
 
     def deserialize(self, trust_code: bool):
         """Builds the object that the folder holds."""
-        return tf.keras.models.load_model(str(self._path), compile=False)
+        if self._keras_knows_the_model():
+            return tf.keras.models.load_model(str(self._path), compile=False)
+        return model_of_signature(self._path)
+
+    def _keras_knows_the_model(self) -> bool:
+        for node in self._nodes:
+            if node.node_path == "root":
+                name = parse_json(self._path, node.metadata).get("class_name")
+                return is_known_to_keras(name) or is_registered(name)
+        return False
 
 
 def _forget_unknown(layer) -> None:

@@ -34,6 +34,7 @@ from larq_bcd.convert.passes.affine import (
     fold_offsets,
 )
 from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_once
+from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.passes.padding import restore_padding
@@ -130,6 +131,7 @@ __all__ = [
     "Pass",
     "PassReport",
     "activation_bytes",
+    "convolve_dense",
     "optimize",
     "restore_padding",
     "write_out_fills",

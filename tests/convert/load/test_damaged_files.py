@@ -63,7 +63,7 @@ def test_the_command_says_so_in_one_line_and_writes_nothing(contents, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("module", "function"), [(h5py, "File"), (tf.keras.models, "load_model")]
+    ("module", "function"), [(h5py, "File"), (tf.keras.models, "model_from_config")]
 )
 def test_memory_that_does_not_suffice_is_not_called_damage(
     contents, tmp_path, monkeypatch, module, function

@@ -217,11 +217,12 @@ def test_older_formats_keep_every_bit(rng, tmp_path, target):
 
 @pytest.mark.parametrize("target", ["model.keras", "model.h5", "model.weights.h5"])
 def test_weights_come_from_a_file(rng, tmp_path, target):
-    network = BCDNetA(**SMALL)
+    reduced = model_info("BCDNetA").reduced
+    network = BCDNetA(**reduced)
     randomize(network, rng)
     path = tmp_path / target
     (network.save_weights if "weights" in target else network.save)(path)
-    loaded = BCDNetA(weights=path, **SMALL)
+    loaded = BCDNetA(weights=path, **reduced)
     batch = images(rng)
     np.testing.assert_array_equal(loaded(batch), network(batch))
 

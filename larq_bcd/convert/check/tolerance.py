@@ -64,12 +64,12 @@ class Rounding:
         self._sizes: list[float] = []
 
     def measure(
-        self, x: np.ndarray, signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
+        self, x: Sequence[np.ndarray], signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
     ) -> list[list[np.ndarray]]:
         """Learns how much rounding changes the values of an input.
 
         Args:
-            x: the input.
+            x: one array for each input of the graph.
             signs: the signs that the graph is given.
             values: what it makes of them.
 
@@ -78,7 +78,7 @@ class Rounding:
         """
         probes = [
             self._keras.run(
-                _jittered(x, self._rng, together),
+                [_jittered(array, self._rng, together) for array in x],
                 [
                     _jittered(sign, self._rng, together, units if together else 1.0)
                     for sign, units in zip(signs, self._units, strict=True)

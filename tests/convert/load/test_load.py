@@ -197,22 +197,6 @@ def test_an_unknown_layer_is_named(tmp_path):
         _refuses(tmp_path / name, "Unheard", "--import")
 
 
-@pytest.mark.parametrize(
-    ("shapes", "words"),
-    [
-        ([(4, 4, 3), (4, 4, 3)], ("2 inputs", "single")),
-        ([(None, 4, 3)], ("open shape", "fixed height")),
-        ([(4, None, 3)], ("open shape",)),
-        ([(4, 4, None)], ("open shape",)),
-    ],
-)
-def test_inputs_that_cannot_be_converted_are_refused(tmp_path, shapes, words):
-    inputs = [tf.keras.Input(shape) for shape in shapes]
-    x = layers.Add()(inputs) if len(inputs) > 1 else inputs[0]
-    tf.keras.Model(inputs, layers.ReLU()(x)).save(tmp_path / "model.keras")
-    _refuses(tmp_path / "model.keras", *words)
-
-
 def test_a_quantizer_survives_loading(tmp_path):
     model = tf.keras.Sequential([layers.Input((4, 4, 32)), binary_conv(name="conv")])
     model.save(tmp_path / "model.keras")

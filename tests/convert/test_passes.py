@@ -301,7 +301,7 @@ def test_do_not_drop_a_reshape_that_something_else_reads_or_that_moves_values():
         assert left(converted, "reshapes") == []
 
 
-def test_do_not_pack_shifts_of_groups_that_are_no_multiples_of_32():
+def test_do_not_pack_shifts_of_groups_that_are_not_multiples_of_32():
     converted = built(lambda x: QuantShiftMLP(64)(x), shape=(9, 9, 64))
     (first, second) = left(converted, "movement")
     assert "multiples of 32" in first

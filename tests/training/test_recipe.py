@@ -150,7 +150,7 @@ def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages)
         ("network: BCDNetB", "data: missing"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused(recipe, text, message):
+def test_a_file_that_is_not_a_recipe_is_refused(recipe, text, message):
     with pytest.raises(RecipeError, match=message):
         read_recipe(recipe(text=text))
 

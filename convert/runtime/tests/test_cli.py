@@ -387,7 +387,7 @@ def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "red"
 
 
-def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
+def test_do_not_print_what_is_not_a_number(model, tmp_path, capsys, monkeypatch):
     path = tmp_path / "gray.png"
     Image.new("RGB", (9, 9)).save(path)
     nothing = np.full((1, 3), np.nan, np.float32)

@@ -9,6 +9,7 @@ from larq_bcd.commands.parser import (
     FLOATS,
     Parser,
     SomeOf,
+    named_shape,
     not_a_setting,
     positive_number,
     whole_number,
@@ -195,6 +196,21 @@ def _lce_convert(parser: Parser) -> None:
         help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
         "as the model's are; by default it takes normalized float32",
     )
+    add(
+        "--input-shape",
+        metavar="[NAME=]SHAPE",
+        type=named_shape,
+        action="append",
+        default=[],
+        help="the shape of an input that the model leaves open, such as 1,224,224,3, or "
+        "image=1,224,224,3 where there are several; again for another input",
+    )
+    add(
+        "--dense-as-convolution",
+        action="store_true",
+        help="let dense layers of binary kernels and inputs ship as binary 1x1 convolutions, "
+        "which compute the same; else they ship as float",
+    )
     _add_labels(parser, "for the file's metadata; by default those saved in the model")
     add(
         "--recipe",
@@ -211,10 +227,11 @@ def _lce_convert(parser: Parser) -> None:
     )
     add(
         "--check-inputs",
-        metavar="DIR",
+        metavar="PATH",
         type=Path,
-        help="check on the images in this folder, prepared as the model's are, instead of "
-        "noise",
+        help="check on the images in this folder, prepared as the model's are, or on arrays as "
+        "the model takes them, an .npy file or, by the names of the inputs, an .npz file; by "
+        "default on noise",
     )
     add(
         "--check-count",
@@ -301,6 +318,7 @@ LCE_CONVERT = Command(
   lce_convert trained.keras -o trained.tflite
   lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
   lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
+  lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
   lce_convert BCDNetB -o latency.tflite --force
 """,
     _lce_convert,

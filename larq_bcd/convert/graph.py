@@ -8,9 +8,20 @@ it reads, not by a name.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from larq_bcd._binary import (
+    COMPARISONS,
+    STEPS,
+    is_binary,
+    kernel_quantizer,
+    leaves_signs,
+    precision_of,
+)
+from larq_bcd.convert.interface import infer, output_names
 
 # Operations that hand on their input as it is.
 _TRANSPARENT = frozenset(
@@ -35,11 +46,11 @@ _WEIGHTED = {
     "MatMul": (0, 1),
     "BatchMatMulV2": (0, 1),
     "Einsum": (0, 1),
+    "SparseMatMul": (0, 1),
 }
 
-# Operations that jump where their input crosses a threshold.
-STEPS = frozenset({"Sign", "Round", "Rint", "Floor", "Ceil"})
-COMPARISONS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"})
+# Operations that select from a table, and which of their inputs has the indices.
+_SELECTING = {"GatherV2": 1, "OneHot": 0, "ResourceGather": 1}
 
 # Variables that go without saying in the name of a layer.
 _KERNELS = frozenset({"kernel", "depthwise_kernel"})
@@ -140,7 +151,8 @@ class WeightedOp:
         name: the layer's name, with those of the layers around it.
         data: the tensor that it works on.
         kernel: the values it multiplies with, quantized, in the operation's layout.
-        kernel_is_signed: whether a sign stands between the variable and the operation.
+        variable: the kernel's name in the layer.
+        is_binary: whether no more than signs is left of the variable; see `_binary.is_binary`.
     """
 
     op: tf.Operation
@@ -148,30 +160,47 @@ class WeightedOp:
     name: str
     data: tf.Tensor
     kernel: np.ndarray
-    kernel_is_signed: bool
+    variable: str
+    is_binary: bool
+
+    @property
+    def quantizer(self) -> Any:
+        """The kernel's quantizer, where the layer has it by larq's names."""
+        return kernel_quantizer(self.layer, self.variable)
+
+    @property
+    def input_quantizer(self) -> Any:
+        """The quantizer of the layer's input, where it has one and this kernel is the first."""
+        if self.variable == "pointwise_kernel":
+            return None
+        return getattr(self.layer, "input_quantizer", None)
 
 
 class InferenceGraph:
     """What a Keras model computes at inference, for a batch of one.
 
     Args:
-        model: a built model with one input of fixed height, width and channels.
+        model: a built model whose inputs have fixed shapes.
+
+    Attributes:
+        inputs: in the order of the model's.
+        outputs: likewise.
+        output_names: by which the model's caller knows them.
     """
 
     def __init__(self, model: tf.keras.Model):
         self.model = model
-        shape = model.inputs[0].shape.as_list()
-        spec = tf.TensorSpec([1, *shape[1:]], model.inputs[0].dtype)
+        specs = [tf.TensorSpec([1, *one.shape[1:]], one.dtype) for one in model.inputs]
 
-        def infer(x):
-            return tf.nest.flatten(model(x, training=False))
+        def compute(*tensors):
+            return infer(model, tensors)
 
-        self._function = tf.compat.v1.wrap_function(infer, [spec])
+        self._function = tf.compat.v1.wrap_function(compute, specs)
         self.graph = self._function.graph
         self.operations: list[tf.Operation] = self.graph.get_operations()
-        self.input: tf.Tensor = self._function.inputs[0]
+        self.inputs: list[tf.Tensor] = list(self._function.inputs[: len(specs)])
         self.outputs: list[tf.Tensor] = list(self._function.outputs)
-        self.output_names: list[str] = list(model.output_names)
+        self.output_names: list[str] = output_names(model)
         self._handles = {id(inner): id(outer) for outer, inner in self.graph.captures}
         self._owners = self._find_owners()
         self._layers_by_name: dict[str, tf.keras.layers.Layer] = {}
@@ -192,16 +221,44 @@ class InferenceGraph:
 
     @cached_property
     def computed(self) -> set[str]:
-        """Names of the operations that depend on the model's input."""
-        names = {self.input.op.name}
+        """Names of the operations that depend on the model's inputs."""
+        names = {one.op.name for one in self.inputs}
         for op in self.operations:
             if any(operand.op.name in names for operand in op.inputs):
                 names.add(op.name)
         return names
 
     def is_computed(self, tensor: tf.Tensor) -> bool:
-        """Whether a tensor depends on the model's input."""
+        """Whether a tensor depends on the model's inputs."""
         return tensor.op.name in self.computed
+
+    def index_limit(self, tensor: tf.Tensor) -> int | None:
+        """The size of the smallest table that a tensor's values select from, if any."""
+        sizes = []
+        pending, seen = [tensor], set()
+        while pending:
+            current = pending.pop()
+            if current.ref() in seen:
+                continue
+            seen.add(current.ref())
+            for op in current.consumers():
+                if op.type in (*_TRANSPARENT, *_MOVING, "Cast"):
+                    pending += op.outputs
+                if op.type in _SELECTING and op.inputs[_SELECTING[op.type]] is current:
+                    sizes.append(self._table_size(op))
+        return min((size for size in sizes if size is not None), default=None)
+
+    def _table_size(self, op: tf.Operation) -> int | None:
+        """Between how many entries an operation selects."""
+        if op.type == "ResourceGather":
+            handle = self._handles.get(id(op.inputs[0]))
+            shapes = {id(one.handle): one.shape for one in self.model.variables}
+            return None if handle not in shapes else shapes[handle][0]
+        if op.type == "OneHot":
+            depth = tf.get_static_value(op.inputs[1])
+            return None if depth is None else int(depth)
+        axis = tf.get_static_value(op.inputs[2])
+        return None if axis is None else op.inputs[0].shape[int(axis)]
 
     def scope(self, op: tf.Operation) -> str:
         """Names of the layers that an operation belongs to, the outermost first."""
@@ -224,23 +281,25 @@ class InferenceGraph:
                 return f"{type(layer).__name__} '{part}' ({op.type})"
         return f"{op.type} '{last}'"
 
-    def _origin(self, tensor: tf.Tensor) -> tuple[tf.keras.layers.Layer, str, bool] | None:
-        """The layer and variable a kernel is made of, and whether a sign is on the way."""
-        signed = False
+    def _origin(
+        self, tensor: tf.Tensor
+    ) -> tuple[tf.keras.layers.Layer, str, frozenset[str]] | None:
+        """The layer and variable a kernel is made of, and the operations on the way."""
         pending, seen = [tensor], set()
+        operations = set()
         owner = None
         while pending:
             op = pending.pop().op
             if op.name in seen:
                 continue
             seen.add(op.name)
-            signed = signed or op.type == "Sign"
+            operations.add(op.type)
             for operand in op.inputs:
                 if operand.dtype == tf.resource:
                     owner = owner or self._owners.get(self._handles.get(id(operand), 0))
                 else:
                     pending.append(operand)
-        return None if owner is None else (*owner, signed)
+        return None if owner is None else (*owner, frozenset(operations))
 
     @cached_property
     def weighted_ops(self) -> list[WeightedOp]:
@@ -262,7 +321,9 @@ class InferenceGraph:
         kernels = self.function([], [kernel for _, _, kernel, *_ in found])()
         seen: dict[str, int] = {}
         ops = []
-        for (op, data, _, layer, variable, signed), kernel in zip(found, kernels, strict=True):
+        for (op, data, _, layer, variable, on_the_way), kernel in zip(
+            found, (kernel.numpy() for kernel in kernels), strict=True
+        ):
             scope = self.scope(op)
             name = scope if scope.split("/")[-1] == layer.name else f"{scope}/{layer.name}"
             name = name.strip("/")
@@ -271,8 +332,23 @@ class InferenceGraph:
             seen[name] = seen.get(name, 0) + 1
             if seen[name] > 1:
                 name = f"{name} (call {seen[name]})"
-            ops.append(WeightedOp(op, layer, name, data, kernel.numpy(), signed))
+            bits = precision_of(kernel_quantizer(layer, variable))
+            binary = is_binary(bits, on_the_way, kernel)
+            ops.append(WeightedOp(op, layer, name, data, kernel, variable, binary))
         return ops
+
+    def is_first(self, layer: WeightedOp) -> bool:
+        """Whether no other layer, sign or rounding stands between the input and a layer."""
+        before = {other.op.name for other in self.weighted_ops}
+        pending, seen = [layer.data], set()
+        while pending:
+            op = pending.pop().op
+            if op.name in before or op.type in (*STEPS, *COMPARISONS, *CALLS):
+                return False
+            if op.name not in seen:
+                seen.add(op.name)
+                pending += op.inputs
+        return True
 
     @cached_property
     def sign_products(self) -> dict[str, list[tf.Operation]]:
@@ -333,8 +409,9 @@ class InferenceGraph:
         return [
             layer
             for layer in _layers(self.model)
-            if getattr(getattr(layer, "kernel_quantizer", None), "precision", None) == 1
-            and id(layer) not in shown
+            if id(layer) not in shown
+            and getattr(layer, "kernel_quantizer", None) is not None
+            and leaves_signs(layer.kernel_quantizer, layer.kernel)
         ]
 
     @cached_property

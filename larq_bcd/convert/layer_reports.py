@@ -5,7 +5,10 @@ import tensorflow as tf
 from larq_bcd.convert.graph import InferenceGraph, source_of
 from larq_bcd.convert.match import Match
 from larq_bcd.convert.reasons import (
+    DENSE,
+    FIRST,
     PRODUCT_OF_ACTIVATIONS,
+    is_dense,
     reason_for_float,
     trains_as_binary,
 )
@@ -71,14 +74,18 @@ def _sign_product(name: str, graph: InferenceGraph) -> LayerReport:
 
 def _layer(match: Match, graph: InferenceGraph) -> LayerReport:
     layer = match.layer
-    binary = trains_as_binary(layer)
     ships_as_binary = match.is_binary
+    binary = trains_as_binary(layer, graph)
     reason = note = None
-    if binary and not ships_as_binary:
+    if ships_as_binary:
+        note = None if binary else "its real kernel is plus or minus one scale"
+    elif binary and is_dense(layer, graph):
+        note = DENSE
+    elif binary:
         reason = reason_for_float(match, graph)
-    elif not binary and ships_as_binary:
-        note = "its real kernel is plus or minus one scale"
-    elif not binary and source_of(layer.data).signs:
+    elif layer.is_binary:
+        note = FIRST
+    elif source_of(layer.data).signs:
         note = "trains with a real kernel: only its input is quantized"
     elif match.node is None:
         note = "merged into another operator, or constant"

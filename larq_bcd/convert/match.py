@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd._binary import are_scaled_signs
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
 from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import (
@@ -169,6 +170,8 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     """
     filters = node.constant(_FILTER)
     by_channel = np.moveaxis(kernel, -1, 0)
+    if by_channel.ndim == 2:  # a dense layer as a 1x1 convolution
+        by_channel = by_channel[:, None, None]
     packed = pack_signs(by_channel)
     if filters is None or filters.shape != packed.shape:
         return False
@@ -241,11 +244,7 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
     matches = []
     for layer in graph.weighted_ops:
         found: Node | None = None
-        if (
-            layer.kernel.ndim == 4
-            and layer.op.type in ("Conv2D", *CALLS)
-            and _one_scale(layer.kernel)
-        ):
+        if layer.op.type in ("Conv2D", "MatMul", *CALLS) and are_scaled_signs(layer.kernel):
             found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
             rows = _rows(layer.kernel, layer.op.type)
@@ -259,7 +258,9 @@ def _has_scales_of(node: Node, layer: WeightedOp) -> bool:
     multiplier = node.constant(_MULTIPLIER)
     if multiplier is None:
         return False  # it writes signs
-    return _are_scaled(np.abs(layer.kernel[0, 0, :1]), multiplier[None])
+    return _are_scaled(
+        np.abs(layer.kernel.reshape(-1, layer.kernel.shape[-1])[:1]), multiplier[None]
+    )
 
 
 def _carries(node: Node, name: str) -> bool:
@@ -270,14 +271,9 @@ def _carries(node: Node, name: str) -> bool:
     )
 
 
-def _one_scale(kernel: np.ndarray) -> bool:
-    size = np.abs(kernel).reshape(-1, kernel.shape[-1])
-    return bool(np.all(np.ptp(size, axis=0) <= _ROUNDED * size.max(axis=0)))
-
-
 def has_one_scale(layer: WeightedOp) -> bool:
     """Whether every output channel of a kernel is plus or minus one scale."""
-    return _one_scale(_rows(layer.kernel, layer.op.type).T)
+    return are_scaled_signs(_rows(layer.kernel, layer.op.type).T)
 
 
 def _packed_shape(step: Step) -> tuple[int, ...]:
@@ -295,9 +291,20 @@ def _packed_sources(value: Value) -> list[Value]:
         seen.add(current)
         if _holds_signs(current):
             found.append(current)
-        if current.producer.type in _MOVING:
-            pending += current.producer.operands
+        producer = current.producer
+        if producer.type in _MOVING or (
+            producer.type == QUANTIZE and _is_unpacked(producer.data)
+        ):
+            pending += producer.operands
     return found
+
+
+def _is_unpacked(value: Value) -> bool:
+    """Whether a value is unpacked signs, moved since or not."""
+    producer = value.producer
+    if producer is None or producer.type == DEQUANTIZE:
+        return producer is not None
+    return producer.type in _MOVING and any(map(_is_unpacked, producer.operands))
 
 
 def _holds_signs(value: Value) -> bool:
@@ -329,8 +336,9 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
 
     def add(step: Step, after: Value, name: str) -> None:
         producer = after.producer
-        decides = producer is not None and producer.type in _STEPS
-        before = producer.data if producer is not None and decides else None
+        before = None
+        if producer is not None and producer.type in _STEPS and not _is_unpacked(producer.data):
+            before = producer.data
         key = (step.after.op.name, after)
         if key in pairs:
             name = f"{pairs[key].name}, {name}"

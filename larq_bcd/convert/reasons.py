@@ -2,15 +2,13 @@
 
 import tensorflow as tf
 
+from larq_bcd._binary import quantizer_name
 from larq_bcd.convert.graph import InferenceGraph, WeightedOp, source_of
 from larq_bcd.convert.match import Match, has_one_scale
 from larq_bcd.tflite.signs import WORD
 
+_DENSE = frozenset({"MatMul", "BatchMatMulV2", "Einsum", "SparseMatMul"})
 _UNSUPPORTED = {
-    "MatMul": "dense layers are not supported as binary: use Reshape((1, 1, channels)), a 1x1 "
-    "QuantConv2D and Flatten",
-    "BatchMatMulV2": "dense layers are not supported as binary: use a 1x1 QuantConv2D",
-    "Einsum": "dense layers are not supported as binary: use a 1x1 QuantConv2D",
     "DepthwiseConv2dNative": "depthwise and separable convolutions are not supported as "
     "binary: use QuantConv2D",
     "Conv2DBackpropInput": "transposed convolutions are not supported as binary: use "
@@ -18,6 +16,15 @@ _UNSUPPORTED = {
     "Conv3D": "3-D convolutions are not supported as binary: use QuantConv2D",
     "Conv3DBackpropInputV2": "3-D convolutions are not supported as binary: use QuantConv2D",
 }
+_LOCALLY_CONNECTED = (
+    tf.keras.layers.LocallyConnected1D,
+    tf.keras.layers.LocallyConnected2D,
+)
+DENSE = (
+    "dense layers are not supported as binary: use Reshape((1, 1, channels)), a 1x1 "
+    "QuantConv2D and Flatten, or --dense-as-convolution, with which the file has the same"
+)
+FIRST = "its input is the model's own, which is real: as a first layer it ships as float"
 PRODUCT_OF_ACTIVATIONS = (
     "it multiplies activations with each other, for which Larq Compute Engine has no binary "
     "operator"
@@ -40,16 +47,26 @@ _ELEMENTWISE = frozenset(
 )
 
 
-def trains_as_binary(layer: WeightedOp) -> bool:
-    """Whether a layer's kernel is binary in training.
+def trains_as_binary(layer: WeightedOp, graph: InferenceGraph) -> bool:
+    """Whether a layer is meant to be binary: its kernel is, and it is not the first layer.
 
-    The kernel decides: a layer with binary weights is meant to be small, one with a binary
-    input and a real kernel is the first of two steps of training and ships as it trains.
+    A first layer takes the real input of the model, by the convention of binary networks.
 
     Args:
         layer: a convolution or dense layer.
+        graph: the inference graph of the Keras model.
     """
-    return layer.kernel_is_signed
+    return layer.is_binary and not is_real_first(layer, graph)
+
+
+def is_real_first(layer: WeightedOp, graph: InferenceGraph) -> bool:
+    """Whether a layer works on the input of the model, which nothing quantizes."""
+    return layer.input_quantizer is None and graph.is_first(layer)
+
+
+def is_dense(layer: WeightedOp, graph: InferenceGraph) -> bool:
+    """Whether nothing but its being dense keeps a layer of binary weights in float."""
+    return _reason_of_layer(layer, graph) == DENSE
 
 
 def reason_for_float(match: Match, graph: InferenceGraph) -> str:
@@ -77,7 +94,7 @@ def expected_reasons(model: tf.keras.Model) -> dict[str, str]:
     graph = InferenceGraph(model)
     reasons = dict.fromkeys(graph.sign_products, PRODUCT_OF_ACTIVATIONS)
     for layer in graph.weighted_ops:
-        if trains_as_binary(layer) and (reason := _reason_of_layer(layer, graph)):
+        if trains_as_binary(layer, graph) and (reason := _reason_of_layer(layer, graph)):
             reasons[layer.name] = reason
     return reasons
 
@@ -85,37 +102,44 @@ def expected_reasons(model: tf.keras.Model) -> dict[str, str]:
 def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
     if isinstance(layer.layer, tf.keras.layers.Conv1D):
         return "1-D convolutions are not supported as binary: use QuantConv2D"
+    if isinstance(layer.layer, _LOCALLY_CONNECTED):
+        return "locally connected layers are not supported as binary: use QuantConv2D"
     if layer.op.type in _UNSUPPORTED:
         return _UNSUPPORTED[layer.op.type]
-    return (
-        _reason_of_kernel(layer)
-        or _reason_of_input(layer, graph)
-        or _reason_of_padding(layer, graph)
-        or _reason_of_groups(layer)
-    )
-
-
-def _quantizer_name(quantizer) -> str:
-    return getattr(quantizer, "__name__", None) or type(quantizer).__name__
+    reason = _reason_of_kernel(layer) or _reason_of_input(layer, graph)
+    if layer.op.type in _DENSE:
+        return reason or DENSE
+    return reason or _reason_of_padding(layer, graph) or _reason_of_groups(layer)
 
 
 def _reason_of_kernel(layer: WeightedOp) -> str | None:
     if has_one_scale(layer):
         return None
-    name = _quantizer_name(getattr(layer.layer, "kernel_quantizer", None))
+    subject = (
+        "its kernel"
+        if layer.quantizer is None
+        else f"the kernel quantizer {quantizer_name(layer.quantizer)}"
+    )
+    verb = "is not" if layer.quantizer is None else "does not give"
     return (
-        f"the kernel quantizer {name} does not give plus or minus one scale for each output "
-        "channel: use ste_sign, magnitude_aware_sign or scaled_sign"
+        f"{subject} {verb} plus or minus one scale for each output channel: use ste_sign, "
+        "magnitude_aware_sign or scaled_sign"
     )
 
 
 def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
     source = source_of(layer.data)
-    quantizer = getattr(layer.layer, "input_quantizer", None)
+    quantizer = layer.input_quantizer
     if source.others:
+        if layer.variable == "pointwise_kernel":
+            return (
+                f"{type(layer.layer).__name__} takes no sign between its two convolutions, so "
+                "that the second works on real values: use QuantDepthwiseConv2D, and a 1x1 "
+                "QuantConv2D with an input_quantizer"
+            )
         if quantizer is not None:
             return (
-                f"the input quantizer {_quantizer_name(quantizer)} is not a plain sign of +1 "
+                f"the input quantizer {quantizer_name(quantizer)} is not a plain sign of +1 "
                 "and -1: use ste_sign, approx_sign or swish_sign"
             )
         op = source.others[0].op

@@ -1,7 +1,6 @@
 """What was converted, in data, in words and in JSON."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 
 import rich.box
@@ -9,6 +8,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from larq_bcd._files import as_json
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
@@ -36,8 +36,10 @@ class LayerReport:
         type: the Keras layer's class.
         ships_as: `"binary"` or `"float"`.
         operator: the operator of the flatbuffer; None if none holds its weights.
-        trains_as_binary: whether its kernel is binary in training.
-        reason: why it ships as float although it trains as binary, else None.
+        trains_as_binary: whether its kernel is binary in training, and it is not a first layer
+            of real input.
+        reason: why it ships as float although it trains as binary, and another model would
+            not; else None.
         note: anything else worth knowing.
     """
 
@@ -51,8 +53,8 @@ class LayerReport:
 
     @property
     def is_fallback(self) -> bool:
-        """Whether it trains as binary and ships as float."""
-        return self.trains_as_binary and self.ships_as == "float"
+        """Whether it trains as binary and ships as float for a reason that can be mended."""
+        return self.reason is not None
 
 
 @dataclass
@@ -145,7 +147,7 @@ class ConversionReport:
             data["check"]["verdict"] = self.check.verdict
             data["check"]["flips"] = self.check.flips
             data["check"]["signs_compared"] = self.check.compared
-        return json.dumps(data, indent=2) + "\n"
+        return as_json(data)
 
 
 def size_in_words(count: int) -> str:

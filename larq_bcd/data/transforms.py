@@ -214,8 +214,8 @@ def _cutout(image, side: int, draws) -> tf.Tensor:
 
     def inside(axis: int) -> tf.Tensor:
         start = _below(draws[axis], size[axis]) - side // 2
-        place = tf.range(size[axis])
-        return (place >= start) & (place < start + side)
+        index = tf.range(size[axis])
+        return (index >= start) & (index < start + side)
 
     square = inside(0)[:, None] & inside(1)[None, :]
     return tf.where(square[..., None], 0.0, image)
@@ -263,7 +263,7 @@ def _color_jitter(image, jitter: ColorJitter, draws) -> tf.Tensor:
         if strength
     ]
     order = tf.argsort(draws[4 : 4 + len(changes)])
-    for place in range(len(changes)):
+    for index in range(len(changes)):
         branches = [lambda image=image, change=change: change(image) for change in changes]
-        image = tf.switch_case(order[place], branches)
+        image = tf.switch_case(order[index], branches)
     return image

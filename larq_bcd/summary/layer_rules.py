@@ -14,6 +14,7 @@ from math import prod
 import tensorflow as tf
 
 from larq_bcd import activations, layers
+from larq_bcd._binary import kernel_quantizer, leaves_signs, precision_of
 from larq_bcd.errors import UserError
 from larq_bcd.layers import DySign, RSign
 
@@ -44,7 +45,7 @@ class Product:
     Attributes:
         macs: its multiply-accumulates for one image.
         is_binary: whether both of its factors are signs.
-        binary_parameters: parameters of it that are one bit on the device.
+        binary_parameters: parameters of it that train as binary, whatever the input is.
     """
 
     macs: int
@@ -56,7 +57,7 @@ def is_sign(quantizer) -> bool:
     """Whether a quantizer, or a layer, gives plus or minus one (times a scale)."""
     if isinstance(quantizer, RSign | DySign):
         return True
-    return getattr(quantizer, "precision", None) == 1 and not _has_kernel(quantizer)
+    return precision_of(quantizer) == 1 and not _has_kernel(quantizer)
 
 
 def _has_kernel(layer) -> bool:
@@ -75,13 +76,28 @@ def _input_is_sign(layer) -> bool:
     return bool(parents) and all(is_sign(parent) for parent in parents)
 
 
+def is_real_first(layer) -> bool:
+    """Whether a layer works on its model's input, with no kernel or quantizer before it."""
+    if getattr(layer, "input_quantizer", None) is not None or not layer.inbound_nodes:
+        return False
+    pending = [node.layer for node in layer.inbound_nodes[0].parent_nodes]
+    while pending:
+        parent = pending.pop()
+        if is_sign(parent) or any(weight.shape.rank > 1 for weight in parent.weights):
+            return False
+        if not isinstance(parent, _keras.InputLayer):
+            pending += [node.layer for node in parent.inbound_nodes[0].parent_nodes]
+    return True
+
+
 def _by_kernel(layer, positions: int, part: str = "", signed_input: bool | None = None):
     """The product with the kernel of a part of a layer, `depthwise` for example."""
-    kernel = getattr(layer, f"{part}_kernel" if part else "kernel")
+    name = f"{part}_kernel" if part else "kernel"
+    kernel = getattr(layer, name)
     signed = _input_is_sign(layer) if signed_input is None else signed_input
-    binary = signed and is_sign(getattr(layer, f"{part or 'kernel'}_quantizer", None))
+    binary = leaves_signs(kernel_quantizer(layer, name), kernel)
     size = kernel.shape.num_elements()
-    return Product(size * positions, binary, size if binary else 0)
+    return Product(size * positions, signed and binary, size if binary else 0)
 
 
 def _real(kernel, positions: int = 1) -> Product:

@@ -14,7 +14,8 @@ class Cost:
 
     Attributes:
         parameters: trainable parameters; of a network, all heads included.
-        binary_parameters: those of them that are one bit on the device.
+        binary_parameters: those of them that train as binary, and are one bit on the device
+            unless a layer has a reason for float; not of a first layer of real input.
         other_variables: variables that are not trained, such as the statistics of a batch
             norm.
         bops: binary multiply-accumulates.
@@ -137,16 +138,19 @@ def summarize(model: tf.keras.Model) -> Summary:
     return Summary(model.name, layers)
 
 
-def _layer_costs(model: tf.keras.Model, around: str = "", times: int = 1):
+def _layer_costs(
+    model: tf.keras.Model, around: str = "", times: int = 1, is_first: bool = True
+):
     merged = _merged_heads(model)
     calls = _calls(model)
     for layer in model.layers:
         name = f"{around}{layer.name}"
         count = times * calls.get(layer.name, 1)
+        first = is_first and layer_rules.is_real_first(layer)
         if isinstance(layer, tf.keras.Model):
-            yield from _layer_costs(layer, f"{name}/", count)
+            yield from _layer_costs(layer, f"{name}/", count, first)
         else:
-            yield _layer_cost(layer, name, count, is_merged=layer in merged)
+            yield _layer_cost(layer, name, 0 if layer in merged else count, first)
 
 
 def _calls(model: tf.keras.Model) -> dict[str, int]:
@@ -159,7 +163,7 @@ def _calls(model: tf.keras.Model) -> dict[str, int]:
     }
 
 
-def _layer_cost(layer, name: str, calls: int, is_merged: bool) -> LayerCost:
+def _layer_cost(layer, name: str, executed: int, is_first: bool) -> LayerCost:
     inputs, outputs = layer.get_input_shape_at(0), layer.get_output_shape_at(0)
     if isinstance(outputs, list) and len(outputs) == 1:  # of an input layer
         outputs = outputs[0]
@@ -170,12 +174,12 @@ def _layer_cost(layer, name: str, calls: int, is_merged: bool) -> LayerCost:
                 "with a static input_shape."
             )
     found = list(layer_rules.products(layer, inputs, outputs))
-    executed = 0 if is_merged else calls
     trainable = sum(weight.shape.num_elements() for weight in layer.trainable_weights)
     others = sum(weight.shape.num_elements() for weight in layer.non_trainable_weights)
+    binary = 0 if is_first else sum(product.binary_parameters for product in found)
     counted = Cost(
         parameters=trainable,
-        binary_parameters=sum(product.binary_parameters for product in found),
+        binary_parameters=binary,
         other_variables=others,
         bops=executed * sum(product.macs for product in found if product.is_binary),
         flops=executed * sum(product.macs for product in found if not product.is_binary),

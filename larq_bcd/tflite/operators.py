@@ -30,6 +30,7 @@ _OPTIONS = {
     "MINIMUM": "MaximumMinimum",
     "PADV2": "PadV2",
 }
+_WITHOUT_OPTIONS = frozenset({"RELU", "RELU6", "RELU_N1_TO_1"})
 
 
 def operator_name(code: Any) -> str:
@@ -49,14 +50,25 @@ def builtin_code(name: str, version: int) -> Any:
     return code
 
 
+def custom_code(name: str) -> Any:
+    """The `OperatorCodeT` of a custom operator, in its first version."""
+    code = builtin_code("CUSTOM", version=1)
+    code.customCode = name.encode()
+    return code
+
+
 def builtin_options(name: str, **fields: Any) -> tuple[int, Any]:
     """The options of a built-in operator: their type in the schema's union, and the object.
+
+    Of one that has none, such as `"RELU"`, 0 and None.
 
     Args:
         name: of the operator, such as `"ADD"`.
         fields: what is not as it is by default, by the schema's names.
     """
     table = _OPTIONS.get(name, "".join(part.capitalize() for part in name.split("_")))
+    if name in _WITHOUT_OPTIONS and not fields:
+        return 0, None
     options = getattr(schema, f"{table}OptionsT")()
     for field, value in fields.items():
         if not hasattr(options, field):

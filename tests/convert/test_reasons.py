@@ -4,8 +4,10 @@ import tensorflow as tf
 from conversion_models import binary_conv, randomize
 
 from larq_bcd.convert import FloatFallbackError, convert, merge_heads
-from larq_bcd.convert.reasons import expected_reasons
+from larq_bcd.convert.graph import InferenceGraph
+from larq_bcd.convert.reasons import expected_reasons, trains_as_binary
 from larq_bcd.layers import DySign, QuantConv2D, QuantShiftMLP
+from larq_bcd.summary import cost, summarize
 
 layers = tf.keras.layers
 SIGN = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
@@ -22,6 +24,10 @@ def _report(build, shape=(8, 8, 3)):
 def _only(report, name="odd"):
     [layer] = [layer for layer in report.layers if layer.name == name]
     return layer
+
+
+def rounded_to_two_levels(x):
+    return 2.0 * tf.round(tf.clip_by_value(x, 0.0, 1.0)) - 1.0
 
 
 def _between(*operations):
@@ -82,8 +88,26 @@ def _between(*operations):
             "groups=4 leaves 16 channels in each group",
         ),
         (
-            lambda x: lq.layers.QuantDense(8, name="odd", **QUANTIZED)(layers.Flatten()(x)),
-            "dense layers are not supported as binary: use Reshape",
+            lambda x: lq.layers.QuantDense(8, name="odd", **KERNEL_ONLY)(layers.Flatten()(x)),
+            "only the kernel is quantized",
+        ),
+        (
+            lambda x: lq.layers.QuantLocallyConnected1D(
+                4, 3, name="odd", implementation=2, **QUANTIZED
+            )(layers.Reshape((64, 64))(x)),
+            "locally connected layers are not supported as binary",
+        ),
+        (
+            lambda x: binary_conv(
+                input_quantizer=lq.quantizers.DoReFa(1),
+                kernel_quantizer=lq.quantizers.DoReFa(1, "weights"),
+                name="odd",
+            )(x),
+            "input quantizer DoReFa is not a plain sign",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=rounded_to_two_levels, name="odd")(x),
+            "input quantizer rounded_to_two_levels is not a plain sign",
         ),
         (
             lambda x: lq.layers.QuantDepthwiseConv2D(
@@ -125,6 +149,7 @@ def test_a_separable_convolution_is_listed_with_both_its_kernels():
         )(x)
     )
     assert [layer.name for layer in report.fallbacks] == ["odd", "odd/pointwise_kernel"]
+    assert "takes no sign between its two convolutions" in report.fallbacks[1].reason
 
 
 @pytest.mark.parametrize(
@@ -137,6 +162,10 @@ def test_a_separable_convolution_is_listed_with_both_its_kernels():
         lambda x: binary_conv(name="odd", kernel_quantizer="scaled_sign")(x),
         lambda x: binary_conv(name="odd")(layers.MaxPool2D()(x)),
         lambda x: binary_conv(name="odd")(tf.roll(x, 1, 1)),
+        lambda x: binary_conv(kernel_quantizer=lq.quantizers.DoReFa(1, "weights"), name="odd")(
+            x
+        ),
+        lambda x: binary_conv(kernel_quantizer=rounded_to_two_levels, name="odd")(x),
         _between(),
         lambda x: layers.ReLU()(layers.BatchNormalization()(binary_conv(name="odd")(x))),
     ],
@@ -181,11 +210,71 @@ def test_layers_of_equal_weights_are_told_apart():
     result.require_equal()
 
 
-def test_a_real_kernel_behind_a_sign_is_no_fallback_but_is_noted():
+def test_a_real_kernel_behind_a_sign_is_noted_not_a_fallback():
     report = _report(lambda x: binary_conv(kernel_quantizer=None, name="odd")(x))
     assert _only(report).ships_as == "float"
     assert "only its input is quantized" in _only(report).note
     assert report.fallbacks == []
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: binary_conv(8, input_quantizer=None, name="odd")(x),
+        lambda x: binary_conv(8, input_quantizer=None, name="odd", padding="valid")(
+            layers.BatchNormalization()(layers.ZeroPadding2D()(x))
+        ),
+        lambda x: lq.layers.QuantDense(8, name="odd", **KERNEL_ONLY)(layers.Flatten()(x)),
+    ],
+)
+def test_a_first_layer_of_real_input_and_binary_kernel_is_no_fallback_but_is_noted(build):
+    image = tf.keras.Input((4, 4, 3))
+    model = randomize(tf.keras.Model(image, build(image)))
+    result = convert(model)
+    result.require_binary()
+    result.require_equal()
+    assert not _only(result.report).trains_as_binary
+    assert "its input is the model's own" in _only(result.report).note
+    assert cost(model).binary_parameters == 0
+
+
+def test_a_dense_layer_is_no_fallback_but_is_noted_with_what_to_do():
+    image = tf.keras.Input((4, 4, 3))
+    x = layers.Flatten()(layers.Conv2D(8, 1)(image))
+    model = randomize(
+        tf.keras.Model(image, lq.layers.QuantDense(8, name="odd", **QUANTIZED)(x))
+    )
+    result = convert(model)
+    result.require_binary()
+    result.require_equal()
+    assert _only(result.report).trains_as_binary
+    assert "--dense-as-convolution" in _only(result.report).note
+    assert "--dense-as-convolution" in summarize(model).layers[-1].reason_for_float
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "is_binary"),
+    [
+        ("ste_sign", True),
+        ("magnitude_aware_sign", True),
+        ("ste_tern", True),
+        (lq.quantizers.DoReFa(1, "weights"), True),
+        (lq.quantizers.DoReFa(2, "weights"), False),
+        (lq.quantizers.NoOp(1), True),
+        (rounded_to_two_levels, True),
+        (lambda x: tf.where(x < 0, -0.5, 0.5), True),
+        (lambda x: 2.0 * x, False),
+        (None, False),
+    ],
+)
+def test_summary_and_conversion_agree_on_what_trains_as_binary(quantizer, is_binary):
+    image = tf.keras.Input((4, 4, 3))
+    x = layers.Conv2D(8, 1)(image)
+    x = lq.layers.QuantConv2D(4, 3, input_quantizer="ste_sign", kernel_quantizer=quantizer)(x)
+    model = randomize(tf.keras.Model(image, x))
+    graph = InferenceGraph(model)
+    assert trains_as_binary(graph.weighted_ops[1], graph) is is_binary
+    assert cost(model).binary_parameters == is_binary * 3 * 3 * 8 * 4
 
 
 def test_the_error_names_every_fallback_with_its_reason():

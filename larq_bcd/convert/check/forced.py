@@ -18,22 +18,22 @@ class ForcedGraph:
     def __init__(
         self, graph: InferenceGraph, signs: Sequence[tf.Tensor], watched: Sequence[tf.Tensor]
     ):
-        self._free = graph.function([graph.input], graph.outputs)
-        self._forced = graph.function([graph.input, *signs, *graph.parameters], watched)
+        self._free = graph.function(graph.inputs, graph.outputs)
+        self._forced = graph.function([*graph.inputs, *signs, *graph.parameters], watched)
         self.parameters: list[np.ndarray] = [
             value.numpy() for value in graph.function([], graph.parameters)()
         ]
 
-    def outputs(self, x: np.ndarray) -> list[np.ndarray]:
+    def outputs(self, x: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the model on its own, for a batch of one."""
-        return [value.numpy() for value in self._free(x)]
+        return [value.numpy() for value in self._free(*x)]
 
     def run(
         self,
-        x: np.ndarray,
+        x: Sequence[np.ndarray],
         signs: Sequence[np.ndarray],
         parameters: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
         """The watched tensors, for a batch of one."""
         given = self.parameters if parameters is None else parameters
-        return [value.numpy() for value in self._forced(x, *signs, *given)]
+        return [value.numpy() for value in self._forced(*x, *signs, *given)]

@@ -60,7 +60,7 @@ class Difference:
     """Where two arrays differ the most, measured by what rounding explains.
 
     Attributes:
-        index: the place.
+        index: where, in each dimension.
         keras, file: the two values there.
         distance: between them, infinite if one of them is and where only one is NaN.
         tolerance: what rounding explains there.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
+from larq_bcd._binary import quantizer_name
 from larq_bcd.convert.check.score import Difference, LayerCheck, OutputDifferences
 from larq_bcd.convert.check.shown import Compared
 from larq_bcd.convert.match import Match
@@ -93,11 +94,15 @@ def quantizer_faults(matches: Sequence[Match], scores: Sequence[LayerCheck]) -> 
     """What is wrong with binary convolutions whose input is not a plain sign in Keras."""
     for match, score in zip(matches, scores, strict=True):
         if score.wrong:
-            quantizer = getattr(match.layer.layer, "input_quantizer", None)
+            quantizer = match.layer.input_quantizer
+            subject = (
+                "what is before it"
+                if quantizer is None
+                else f"its input quantizer ({quantizer_name(quantizer)})"
+            )
             yield (
-                f"{score.name}: the converter took its input quantizer "
-                f"({type(quantizer).__name__}) for a plain sign, which it is not: "
-                f"{score.wrong} of {score.compared} values are wrong"
+                f"{score.name}: the converter took {subject} for a plain sign, which it is "
+                f"not: {score.wrong} of {score.compared} values are wrong"
             )
 
 

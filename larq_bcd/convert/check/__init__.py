@@ -27,6 +27,7 @@ from dataclasses import replace
 import numpy as np
 
 from larq_bcd.convert.check.forced import ForcedGraph
+from larq_bcd.convert.check.integers import rounded_kernels
 from larq_bcd.convert.check.score import (
     Difference,
     LayerCheck,
@@ -74,6 +75,7 @@ class _Comparison:
             fed.setdefault(step.step.after.op.name, step)
         self._fed = list(fed.values())
         self._compared = [*self._file.outputs, *self._file.logits]
+        kernels = rounded_kernels(matches)
         self._keras = ForcedGraph(
             graph,
             [step.step.after for step in self._fed],
@@ -82,6 +84,7 @@ class _Comparison:
                 *(step.step.before for step in self._file.steps),
                 *(match.layer.data for match in self._file.supposed),
             ],
+            [kernel.tensor for kernel in kernels],
         )
         self._rounding = Rounding(
             self._keras,
@@ -89,6 +92,8 @@ class _Comparison:
             outputs=len(self._compared),
             is_continuous=not report.unseen,
             factor=report.tolerance_factor,
+            steps=[kernel.step for kernel in kernels],
+            errors=self._file.integer_errors(),
         )
         self._is_measured = False
         self._is_nan = True
@@ -157,7 +162,7 @@ class _Comparison:
         for step, before, tolerance in zip(
             self._file.steps, forced[count:], tolerances[count:], strict=False
         ):
-            kind = "" if step.step.is_plain_sign else step.step.kind
+            kind = "" if step.step.is_plain_sign else step.step.grid or step.step.kind
             after = signs_of(step, values[step.after])
             score = score_step(kind, before, after, tolerance)
             if step.before is not None:
@@ -225,6 +230,7 @@ def _sum(a: LayerCheck, b: LayerCheck) -> LayerCheck:
         undefined=a.undefined + b.undefined,
         largest_error=None if worst is None else worst.ratio,
         worst=worst,
+        is_rounding=b.is_rounding,
     )
 
 

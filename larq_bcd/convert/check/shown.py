@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd.convert.check.integers import integer_errors
 from larq_bcd.convert.graph import InferenceGraph, source_of, through
 from larq_bcd.convert.match import Match, StepMatch, match_steps
 from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.quantization import dequantized, scales_of
 from larq_bcd.tflite.signs import unpack_signs
 
 # Functions that make the same of very different values, and their operators in a file.
@@ -53,6 +55,7 @@ class ShownFile:
     """
 
     def __init__(self, graph: InferenceGraph, file: Graph, matches: list[Match]):
+        self._file = file
         self.steps: list[StepMatch] = match_steps(graph, file, matches)
         self.supposed = [
             match for match in matches if match.is_binary and not _is_signed(match.layer.data)
@@ -76,10 +79,18 @@ class ShownFile:
         self._own = list(file.outputs)
         self.showing = file.part(file.nodes, file.inputs, self._shown)
 
+    def integer_errors(self) -> list[float]:
+        """What int8 explains of each output, logits, value before a step and supposed sign."""
+        found = integer_errors(self._file, {step.after for step in self.steps})
+        compared = [compared.file for compared in (*self.outputs, *self.logits)]
+        compared += [step.before or step.after for step in self.steps]
+        supposed = [match.node.data for match in self.supposed if match.node is not None]
+        return [found.get(value, 0.0) for value in (*compared, *supposed)]
+
     def own_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the file itself, in the order of the model's."""
         own = dict(zip(self._own, outputs, strict=True))
-        return [own[output.file] for output in self.outputs]
+        return [_real(output.file, own[output.file]) for output in self.outputs]
 
     def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
         """The values that are known of the file.
@@ -88,14 +99,23 @@ class ShownFile:
             x: the input, as Keras takes it.
             outputs: what the file that shows has put out.
         """
-        return dict.fromkeys(self._given, x) | dict(zip(self._shown, outputs, strict=True))
+        shown = zip(self._shown, outputs, strict=True)
+        return dict.fromkeys(self._given, x) | {v: _real(v, array) for v, array in shown}
+
+
+def _real(value: Value, array: np.ndarray) -> np.ndarray:
+    """What the integers of a quantized value stand for; other values as they are."""
+    if not scales_of(value).size:
+        return array
+    return dequantized(array, value.quantization).astype(np.float32)
 
 
 def signs_of(step: StepMatch, values: np.ndarray) -> np.ndarray:
     """The result of a sign or rounding, unpacked, in the shape that Keras has it in."""
     if step.step.is_plain_sign:
         return unpack_signs(values, int(step.step.after.shape[-1]))
-    return values.reshape(step.step.after.shape)
+    values = values.reshape(step.step.after.shape)
+    return values if step.step.grid is None else step.step.grid.rounded(values)
 
 
 def _is_signed(data: tf.Tensor) -> bool:

@@ -1,5 +1,5 @@
-# Python 3.11, pip and make are all it takes; everything else goes into .venv.
-PYTHON ?= python3.11
+# Python 3.10 to 3.12, pip and make are all it takes; everything else goes into .venv.
+PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.10))
 DATASET ?= digits
 DATA_DIR ?=
 STEPS ?=
@@ -9,8 +9,8 @@ SETTINGS := $(if $(DATA_DIR),data.data_dir=$(DATA_DIR)) $(if $(STEPS),stages.*.i
 
 BIN := .venv/bin
 
-.PHONY: demo test test-pytorch test-system test-runtime test-aarch64 test-runtimes test-all \
-	bench bench-data bench-runtime bench-train tables lint format clean
+.PHONY: demo docs test test-docs test-pytorch test-system test-runtime test-aarch64 \
+	test-runtimes test-all bench bench-data bench-runtime bench-train tables lint format clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
 # training goes on; one that is done is not done again. STEPS are those of each stage.
@@ -29,7 +29,8 @@ demo/images: models/bcdnet_b_digits/digits.py .venv/installed-digits
 	touch $@
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch --ignore tests/system
+	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch --ignore tests/system \
+		--ignore tests/docs
 
 # Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself.
 test-pytorch: .venv/installed-pytorch
@@ -56,11 +57,20 @@ test-aarch64: .venv/installed-runtime
 test-runtimes: .venv/installed-runtime
 	$(MAKE) -C convert/runtime test-runtimes PYTHON=$(CURDIR)/$(BIN)/python
 
+# The site, in build/site.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The programs and the command lines of all pages, and the site.
+test-docs: .venv/installed-docs .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
+	$(BIN)/python -m pytest tests/docs
+
 # Operators, sizes, latencies and agreement of every network before and after the passes,
-# into the README's table. An interrupted run goes on; start anew with `rm -r build`.
+# into docs/benchmarks.md. An interrupted run goes on; start anew with `rm -r build`.
 bench: .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
-	$(BIN)/python benchmarks/conversion.py --readme README.md
+	$(BIN)/python benchmarks/conversion.py --page docs/benchmarks.md
 
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
@@ -74,9 +84,10 @@ bench-data: .venv/installed-dev
 
 # And the large grids, and every supported TensorFlow in an environment of its own, resolved by
 # pip alone.
-test-all: test test-pytorch test-system test-runtime test-aarch64 test-runtimes
-	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system
-	$(BIN)/python tests/stacks.py
+test-all: test test-docs test-pytorch test-system test-runtime test-aarch64 test-runtimes
+	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system \
+		--ignore tests/docs
+	$(BIN)/python .ci/stacks.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -88,11 +99,13 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The README's table of networks, computed anew.
+# The table of networks, computed anew.
 tables: .venv/installed-dev
-	$(BIN)/python -m larq_bcd.summary.table README.md
+	$(BIN)/python -m larq_bcd.summary.table docs/networks/index.md
 
 .venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "There is no Python 3.10, 3.11 or 3.12 here: install one, \
+	or name it, as in make PYTHON=/path/to/python3.11 demo"; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/installed-%: setup.cfg pyproject.toml .venv/bin/python

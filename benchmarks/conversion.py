@@ -112,7 +112,7 @@ def time_one(name: str, folder: Path, rounds: int) -> dict:
 
 
 def table(found: list[dict]) -> str:
-    """The figures as a table of a README."""
+    """The figures as a table of a page."""
     timed = [
         kernels
         for kernels in _KERNELS
@@ -144,7 +144,7 @@ def table(found: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def write_readme(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
     """Puts the table between its two marks."""
     before, rest = path.read_text().split(BEGIN)
     _, after = rest.split(END)
@@ -173,7 +173,7 @@ def main() -> int:
     parser.add_argument("--networks", help="names with commas; by default all")
     parser.add_argument("--rounds", type=int, default=10, help="measured runs of each file")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-conversion"))
-    parser.add_argument("--readme", type=Path, help="write the table there too")
+    parser.add_argument("--page", type=Path, help="write the table there too")
     parser.add_argument("--no-latency", action="store_true", help="convert only")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -203,8 +203,8 @@ def main() -> int:
         found.append({key: value for one in kept for key, value in one.items()})
     text = table(found)
     print(text)
-    if arguments.readme is not None:
-        write_readme(arguments.readme, text)
+    if arguments.page is not None:
+        write_page(arguments.page, text)
     return 1 if failed else 0
 
 

@@ -78,10 +78,10 @@ def write_images(folder: Path, case: Case, count: int = 256) -> None:
             noise = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
             larger = Image.fromarray(noise).resize((case.width, case.height), Image.BICUBIC)
             image += np.asarray(larger, np.float32) / 3
-        place = folder / "train" / f"class{number % 10}"
-        place.mkdir(parents=True, exist_ok=True)
+        class_folder = folder / "train" / f"class{number % 10}"
+        class_folder.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(image.astype(np.uint8))
-        picture.save(place / f"{number}{case.suffix}", quality=90)
+        picture.save(class_folder / f"{number}{case.suffix}", quality=90)
 
 
 def pipeline_rate(batches, batch: int) -> float:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -105,14 +106,32 @@ def write_atomically(path: Path, content: bytes, force: bool) -> None:
             raise FileError(f"{path} has appeared: choose another name, or --force.")
 
 
+def as_json(content: object) -> str:
+    """Plain data as JSON, in which a number that is not finite is a text, such as "inf".
+
+    JSON has no such numbers; `float` reads the text in Python.
+    """
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return str(content)
+    return content
+
+
 def write_json(path: Path, content: dict) -> None:
-    """Writes plain data in place of what the file had.
+    """Writes plain data, as `as_json` has it, in place of what the file had.
 
     Raises:
         FileError: if the disk is full or cannot be written to.
     """
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(as_json(content))
 
 
 def flush(path: Path) -> None:

@@ -1,6 +1,28 @@
 """HDF5 files that refer to other files."""
 
+import zipfile
+from os import PathLike
+
 import h5py
+
+_WEIGHTS = "model.weights.h5"  # of a .keras archive
+
+
+def other_file_of_weights(path: str | PathLike[str]) -> str | None:
+    """The other file that weights of a `.h5` or `.keras` file lie in, if there is one.
+
+    Returns:
+        The name of the first such file; None if there is none, or the file is not of these.
+    """
+    if h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            return other_file(file)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if _WEIGHTS in archive.namelist():
+                with archive.open(_WEIGHTS) as content, h5py.File(content, "r") as file:
+                    return other_file(file)
+    return None
 
 
 def other_file(file: h5py.File) -> str | None:

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -7,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from larq_bcd._files import FileError, check_writable, replacing, write_atomically
+from larq_bcd._files import FileError, check_writable, replacing, write_atomically, write_json
 
 
 def test_a_file_is_written_whole_and_readable(tmp_path):
@@ -122,3 +123,15 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path):
         replacing(tmp_path / "file" / "a.txt"),
     ):
         pytest.fail("there is no place to write to")
+
+
+def test_json_has_no_numbers_that_are_not_finite(tmp_path):
+    content = {"loss": float("nan"), "steps": [1, (2.5, float("-inf"))], "name": None}
+    write_json(tmp_path / "figures.json", content)
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not valid JSON")
+
+    found = json.loads((tmp_path / "figures.json").read_text(), parse_constant=refuse)
+    assert found == {"loss": "nan", "steps": [1, [2.5, "-inf"]], "name": None}
+    assert float(found["steps"][1][1]) == float("-inf")

@@ -9,6 +9,7 @@ from larq_bcd.commands.parser import (
     FLOATS,
     Parser,
     SomeOf,
+    named_shape,
     not_a_setting,
     positive_number,
     whole_number,
@@ -196,6 +197,15 @@ def _lce_convert(parser: Parser) -> None:
         "as the model's are; by default it takes normalized float32",
     )
     add(
+        "--input-shape",
+        metavar="[NAME=]SHAPE",
+        type=named_shape,
+        action="append",
+        default=[],
+        help="the shape of an input that the model leaves open, such as 1,224,224,3, or "
+        "image=1,224,224,3 where there are several; again for another input",
+    )
+    add(
         "--dense-as-convolution",
         action="store_true",
         help="let dense layers of binary kernels and inputs ship as binary 1x1 convolutions, "
@@ -217,10 +227,11 @@ def _lce_convert(parser: Parser) -> None:
     )
     add(
         "--check-inputs",
-        metavar="DIR",
+        metavar="PATH",
         type=Path,
-        help="check on the images in this folder, prepared as the model's are, instead of "
-        "noise",
+        help="check on the images in this folder, prepared as the model's are, or on arrays as "
+        "the model takes them, an .npy file or, by the names of the inputs, an .npz file; by "
+        "default on noise",
     )
     add(
         "--check-count",

@@ -13,7 +13,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     output = arguments.output
     if not arguments.checkpoint.endswith(SUFFIXES):
         raise UserError(
-            f"{arguments.checkpoint} is no PyTorch checkpoint: give one of "
+            f"{arguments.checkpoint} is not a PyTorch checkpoint: give one of "
             f"{', '.join(SUFFIXES)}, under its own name."
         )
     kernels = {"kernel_quantizer": None} if arguments.real_kernels else {}

@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import rich.console
 import rich.status
+import tensorflow as tf
 
 from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
@@ -21,6 +23,12 @@ from larq_bcd.commands.model_file import load
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.html_report import html_report
+from larq_bcd.convert.input_shapes import (
+    require_batch_of_one,
+    require_fixed_shapes,
+    with_input_shapes,
+)
+from larq_bcd.convert.interface import input_names, is_image
 from larq_bcd.convert.load import LoadedModel
 from larq_bcd.convert.options import FileOptions
 from larq_bcd.convert.pipeline import convert
@@ -28,7 +36,7 @@ from larq_bcd.convert.profile import profile
 from larq_bcd.convert.progress import Progress
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.result import ConversionResult
-from larq_bcd.data.preprocessing import Description
+from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels
 
@@ -122,8 +130,10 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
 def _known(arguments: argparse.Namespace, loaded: LoadedModel) -> Description:
     """What the model says of itself, and in its place what the options say."""
     known = description_of(loaded.model, None if loaded.is_trained else loaded.source)
+    inputs = loaded.model.inputs
+    image = next(filter(is_image, inputs), inputs[0])
     known = known.with_preprocessing(
-        tuple(loaded.model.inputs[0].shape[1:]),
+        tuple(image.shape[1:]),
         arguments.mean,
         arguments.std,
         arguments.resize,
@@ -134,6 +144,34 @@ def _known(arguments: argparse.Namespace, loaded: LoadedModel) -> Description:
     return dataclasses.replace(
         known, class_names=names, names_origin=f"--labels {arguments.labels}"
     )
+
+
+def _input_shapes(
+    arguments: argparse.Namespace, model: tf.keras.Model
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that are given by input; one without a name is that of the only input."""
+    shapes = {}
+    for name, shape in arguments.input_shape:
+        if name is None and len(model.inputs) != 1:
+            names = input_names(model)
+            raise ConversionError(
+                f"--input-shape {','.join(map(str, shape))}: the model has {len(names)} inputs "
+                f"({', '.join(names)}): say which, {names[0]}={','.join(map(str, shape))}."
+            )
+        shapes[input_names(model)[0] if name is None else name] = shape
+    return shapes
+
+
+def _check_inputs(
+    arguments: argparse.Namespace, model: tf.keras.Model, preprocessing: Preprocessing | None
+) -> tuple[list[np.ndarray], str]:
+    """An array for each input of the model, and what it is, in words."""
+    path, count = arguments.check_inputs, arguments.check_count
+    if path is None:
+        return check_inputs.noise(model, count, preprocessing), "noise"
+    if path.suffix.lower() in check_inputs.ARRAYS:
+        return check_inputs.saved_arrays(path, count, model), f"{path}"
+    return check_inputs.photographs(path, count, model, preprocessing), f"images in {path}"
 
 
 def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | None:
@@ -160,17 +198,13 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
     progress = _VisibleProgress(5 + checks + extra, signals)
     with progress.step("load"):
         loaded = load(arguments.model, arguments)
-        model = loaded.model
+        model = with_input_shapes(loaded.model, _input_shapes(arguments, loaded.model))
+        loaded = dataclasses.replace(loaded, model=model)
+        require_fixed_shapes(model)
+        require_batch_of_one(model)
         known = _known(arguments, loaded)
         options = _file_options(arguments, known)
-        count, preprocessing = arguments.check_count, known.preprocessing
-        if arguments.check_inputs is None:
-            inputs, source = check_inputs.noise(model, count, preprocessing), "noise"
-        else:
-            inputs = check_inputs.photographs(
-                arguments.check_inputs, count, model, preprocessing
-            )
-            source = f"images in {arguments.check_inputs}"
+        inputs, source = _check_inputs(arguments, model, known.preprocessing)
     print("\n".join(known.lines()))
     result = convert(
         model,

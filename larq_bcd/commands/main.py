@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 
 from larq_bcd._names import did_you_mean
@@ -92,6 +93,8 @@ def run(command: Command, argv: Sequence[str]) -> int:
 def _imported(module_name: str):
     # TensorFlow's errors come as exceptions; what it logs is for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # An image of broken EXIF data is read without them.
+    warnings.filterwarnings("ignore", module="PIL")
     importlib.import_module("larq_bcd._keras").register()
     return importlib.import_module(module_name)
 

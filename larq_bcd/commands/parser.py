@@ -215,6 +215,20 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
     return convert
 
 
+def named_shape(text: str) -> tuple[str | None, tuple[int, ...]]:
+    """Returns a shape, and the name before it if there is one: `image=1,224,224,3`."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shape such as 1,224,224,3 or image=1,224,224,3"
+        ) from None
+    if min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has a size below 1")
+    return name or None, shape
+
+
 def positive_number(text: str) -> float:
     """Returns a number above 0, the type of a factor."""
     try:

@@ -12,7 +12,7 @@ from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.metadata import FileMetadata, read_metadata
 
 # What the bindings of the schema raise for bytes that are none: offsets that lead outside,
-# unknown numbers of types and operators, texts that are no UTF-8.
+# unknown numbers of types and operators, text that is not UTF-8.
 _DAMAGE = (
     struct.error,
     IndexError,
@@ -38,7 +38,9 @@ def read_file(path: Path) -> tuple[Graph, int, FileMetadata]:
             f"{path} cannot be read ({error.strerror}): name a .tflite file."
         ) from error
     if content[4:8] != b"TFL3":
-        raise ConversionError(f"{path} is no .tflite file: convert a model with lce_convert.")
+        raise ConversionError(
+            f"{path} is not a .tflite file: convert a model with lce_convert."
+        )
     try:
         return Graph(content), len(content), read_metadata(content)
     except _DAMAGE as error:

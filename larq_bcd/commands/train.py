@@ -15,7 +15,7 @@ from larq_bcd.training.recipe import Recipe
 from larq_bcd.training.recipe_file import read_recipe
 from larq_bcd.training.recorder import StoppedError
 from larq_bcd.training.run import Training
-from larq_bcd.training.strategies import Placement, place
+from larq_bcd.training.strategies import Placement, choose_placement
 
 # What a process sees when another one, or the way to it, is gone.
 _LOST = (
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     recipe = read_recipe(arguments.recipe, arguments.settings)
     output = arguments.output or _default_output(arguments.recipe, recipe)
     # First of all: a strategy of several processes has to be there before any operation.
-    placement = place(arguments.strategy)
+    placement = choose_placement(arguments.strategy)
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(recipe.seed)
@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
 
 
 def _default_output(path: str, recipe: Recipe) -> Path:
-    place = Path(path).absolute()
-    name = place.parent.name if place.name == "recipe.yaml" else place.stem
+    file = Path(path).absolute()
+    name = file.parent.name if file.name == "recipe.yaml" else file.stem
     return Path("runs") / (f"{name}-smoke" if recipe.smoke else name)
 
 

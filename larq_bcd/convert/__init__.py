@@ -4,6 +4,7 @@ from larq_bcd._files import write_atomically
 from larq_bcd.convert.check import CheckReport, LayerCheck
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
 from larq_bcd.convert.fold import merge_heads
+from larq_bcd.convert.input_shapes import with_input_shapes
 from larq_bcd.convert.load import load_model
 from larq_bcd.convert.options import FileOptions
 from larq_bcd.convert.pipeline import convert
@@ -30,6 +31,7 @@ __all__ = [
     "convert",
     "load_model",
     "merge_heads",
+    "with_input_shapes",
     "write_atomically",
 ]
 

@@ -1,11 +1,13 @@
 """Compares two files of one model, where the second is meant to differ a little."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from larq_bcd.convert.check.score import OutputDifferences
+from larq_bcd.convert.interface import arrays_of
 from larq_bcd.tflite.engines import UNFUSED, Engine, open_engine
 
 
@@ -30,7 +32,7 @@ class Comparison(OutputDifferences):
 def compare(
     before: bytes,
     after: bytes,
-    inputs: np.ndarray,
+    inputs: np.ndarray | Sequence[np.ndarray],
     change: str,
 ) -> Comparison:
     """Runs both on the same inputs.
@@ -40,7 +42,8 @@ def compare(
 
     Args:
         before, after: the bytes of two files of one model.
-        inputs: array of shape (inputs, *input_shape), of the type that both take.
+        inputs: array of shape (samples, *input_shape), of the type that both take, or one
+            for each of their inputs.
         change: what has changed, for the report.
 
     Raises:
@@ -49,18 +52,20 @@ def compare(
     files = before, after
     exact = [open_engine(content, 1, UNFUSED) for content in files]
     fast = [open_engine(content, 1) for content in files]
-    result = Comparison(len(inputs), change=change, bytes=(len(files[0]), len(files[1])))
+    arrays = arrays_of(inputs)
+    result = Comparison(len(arrays[0]), change=change, bytes=(len(files[0]), len(files[1])))
     result.timed_on = fast[0].name, fast[1].name
     taken = []
-    for x in inputs:
-        result.add(*(engine.predict(x[None]) for engine in exact))
-        taken.append([_milliseconds(engine, x[None]) for engine in fast])
+    for sample in range(result.inputs):
+        x = [array[sample : sample + 1] for array in arrays]
+        result.add(*(engine.predict(*x) for engine in exact))
+        taken.append([_milliseconds(engine, x) for engine in fast])
     first, second = np.median(taken, axis=0)
     result.milliseconds = float(first), float(second)
     return result
 
 
-def _milliseconds(engine: Engine, x: np.ndarray) -> float:
+def _milliseconds(engine: Engine, x: Sequence[np.ndarray]) -> float:
     start = time.process_time()
-    engine.predict(x)
+    engine.predict(*x)
     return 1e3 * (time.process_time() - start)

@@ -78,5 +78,6 @@ def merge_heads(
     merged.set_weights(
         [np.mean(values, axis=0, dtype=np.float64) for values in (kernels, biases)]
     )
-    folded = tf.keras.Model(model.inputs, output, name=model.name)
+    outputs = tf.nest.pack_sequence_as(model.output, [output])
+    folded = tf.keras.Model(model.input, outputs, name=model.name)
     return folded, MergedHeads(mean.name, tuple(head.name for head in heads))

@@ -22,6 +22,7 @@ from larq_bcd._binary import (
     precision_of,
 )
 from larq_bcd.convert.fake_quant import WITH_ATTRIBUTES, WITH_VARIABLES, Grid
+from larq_bcd.convert.interface import infer, output_names
 
 # Operations that hand on their input as it is.
 _TRANSPARENT = frozenset(
@@ -50,6 +51,9 @@ _WEIGHTED = {
 }
 
 _TRANSPOSED = frozenset({"Conv2DBackpropInput", "Conv3DBackpropInputV2"})
+
+# Operations that select from a table, and which of their inputs has the indices.
+_SELECTING = {"GatherV2": 1, "OneHot": 0, "ResourceGather": 1}
 
 # Variables that go without saying in the name of a layer.
 _KERNELS = frozenset({"kernel", "depthwise_kernel"})
@@ -200,23 +204,27 @@ class InferenceGraph:
     """What a Keras model computes at inference, for a batch of one.
 
     Args:
-        model: a built model with one input of fixed height, width and channels.
+        model: a built model whose inputs have fixed shapes.
+
+    Attributes:
+        inputs: in the order of the model's.
+        outputs: likewise.
+        output_names: by which the model's caller knows them.
     """
 
     def __init__(self, model: tf.keras.Model):
         self.model = model
-        shape = model.inputs[0].shape.as_list()
-        spec = tf.TensorSpec([1, *shape[1:]], model.inputs[0].dtype)
+        specs = [tf.TensorSpec([1, *one.shape[1:]], one.dtype) for one in model.inputs]
 
-        def infer(x):
-            return tf.nest.flatten(model(x, training=False))
+        def compute(*tensors):
+            return infer(model, tensors)
 
-        self._function = tf.compat.v1.wrap_function(infer, [spec])
+        self._function = tf.compat.v1.wrap_function(compute, specs)
         self.graph = self._function.graph
         self.operations: list[tf.Operation] = self.graph.get_operations()
-        self.input: tf.Tensor = self._function.inputs[0]
+        self.inputs: list[tf.Tensor] = list(self._function.inputs[: len(specs)])
         self.outputs: list[tf.Tensor] = list(self._function.outputs)
-        self.output_names: list[str] = list(model.output_names)
+        self.output_names: list[str] = output_names(model)
         self._handles = {id(inner): id(outer) for outer, inner in self.graph.captures}
         self._owners = self._find_owners()
         self._layers_by_name: dict[str, tf.keras.layers.Layer] = {}
@@ -237,16 +245,44 @@ class InferenceGraph:
 
     @cached_property
     def computed(self) -> set[str]:
-        """Names of the operations that depend on the model's input."""
-        names = {self.input.op.name}
+        """Names of the operations that depend on the model's inputs."""
+        names = {one.op.name for one in self.inputs}
         for op in self.operations:
             if any(operand.op.name in names for operand in op.inputs):
                 names.add(op.name)
         return names
 
     def is_computed(self, tensor: tf.Tensor) -> bool:
-        """Whether a tensor depends on the model's input."""
+        """Whether a tensor depends on the model's inputs."""
         return tensor.op.name in self.computed
+
+    def index_limit(self, tensor: tf.Tensor) -> int | None:
+        """The size of the smallest table that a tensor's values select from, if any."""
+        sizes = []
+        pending, seen = [tensor], set()
+        while pending:
+            current = pending.pop()
+            if current.ref() in seen:
+                continue
+            seen.add(current.ref())
+            for op in current.consumers():
+                if op.type in (*_TRANSPARENT, *_MOVING, "Cast"):
+                    pending += op.outputs
+                if op.type in _SELECTING and op.inputs[_SELECTING[op.type]] is current:
+                    sizes.append(self._table_size(op))
+        return min((size for size in sizes if size is not None), default=None)
+
+    def _table_size(self, op: tf.Operation) -> int | None:
+        """Between how many entries an operation selects."""
+        if op.type == "ResourceGather":
+            handle = self._handles.get(id(op.inputs[0]))
+            shapes = {id(one.handle): one.shape for one in self.model.variables}
+            return None if handle not in shapes else shapes[handle][0]
+        if op.type == "OneHot":
+            depth = tf.get_static_value(op.inputs[1])
+            return None if depth is None else int(depth)
+        axis = tf.get_static_value(op.inputs[2])
+        return None if axis is None else op.inputs[0].shape[int(axis)]
 
     def scope(self, op: tf.Operation) -> str:
         """Names of the layers that an operation belongs to, the outermost first."""
@@ -435,7 +471,8 @@ class InferenceGraph:
             layer
             for layer in _layers(self.model)
             if id(layer) not in shown
-            and leaves_signs(getattr(layer, "kernel_quantizer", None), layer.kernel)
+            and getattr(layer, "kernel_quantizer", None) is not None
+            and leaves_signs(layer.kernel_quantizer, layer.kernel)
         ]
 
     @cached_property

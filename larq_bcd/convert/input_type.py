@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from larq_bcd.convert.errors import ConversionError
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.tflite.graph import Graph, Rewrite, Value
 from larq_bcd.tflite.quantization import quantization
@@ -18,24 +17,27 @@ def set_input_type(graph: Graph, preprocessing: Preprocessing) -> Rewrite:
     mean cannot go through a padding with zeros of the normalized image.
 
     Args:
-        graph: with one float32 input of shape (1, ..., channels); it is changed.
-        preprocessing: of the images; the encoding float32 leaves all as it is.
+        graph: is changed.
+        preprocessing: of the images, which are the float32 inputs of its shape; the encoding
+            float32 leaves all as it is.
 
     Returns:
-        The names of the operators.
-
-    Raises:
-        ConversionError: if the file's input is not float32.
+        The names of the inputs that are changed.
     """
-    (image,) = graph.inputs
-    encoding = preprocessing.encoding
-    if encoding in ("float32", str(image.dtype)):
+    if preprocessing.encoding == "float32":
         return Rewrite()
-    if image.dtype != np.float32:
-        raise ConversionError(
-            f"input_type={encoding!r}: the model takes {image.dtype}, not float32, so "
-            "that there is nothing to normalize: leave it out."
-        )
+    images = [
+        value
+        for value in graph.inputs
+        if value.dtype == np.float32 and value.shape[1:] == preprocessing.input_shape
+    ]
+    for image in images:
+        _normalize(graph, image, preprocessing)
+    graph.tidy()
+    return Rewrite([image.name for image in images])
+
+
+def _normalize(graph: Graph, image: Value, preprocessing: Preprocessing) -> None:
     std = np.array(preprocessing.std, np.float64)
     mean = np.array(preprocessing.mean, np.float64)
 
@@ -53,9 +55,7 @@ def set_input_type(graph: Graph, preprocessing: Preprocessing) -> Rewrite:
             current = after
     for node, position in readers:
         node.set_input(position, current)
-    image.dtype = np.dtype(encoding)
+    image.dtype = np.dtype(preprocessing.encoding)
     image.quantization = quantization(
         np.array([1 / _WHITE], np.float32), zero_point=preprocessing.black
     )
-    graph.tidy()
-    return Rewrite([image.name])

@@ -8,7 +8,7 @@ it does what it should.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -23,11 +23,12 @@ class QuantizedBefore:
     """What a model computes, with kernels that are quantized already.
 
     Attributes:
-        infer: takes a batch of one and returns the outputs, while a function is traced.
+        infer: takes one tensor for each input of the model, a batch of one, and returns the
+            outputs, while a function is traced.
         kernels: the quantized kernels.
     """
 
-    infer: Callable[[tf.Tensor], list[tf.Tensor]]
+    infer: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]
     kernels: tuple[tf.Variable, ...]
 
 
@@ -52,11 +53,11 @@ def quantized_before(model: tf.keras.Model) -> QuantizedBefore | None:
         return None
     definition = graph.graph.as_graph_def()
 
-    def infer(image: tf.Tensor) -> list[tf.Tensor]:
+    def infer(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         capture = tf.compat.v1.get_default_graph().capture
         fed = {inner.name: capture(outer) for outer, inner in graph.graph.captures}
         fed |= {name: kernel.read_value() for name, kernel in kernels.items()}
-        fed[graph.input.name] = image
+        fed |= {inner.name: x for inner, x in zip(graph.inputs, tensors, strict=True)}
         outputs = [output.name for output in graph.outputs]
         return tf.graph_util.import_graph_def(definition, fed, outputs, name="")
 

@@ -3,6 +3,7 @@
 import copy
 import tempfile
 import warnings
+from collections.abc import Callable
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
@@ -12,7 +13,9 @@ from tensorflow.python.framework.convert_to_constants import (
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.interface import infer, input_names, output_names
 from larq_bcd.convert.large_kernels import quantized_before
+from larq_bcd.tflite.graph import Graph, Value
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _REDUCED = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
@@ -30,6 +33,12 @@ def _in_float32(config, key=None):
     return config
 
 
+def reduced_types(model: tf.keras.Model) -> list[str]:
+    """The reduced types and mixed policies that layers of a model compute in."""
+    layers = [model, *(m for m in model.submodules if isinstance(m, tf.keras.layers.Layer))]
+    return sorted({layer.dtype_policy.name for layer in layers} & _REDUCED)
+
+
 def as_float32(model: tf.keras.Model) -> tf.keras.Model:
     """Rebuilds a model of reduced or mixed precision in float32, which the converter needs.
 
@@ -42,8 +51,7 @@ def as_float32(model: tf.keras.Model) -> tf.keras.Model:
     Raises:
         ConversionError: if the model cannot be rebuilt from its configuration.
     """
-    layers = [model, *(m for m in model.submodules if isinstance(m, tf.keras.layers.Layer))]
-    if not any(layer.dtype_policy.name in _REDUCED for layer in layers):
+    if not reduced_types(model):
         return model
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy("float32")
@@ -69,54 +77,62 @@ def _first_error(lines: list[str]) -> str | None:
     return None
 
 
-def _inference(model: tf.keras.Model, batch: int | None = None):
+def _numbered(kind: str, count: int) -> list[str]:
+    """Names that sort as they are numbered: the converter sorts by name."""
+    return [f"{kind}_{number:06}" for number in range(count)]
+
+
+def _inference(model: tf.keras.Model, batch: int | None):
     """What a model computes at inference, as a function, and the variables that it reads."""
     quantized = quantized_before(model)
-    batch = batch if quantized is None else 1
-    inputs = [
-        tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name)
-        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    samples = batch if quantized is None else 1
+    names = _numbered("input", len(model.inputs))
+    signature = [
+        tf.TensorSpec([samples, *tensor.shape[1:]], tensor.dtype, name)
+        for tensor, name in zip(model.inputs, names, strict=True)
     ]
 
-    @tf.function(input_signature=inputs, autograph=False)
-    def infer(*images):
-        if quantized is not None:
-            outputs = quantized.infer(images[0])
-        else:
-            outputs = tf.nest.flatten(model(images[0], training=False))
-        return dict(zip(model.output_names, outputs, strict=True))
+    @tf.function(input_signature=signature, autograph=False)
+    def compute(*tensors):
+        outputs = infer(model, tensors) if quantized is None else quantized.infer(tensors)
+        return dict(zip(_numbered("output", len(outputs)), outputs, strict=True))
 
     kernels = () if quantized is None else quantized.kernels
-    return infer, [*model.variables, *kernels]
+    return compute, [*model.variables, *kernels]
 
 
-def _convert_saved(model: tf.keras.Model) -> bytes:
+def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
     """Converts a SavedModel of the inference alone.
 
     `lce.convert_keras_model` saves the whole Keras model, every layer of it traced several
     times, and gives the same file in four times the time.
+
+    Args:
+        model: the model.
+        batch: how many samples it is traced for, None for any number.
     """
-    infer, variables = _inference(model)
+    compute, variables = _inference(model, batch)
     module = tf.Module()
     module.owned = variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=infer, options=options)
+        tf.saved_model.save(module, folder, signatures=compute, options=options)
         return converter.convert_saved_model(folder)
 
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    # A batch that the model fixes stays: recurrent layers convert with it alone.
-    infer, _variables = _inference(model, model.inputs[0].shape[0])
-    function = infer.get_concrete_function()
+    compute, _variables = _inference(model, batch=1)
+    function = compute.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)
     )
 
 
-def _advice(failure: Exception) -> str:
+def _advice(failure: Exception, reason: str) -> str:
+    if "TensorList" in str(failure) + reason:
+        return "Give its recurrent layers unroll=True, and its inputs a fixed length."
     # Of a model it speaks in terms of layers and types, of itself in those of C++.
     if isinstance(failure, converter.ConverterDiedError) or "std::" in str(failure):
         return (
@@ -147,29 +163,62 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         ConversionError: if the converter fails, with the error it met first, or if there is
             not enough memory.
     """
-    failure: Exception | None = None
+    failures: list[Exception] = []
     with captured_stderr() as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The native converter raises bare Exceptions; whatever it is ends the route.
-        try:
-            return _convert_saved(model), []
-        except _OUT_OF_MEMORY as error:
-            raise _too_large(model) from error
-        except Exception as error:
-            first = error
-        try:
-            content = _convert_graph(model)
-        except _OUT_OF_MEMORY as error:
-            raise _too_large(model) from error
-        except Exception as error:
-            failure = error
+        for route, _ in _ROUTES:
+            # The native converter raises bare Exceptions; whatever it is ends the route.
+            try:
+                content = route(model)
+                break
+            except _OUT_OF_MEMORY as error:
+                raise _too_large(model) from error
+            except Exception as error:
+                failures.append(error)
+    if not failures:
+        return _restored(content, model), []
+    first = failures[0]
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
     if isinstance(first, converter.ConverterDiedError) and reason != str(first):
         reason = f"{first} after it said: {reason}"
-    if failure is not None:
+    if len(failures) == len(_ROUTES):
         raise ConversionError(
-            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(first)}"
+            f"Larq Compute Engine cannot convert the model: {reason}. {_advice(first, reason)}"
         ) from first
-    return content, [
-        f"The SavedModel route failed ({reason}); its graph was converted instead."
-    ]
+    _, note = _ROUTES[len(failures)]
+    if note == _FOR_ONE and all(tensor.shape[0] == 1 for tensor in model.inputs):
+        return _restored(content, model), []
+    return _restored(content, model), [note.format(reason)]
+
+
+_FOR_ONE = "An open batch cannot be converted ({}); the file is for a batch of 1."
+# What is tried in turn, and what a user is told where it is not the first that succeeds.
+_ROUTES: tuple[tuple[Callable[[tf.keras.Model], bytes], str], ...] = (
+    (lambda model: _convert_saved(model, batch=None), ""),
+    # Recurrent layers, say, have to know the batch.
+    (lambda model: _convert_saved(model, batch=1), _FOR_ONE),
+    (_convert_graph, "The SavedModel route failed ({}); its graph was converted instead."),
+)
+
+
+def _restored(content: bytes, model: tf.keras.Model) -> bytes:
+    """The file with the model's order and names of inputs and outputs.
+
+    The converter sorts them by name in its signature, and in the file in yet another way.
+    """
+    file = Graph(content)
+    inputs = _in_order(file.inputs, file.input_names, "input")
+    outputs = _in_order(file.outputs, file.output_names, "output")
+    file.set_signature(
+        dict(zip(input_names(model), inputs, strict=True)),
+        dict(zip(output_names(model), outputs, strict=True)),
+    )
+    return file.write()
+
+
+def _in_order(values: list[Value], names: list[str], kind: str) -> list[Value]:
+    order = _numbered(kind, len(values))
+    if set(names) != set(order):
+        return values  # a graph alone has no signature, and keeps the order
+    known = dict(zip(names, values, strict=True))
+    return [known[name] for name in order]

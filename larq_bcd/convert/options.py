@@ -20,7 +20,7 @@ class FileOptions:
         passes: names of the passes over the flatbuffer, of `passes.PASSES`.
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
-        input_type: `"float32"`, or `"uint8"` or `"int8"` for pixels as they are.
+        input_type: `"float32"`, or `"uint8"` or `"int8"` for images of pixels as they are.
         dense_as_convolution: whether dense layers of binary kernels and inputs ship as binary
             1x1 convolutions, which compute the same.
         description: preprocessing and class names, for the metadata; by default what the
@@ -38,7 +38,7 @@ class FileOptions:
 
 
 def described(model: tf.keras.Model, options: FileOptions) -> Description:
-    """What the file is to say of itself, and how its input is encoded."""
+    """What the file is to say of itself, and how its images are encoded."""
     known = description_of(model) if options.description is None else options.description
     if options.input_type not in INPUT_TYPES:
         raise ConversionError(
@@ -49,34 +49,49 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
         raise ConversionError(
             "dense_as_convolution: with ops='builtin' nothing is binary: leave one of them out."
         )
-    dtype, shape = model.inputs[0].dtype.name, tuple(model.inputs[0].shape[1:])
-    if options.input_type != "float32" and dtype not in ("float32", options.input_type):
-        raise ConversionError(
-            f"input_type={options.input_type!r}: the model takes {dtype}, not float32, so that "
-            "there is nothing to normalize: leave it out."
-        )
-    if known.preprocessing is None:
-        if options.input_type not in ("float32", dtype):
-            raise ConversionError(
-                f"input_type={options.input_type!r}: the file would normalize pixels, but the "
-                "preprocessing of the model is not known: give --mean and --std."
-            )
+    preprocessing = known.preprocessing
+    shapes = [tuple(one.shape[1:]) for one in model.inputs]
+    dtypes = [one.dtype.name for one in model.inputs]
+    if preprocessing is None:
+        _require_known(options.input_type, dtypes)
         return known
-    if known.preprocessing.input_shape != shape:
+    if preprocessing.input_shape not in shapes:
         raise ConversionError(
-            f"the preprocessing makes images of shape {known.preprocessing.input_shape}, but "
-            f"the model takes {shape}: change its image_size, mean or std."
+            f"the preprocessing makes images of shape {preprocessing.input_shape}, but the "
+            f"model takes {', '.join(map(str, shapes))}: change its image_size, mean or std."
         )
-    if dtype not in ("float32", *INPUT_TYPES):  # whole numbers of other sizes, as they are
+    dtype = dtypes[shapes.index(preprocessing.input_shape)]
+    if options.input_type not in ("float32", dtype) and dtype != "float32":
+        raise _nothing_to_normalize(options.input_type, dtype)
+    if dtype not in INPUT_TYPES:  # whole numbers of other sizes, as they are
         return replace(known, preprocessing=None)
     encoding = options.input_type if dtype == "float32" else dtype
-    return replace(known, preprocessing=replace(known.preprocessing, encoding=encoding))
+    return replace(known, preprocessing=replace(preprocessing, encoding=encoding))
+
+
+def _require_known(input_type: str, dtypes: list[str]) -> None:
+    """Raises an error if a file would have to normalize pixels in a way that is not known."""
+    if input_type == "float32" or input_type in dtypes:
+        return
+    if "float32" not in dtypes:
+        raise _nothing_to_normalize(input_type, " and ".join(dict.fromkeys(dtypes)))
+    raise ConversionError(
+        f"input_type={input_type!r}: the file would normalize pixels, but the preprocessing of "
+        "the model is not known: give --mean and --std."
+    )
+
+
+def _nothing_to_normalize(input_type: str, dtype: str) -> ConversionError:
+    return ConversionError(
+        f"input_type={input_type!r}: the model takes {dtype}, not float32, so that there is "
+        "nothing to normalize: leave it out."
+    )
 
 
 def require_types(content: bytes, options: FileOptions) -> None:
     """Looks into what will be written: the converter is known to ignore what it is asked."""
     dtypes = [str(value.dtype) for value in Graph(content).inputs]
-    if options.input_type != "float32" and dtypes != [options.input_type]:
+    if options.input_type != "float32" and options.input_type not in dtypes:
         raise ConversionError(
             f"input_type={options.input_type!r} was not applied: the file takes {dtypes}."
         )

@@ -1,6 +1,6 @@
 """From a Keras model to a checked flatbuffer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,16 @@ from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.builtin import PASSES_OF_WORDS, with_builtin_operators
 from larq_bcd.convert.check import check
 from larq_bcd.convert.compare import Comparison, compare
+from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.fold import merge_heads
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.head import quantize_head
+from larq_bcd.convert.input_shapes import require_batch_of_one, require_fixed_shapes
 from larq_bcd.convert.input_type import set_input_type
+from larq_bcd.convert.interface import arrays_of, input_names, is_image
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
-from larq_bcd.convert.lce import as_float32, convert_model
-from larq_bcd.convert.load import as_functional, require_convertible, weights_size
+from larq_bcd.convert.lce import as_float32, convert_model, reduced_types
+from larq_bcd.convert.load import as_functional, weights_size
 from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
@@ -25,6 +28,7 @@ from larq_bcd.convert.passes import (
     convolve_dense,
     optimize,
     restore_padding,
+    separate_states,
     write_out_fills,
 )
 from larq_bcd.convert.progress import Progress
@@ -37,7 +41,7 @@ from larq_bcd.tflite.metadata import add_metadata, plain_name
 
 def convert(
     model: tf.keras.Model,
-    inputs: np.ndarray | None = None,
+    inputs: np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | None = None,
     source: str = "noise",
     name: str | None = None,
     allow_float_fallback: bool = False,
@@ -48,10 +52,11 @@ def convert(
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
     Args:
-        model: a built model with one input of fixed height, width and channels, or one of a
+        model: a built model whose inputs have fixed shapes, but for the batch, or one of a
             subclass that has been called; it is not changed.
-        inputs: array of shape (inputs, *input_shape), on which the flatbuffer is compared
-            with Keras; by default noise in the range of normalized images.
+        inputs: array of shape (samples, *input_shape), on which the flatbuffer is compared
+            with Keras, or one for each of several inputs, in the model's order or by name; by
+            default noise in a range that suits the model.
         source: where the inputs come from, for the report.
         name: what the report calls the model, by default its own name.
         allow_float_fallback: whether to go on to the check if a layer that trains as binary
@@ -69,12 +74,13 @@ def convert(
         ConversionError: if the model cannot be converted, or not to such a file.
         CheckError, EngineError: if nothing on this machine can run the flatbuffer.
     """
-    model = require_convertible(as_functional(model))
+    model = as_functional(model)
+    require_fixed_shapes(model)
+    require_batch_of_one(model)
     progress = progress or Progress()
     options = options or FileOptions()
     description = described(model, options)
-    if inputs is None:
-        inputs = check_inputs.noise(model, CHECK_INPUTS, description.preprocessing)
+    arrays = _arrays(model, inputs, description.preprocessing)
     with progress.step("merge the heads"):
         shipped, changes = _folded(model)
     with progress.step("convert"):
@@ -91,17 +97,22 @@ def convert(
         matches = match_layers(graph, file)
         report = ConversionReport(
             model=name or model.name,
-            inputs=_tensors(file.inputs),
-            outputs=_tensors(file.outputs_like(graph.output_names), graph.output_names),
+            inputs=_tensors(file.inputs, file.input_names),
+            outputs=_tensors(file.outputs, file.output_names),
             file_bytes=len(file.write()),
             float32_bytes=weights_size(shipped),
             layers=layer_reports(matches, graph),
             optimization=optimization,
             changes=changes,
-            notes=notes + layer_notes(matches) + _unknown(model, description),
+            notes=[
+                *notes,
+                *layer_notes(matches),
+                *_states(file),
+                *_unknown(model, description),
+            ],
             is_check_waived=tolerance_factor is None,
         )
-    fed = _fed(shipped, inputs, description.preprocessing)
+    fed = _fed(shipped, file, arrays, description.preprocessing)
     if tolerance_factor is not None and (allow_float_fallback or not report.fallbacks):
         with progress.step("check") as advance:
             report.check = check(
@@ -127,23 +138,62 @@ def convert(
     return ConversionResult(final, report, plain)
 
 
+def _arrays(
+    model: tf.keras.Model,
+    inputs: np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | None,
+    preprocessing: Preprocessing | None,
+) -> list[np.ndarray]:
+    """One array for each input of a model, of what the check is given."""
+    if inputs is None:
+        return check_inputs.noise(model, CHECK_INPUTS, preprocessing)
+    if isinstance(inputs, Mapping):
+        return check_inputs.given_arrays(inputs, model, "inputs")
+    arrays, names = arrays_of(inputs), input_names(model)
+    if len(arrays) != len(names):
+        raise ConversionError(
+            f"inputs has {len(arrays)} arrays, but the model has {len(names)} inputs: give one "
+            f"for each of {', '.join(names)}."
+        )
+    return check_inputs.given_arrays(dict(zip(names, arrays, strict=True)), model, "inputs")
+
+
 def _folded(model: tf.keras.Model) -> tuple[tf.keras.Model, list[str]]:
     """The model that ships, of the one that trained, and what is different in words."""
-    shipped, merged = merge_heads(as_float32(model))
-    if merged is None:
-        return shipped, []
-    return shipped, [f"the heads {' and '.join(merged.heads)} are merged into {merged.name}"]
+    changes = []
+    wide = as_float32(model)
+    if wide is not model:
+        changes.append(
+            f"the model computes in {', '.join(reduced_types(model))}, and the file in "
+            "float32, which Larq Compute Engine needs"
+        )
+    batches = {tensor.shape[0] for tensor in model.inputs} - {None, 1}
+    if batches:
+        changes.append(
+            f"the model has a batch of {', '.join(map(str, sorted(batches)))}, and the file "
+            "one of 1, which larq_bcd_runtime runs on any number of samples"
+        )
+    shipped, merged = merge_heads(wide)
+    if merged is not None:
+        changes.append(f"the heads {' and '.join(merged.heads)} are merged into {merged.name}")
+    return shipped, changes
 
 
 def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     """Undoes what the converter did to the model; returns what, in words."""
+    changes = []
     if write_out_fills(file).changed:
         file.tidy()
-    repaired = restore_padding(file, match_layers(graph, file)).changed
-    if not repaired:
-        return []
-    file.tidy()
-    return [f"the converter had changed the padding of {', '.join(repaired)}; it is restored"]
+    if separated := separate_states(file).changed:
+        changes.append(
+            f"the converter had let states of {' and '.join(dict.fromkeys(separated))} share "
+            "their memory; each has its own again"
+        )
+    if repaired := restore_padding(file, match_layers(graph, file)).changed:
+        file.tidy()
+        changes.append(
+            f"the converter had changed the padding of {', '.join(repaired)}; it is restored"
+        )
+    return changes
 
 
 def _convolved(graph: InferenceGraph, file: Graph) -> list[str]:
@@ -174,21 +224,35 @@ class _Fed:
         decode: turns them into what the model takes.
     """
 
-    given: np.ndarray
-    decode: Callable[[np.ndarray], np.ndarray]
+    given: list[np.ndarray]
+    decode: Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
 def _fed(
-    model: tf.keras.Model, inputs: np.ndarray, preprocessing: Preprocessing | None
+    model: tf.keras.Model,
+    file: Graph,
+    arrays: list[np.ndarray],
+    preprocessing: Preprocessing | None,
 ) -> _Fed:
-    dtype = model.inputs[0].dtype
-    if preprocessing is None or preprocessing.encoding == dtype.name:
-        return _Fed(inputs.astype(dtype.as_numpy_dtype), np.asarray)
-    return _Fed(preprocessing.encoded(preprocessing.pixels(inputs)), preprocessing.decoded)
+    """Encodes inputs of a model where its file takes bytes in place of float32."""
+    given: list[np.ndarray] = []
+    decoders: list[Callable[[np.ndarray], np.ndarray]] = []
+    for tensor, value, array in zip(model.inputs, file.inputs, arrays, strict=True):
+        if preprocessing is None or value.dtype == tensor.dtype.name:
+            given.append(array.astype(tensor.dtype.as_numpy_dtype))
+            decoders.append(np.asarray)
+        else:
+            given.append(preprocessing.encoded(preprocessing.pixels(array)))
+            decoders.append(preprocessing.decoded)
+
+    def decode(arrays: list[np.ndarray]) -> list[np.ndarray]:
+        return [decode(array) for decode, array in zip(decoders, arrays, strict=True)]
+
+    return _Fed(given, decode)
 
 
 def _compared(
-    file: Graph, step: Callable[[], object], given: np.ndarray, change: str
+    file: Graph, step: Callable[[], object], given: list[np.ndarray], change: str
 ) -> Comparison:
     """Takes a step that changes a file a little, and compares the file with what it was."""
     before = file.write()
@@ -196,19 +260,29 @@ def _compared(
     return compare(before, file.write(), given, change)
 
 
-def _tensors(values: list[Value], names: list[str] | None = None) -> list[TensorReport]:
-    called = names if names and len(names) == len(values) else [v.name for v in values]
-    clean = [plain_name(name) for name in called]
+def _tensors(values: list[Value], names: list[str]) -> list[TensorReport]:
     return [
-        TensorReport(name, value.shape, str(value.dtype))
-        for name, value in zip(clean, values, strict=True)
+        TensorReport(plain_name(name), value.shape, str(value.dtype))
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def _states(file: Graph) -> list[str]:
+    kinds = {n.type for n in file.nodes if any(v.is_variable for v in n.operands)}
+    if not kinds:
+        return []
+    return [
+        f"{' and '.join(sorted(kinds))} goes on where the run before has ended: "
+        "larq_bcd_runtime begins anew for each sample; elsewhere call reset_all_variables, or "
+        "open the file again, which Larq Compute Engine's interpreter in Python needs"
     ]
 
 
 def _unknown(model: tf.keras.Model, description: Description) -> list[str]:
     """What the file cannot say to whoever gives it images."""
-    shape = model.inputs[0].shape
-    if description.preprocessing is not None or len(shape) != 4 or shape[-1] not in (1, 3):
+    known = description.preprocessing
+    images = [one.shape for one in model.inputs if is_image(one)]
+    if all(known is not None and shape[1:] == known.input_shape for shape in images):
         return []
     return [
         "how images are prepared for the model is not known, and so not in the file: whoever "

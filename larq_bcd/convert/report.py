@@ -1,7 +1,6 @@
 """What was converted, in data, in words and in JSON."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 
 import rich.box
@@ -9,6 +8,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from larq_bcd._files import as_json
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
@@ -147,7 +147,7 @@ class ConversionReport:
             data["check"]["verdict"] = self.check.verdict
             data["check"]["flips"] = self.check.flips
             data["check"]["signs_compared"] = self.check.compared
-        return json.dumps(data, indent=2) + "\n"
+        return as_json(data)
 
 
 def size_in_words(count: int) -> str:

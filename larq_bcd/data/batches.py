@@ -17,9 +17,9 @@ from larq_bcd.errors import UserError
 
 __all__ = ["evaluation_batches", "open_source", "training_batches"]
 
-_PLACES = tf.TensorSpec([None], tf.int64)
-# Position, number in the source, path, offset and label.
-_LOCATED = (_PLACES, _PLACES, tf.TensorSpec([None], tf.string), _PLACES, _PLACES)
+_INTEGERS = tf.TensorSpec([None], tf.int64)
+# Position in the stream, index in the source, path, offset and label.
+_LOCATED = (_INTEGERS, _INTEGERS, tf.TensorSpec([None], tf.string), _INTEGERS, _INTEGERS)
 
 
 def training_batches(
@@ -44,8 +44,8 @@ def training_batches(
         augmentation: what is random.
         batch_size: examples of this shard in each step.
         seed: of the order and of the augmentation, not negative.
-        first_step: number of the step of the first batch.
-        shard: number of this shard, and how many there are.
+        first_step: index of the step of the first batch.
+        shard: index of this shard, and their number.
 
     Returns:
         Data set of `(images, labels)`: float32 `(batch_size, height, width, channels)`, and
@@ -100,7 +100,7 @@ def evaluation_batches(
         source: a split.
         preprocessing: sizes, statistics and encoding.
         batch_size: examples of a batch; the last may have fewer.
-        shard: number of this shard, and how many there are; each has every n-th example.
+        shard: index of this shard, and their number; each has every n-th example.
 
     Returns:
         Data set of `(images, labels)`: `(batch, height, width, channels)` in the encoding, by
@@ -132,24 +132,24 @@ def _examples(source: Source, located, example, in_place_of) -> tf.data.Dataset:
         source: where the examples are read.
         located: generator function of what `_LOCATED` describes.
         example: function of contents, label and position.
-        in_place_of: function of the source and of number, path, offset and label of an
+        in_place_of: function of the source and of index, path, offset and label of an
             example that failed, to a data set of the contents and the label, if any, that
             take its place.
     """
 
     @tf.autograph.experimental.do_not_convert
-    def one(position, number, path, offset, label):
+    def one(position, index, path, offset, label):
         def at_position(contents, label):
             return example(contents, label, position)
 
         # Without the failures of what it reads; what replaces it may fail the pipeline.
         there = source.read(path, offset, label).map(at_position).ignore_errors()
-        other = in_place_of(source, number, path, offset, label).map(at_position)
+        other = in_place_of(source, index, path, offset, label).map(at_position)
         return there.concatenate(other).take(1)
 
-    places = tf.data.Dataset.from_generator(located, output_signature=_LOCATED)
+    locations = tf.data.Dataset.from_generator(located, output_signature=_LOCATED)
     return (
-        places.prefetch(1)
+        locations.prefetch(1)
         .unbatch()
         .interleave(
             one,

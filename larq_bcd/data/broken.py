@@ -20,7 +20,7 @@ def _why_broken(contents: bytes) -> str | None:
         images.decode(contents, 3)
         transforms.decode(tf.constant(contents), 3)
     except tf.errors.InvalidArgumentError as error:
-        # Less the places in TensorFlow's graph around the message.
+        # Without what locates the message in TensorFlow's graph.
         return re.sub(r"{{.*?}} | \[Op:.*", "", error.message.splitlines()[0])
     except ValueError as error:
         return str(error)
@@ -30,8 +30,8 @@ def _why_broken(contents: bytes) -> str | None:
 def _content(source: Source, path: bytes, offset: int, label: int) -> tuple[bytes, int]:
     """Reads an example, outside of the pipeline."""
     with tf.device("/cpu:0"):
-        places = (tf.constant(path), tf.constant(offset), tf.constant(label))
-        ((contents, label),) = source.read(*places).as_numpy_iterator()
+        location = (tf.constant(path), tf.constant(offset), tf.constant(label))
+        ((contents, label),) = source.read(*location).as_numpy_iterator()
     return contents, label
 
 
@@ -42,45 +42,47 @@ def _is_sound(source: Source, path: bytes, offset: int, contents: bytes) -> bool
     return why is None
 
 
-def next_sound(source: Source, number, path, offset, label) -> tf.data.Dataset:
+def next_sound(source: Source, index, path, offset, label) -> tf.data.Dataset:
     """Returns a data set of the contents and the label of the next example that is sound.
 
     It is the next in the source, and so the same at every time.
     """
 
-    def search(number, path, offset, label):
+    def search(index, path, offset, label):
         for ahead in range(source.num_examples):
             if ahead:
-                following = np.array([(number + ahead) % source.num_examples])
+                following = np.array([(index + ahead) % source.num_examples])
                 (path,), (offset,), (label,) = source.locate(following)
             contents, found_label = _content(source, path, offset, label)
             if _is_sound(source, path, offset, contents):
                 return contents, np.int64(found_label)
         raise AssertionError("every image is broken, and no error came at 1 %")
 
-    def found(*place):
-        contents, label = tf.numpy_function(search, place, (tf.string, tf.int64))
+    def found(*location):
+        contents, label = tf.numpy_function(search, location, (tf.string, tf.int64))
         return tf.ensure_shape(contents, []), tf.ensure_shape(label, [])
 
-    return tf.data.Dataset.from_tensors((number, path, offset, label)).map(found)
+    return tf.data.Dataset.from_tensors((index, path, offset, label)).map(found)
 
 
-def nothing(source: Source, number, path, offset, label) -> tf.data.Dataset:
+def nothing(source: Source, index, path, offset, label) -> tf.data.Dataset:
     """Returns a data set without examples, and counts the broken one."""
 
     def check(path, offset, label):
         contents, label = _content(source, path, offset, label)
         return contents, np.int64(label), _is_sound(source, path, offset, contents)
 
-    def checked(*place):
-        contents, label, sound = tf.numpy_function(check, place, (tf.string, tf.int64, tf.bool))
+    def checked(*location):
+        contents, label, sound = tf.numpy_function(
+            check, location, (tf.string, tf.int64, tf.bool)
+        )
         return (
             tf.ensure_shape(contents, []),
             tf.ensure_shape(label, []),
             tf.ensure_shape(sound, []),
         )
 
-    place = tf.data.Dataset.from_tensors((path, offset, label))
+    located = tf.data.Dataset.from_tensors((path, offset, label))
     # Sound after all, it was something else that failed, and will fail again.
-    kept = place.map(checked).filter(lambda contents, label, sound: sound)
+    kept = located.map(checked).filter(lambda contents, label, sound: sound)
     return kept.map(lambda contents, label, sound: (contents, label))

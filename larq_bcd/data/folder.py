@@ -114,7 +114,7 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
 
     Paths are bytes: a name may be in any encoding.
     """
-    places = []
+    ranked = []
     left_out: list[Path] = []
     for label, name in enumerate(class_names):
         if not (folder / name).is_dir():  # a class of another split alone
@@ -129,11 +129,11 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
         images.sort(
             key=lambda image: hashlib.blake2b(os.fsencode(image), digest_size=8).digest()
         )
-        places += [
+        ranked += [
             ((rank + 0.5) / len(images), label, os.fsencode(folder / name / image))
             for rank, image in enumerate(images)
         ]
-    places.sort()
+    ranked.sort()
     if left_out:
         tf.get_logger().warning(
             "left out %d files of %s that are not images of a format that is read (%s), the "
@@ -143,4 +143,4 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
             ", ".join(SUFFIXES),
             left_out[0],
         )
-    return [(path, label) for _, label, path in places]
+    return [(path, label) for _, label, path in ranked]

@@ -44,7 +44,7 @@ def decode(contents: bytes, channels: int) -> Image.Image:
         An image of mode `L` or `RGB`.
 
     Raises:
-        ValueError: if it is no such image, a damaged one or one of no use; it says why.
+        ValueError: if it is not such an image, is damaged or of no use; it says why.
     """
     try:
         with Image.open(io.BytesIO(contents), formats=_FORMATS) as image:

@@ -29,8 +29,8 @@ def _cutmix_share(alpha: float, key: tf.Tensor, image_size, draws: tf.Tensor) ->
     def inside(length: int, draw: tf.Tensor) -> tf.Tensor:
         cut = tf.floor(side * length)
         start = tf.floor(draw * length) - tf.floor(cut / 2)
-        place = tf.range(length, dtype=tf.float32)
-        return (place >= start) & (place < start + cut)
+        index = tf.range(length, dtype=tf.float32)
+        return (index >= start) & (index < start + cut)
 
     height, width = image_size
     other = inside(height, draws[0])[:, None] & inside(width, draws[1])[None, :]
@@ -43,7 +43,7 @@ def own_share(
     """Returns how much of each pixel an image keeps: `(height, width, 1)`, in [0, 1].
 
     Args:
-        position: scalar int64, the image's place in the stream.
+        position: scalar int64, the image's index in the stream.
         seed: of the augmentation.
         augmentation: with `mixup`, `cutmix` or both.
         image_size: height and width.

@@ -103,7 +103,7 @@ class PreparedSource(Source):
             raise self.failure from None
 
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the file and the place in it."""
+        """Returns the file and the offset in it."""
         return f"{path.decode()}, record at byte {offset}"
 
 
@@ -115,13 +115,13 @@ def _examples(part) -> int:
 def _builder(name: str, data_dir: str | Path | None):
     import tensorflow_datasets as tfds
 
-    place = None if data_dir is None else str(data_dir)
+    directory = None if data_dir is None else str(data_dir)
     try:
-        return tfds.builder(name, data_dir=place)
+        return tfds.builder(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError:
         raise UserError(
             f"the data set {name!r} is neither a folder, nor known to tensorflow_datasets, nor "
-            f"prepared in data_dir={place!r}{_meant(name, place)}"
+            f"prepared in data_dir={directory!r}{_meant(name, directory)}"
         ) from None
     except (AssertionError, ImportError, ValueError) as error:
         # Configuration, version or notation: the reason stands at the end of the first line.
@@ -172,11 +172,11 @@ def _features(name: str, builder) -> tuple[str, str, tuple[str, ...]]:
 def _record_offsets(path: str, count: int) -> np.ndarray:
     """Returns where the first records of a file of TFRecords start, in bytes."""
     offsets = np.empty(count, np.int64)
-    place = 0
+    offset = 0
     with tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb", 0) as file:
         for record in range(count):
-            offsets[record] = place
-            file.seek(place)
+            offsets[record] = offset
+            file.seek(offset)
             (length,) = struct.unpack("<Q", file.read(8))
-            place += length + 16
+            offset += length + 16
     return offsets

@@ -18,12 +18,12 @@ _TOLERATED = 0.01
 
 
 class Source(abc.ABC):
-    """Labelled images that can be read in any order.
+    """Labeled images that can be read in any order.
 
     Attributes:
         name: as the user gave it.
         split: likewise.
-        class_names: names of the classes; a label is a place in it.
+        class_names: names of the classes; a label is an index into it.
         groups: number of examples of each group that lies together, such as a file.
         digest: the same for the same images in another place, as far as names and numbers
             tell; 32 hexadecimal digits.
@@ -69,7 +69,7 @@ class Source(abc.ABC):
         """Finds examples.
 
         Args:
-            examples: int64 `(n,)`, numbers in [0, num_examples).
+            examples: int64 `(n,)`, indices in [0, num_examples).
 
         Returns:
             The paths (bytes), the offsets in bytes and the labels of what holds them, all
@@ -78,11 +78,11 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def read(self, path: tf.Tensor, offset: tf.Tensor, label: tf.Tensor) -> tf.data.Dataset:
-        """Returns a data set of the one example at a place: encoded image and label."""
+        """Returns a data set of the one example there: encoded image and label."""
 
     @abc.abstractmethod
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the name of the example at a place, for messages."""
+        """Returns the name of the example there, for messages."""
 
     @contextlib.contextmanager
     def user_errors(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ def parse(split: str) -> tuple[str, str | None, str | None]:
 def bounds(start: str | None, stop: str | None, count: int) -> tuple[int, int]:
     """Returns the first example of a part of `count`, and the one after its last."""
 
-    def place(bound: str | None, default: int) -> int:
+    def index(bound: str | None, default: int) -> int:
         if bound is None:
             return default
         value = int(bound.rstrip("%"))
@@ -38,4 +38,4 @@ def bounds(start: str | None, stop: str | None, count: int) -> tuple[int, int]:
             value = round(value * count / 100)
         return min(max(value + count if value < 0 else value, 0), count)
 
-    return place(start, 0), place(stop, count)
+    return index(start, 0), index(stop, count)

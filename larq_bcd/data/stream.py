@@ -45,7 +45,7 @@ def windows(
     Args:
         groups: number of examples of each group, in the order of the source.
         seed: of the random order, not negative.
-        position: place in the stream of an example that the first window holds.
+        position: index in the stream of an example that the first window holds.
         size: examples of a window, which ends with the group that reaches it.
     """
     starts = np.concatenate([[0], np.cumsum(groups)])

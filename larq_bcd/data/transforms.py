@@ -131,7 +131,7 @@ def training_image(
 
     Args:
         contents: scalar string, the bytes of a file.
-        position: scalar int64, the example's place in the stream.
+        position: scalar int64, the example's index in the stream.
         seed: of the augmentation.
         preprocessing: sizes and statistics.
         augmentation: what is random.
@@ -231,8 +231,8 @@ def _cutout(image, side: int, draws) -> tf.Tensor:
 
     def inside(axis: int) -> tf.Tensor:
         start = _below(draws[axis], size[axis]) - side // 2
-        place = tf.range(size[axis])
-        return (place >= start) & (place < start + side)
+        index = tf.range(size[axis])
+        return (index >= start) & (index < start + side)
 
     square = inside(0)[:, None] & inside(1)[None, :]
     return tf.where(square[..., None], 0.0, image)
@@ -280,7 +280,7 @@ def _color_jitter(image, jitter: ColorJitter, draws) -> tf.Tensor:
         if strength
     ]
     order = tf.argsort(draws[4 : 4 + len(changes)])
-    for place in range(len(changes)):
+    for index in range(len(changes)):
         branches = [lambda image=image, change=change: change(image) for change in changes]
-        image = tf.switch_case(order[place], branches)
+        image = tf.switch_case(order[index], branches)
     return image

@@ -103,8 +103,8 @@ def _draw_thresholds(figure: Figure, axes, thresholds: list[Thresholds]) -> None
         axes.text(0.5, 0.5, "the same for every image", ha="center", va="center")
         return
     depth = Normalize(1, len(thresholds))
-    for number, found in enumerate(thresholds, 1):
-        color = _DEPTH(depth(number))
+    for index, found in enumerate(thresholds, 1):
+        color = _DEPTH(depth(index))
         axes.scatter(found.static, found.chosen[0], s=3, color=color, linewidths=0)
     ends = [min(t.static.min() for t in thresholds), max(t.static.max() for t in thresholds)]
     axes.plot(ends, ends, color="black", linewidth=0.8, label="static = chosen")

@@ -12,6 +12,11 @@ class DySign(DynamicThreshold):
     Input and output are NHWC, `(batch, height, width, channels)`; the output is -1 or 1,
     and 1 where the input is its threshold.
 
+    Behind it a convolution pads after the sign. With a stride of 2, `padding="symmetric"`
+    and zeros, the padding is an operator between the two, and Larq Compute Engine makes no
+    binary convolution of it: give the convolution `pad_values=1.0`, or use
+    `DynamicThreshold` and let the convolution's `input_quantizer` take the sign.
+
     A reconstruction, as `DynamicThreshold` says, whose arguments it has.
     """
 

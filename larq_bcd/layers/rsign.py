@@ -12,6 +12,11 @@ class RSign(LearnableBias):
     Input and output are NHWC, `(batch, height, width, channels)`; the output is -1 or 1,
     and 1 where \\(x + b = 0\\).
 
+    Behind it a convolution pads after the sign. With a stride of 2, `padding="symmetric"`
+    and zeros, the padding is an operator between the two, and Larq Compute Engine makes no
+    binary convolution of it: give the convolution `pad_values=1.0`, or use
+    `LearnableBias` and let the convolution's `input_quantizer` take the sign.
+
     Source: ReActNet (arXiv 2003.03488), equation 1; BCDNet (arXiv 2209.01404), equation 9.
     The arguments are those of `LearnableBias`.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd._hdf5 import other_file_of_weights
 from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
 from larq_bcd.models import pytorch
@@ -122,7 +123,9 @@ def load_weights(
 
 def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
     try:
-        model.load_weights(path)
+        other = other_file_of_weights(path)
+        if other is None:
+            model.load_weights(path)
     # What Keras, h5py and zipfile make of a file of another kind, a damaged one, and one of
     # other layers or shapes.
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
@@ -131,6 +134,11 @@ def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
             f"{model.name}: weights={str(path)!r} cannot be loaded ({reason}): pass a .h5, "
             ".weights.h5 or .keras file of a network that was built with the same arguments."
         ) from error
+    if other is not None:
+        raise UserError(
+            f"{model.name}: weights={str(path)!r} takes weights from another file, {other}, as "
+            "no file of Keras's does: pass a file that holds all of them."
+        )
 
 
 def _downloaded(weights: Weights) -> Path:

@@ -51,8 +51,7 @@ tf.keras.utils.get_custom_objects()[DescribedModel.__name__] = DescribedModel
 
 
 def _functional(model: tf.keras.Model) -> tf.keras.Model:
-    outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
-    return tf.keras.Model(model.inputs, outputs, name=model.name)
+    return tf.keras.Model(model.input, model.output, name=model.name)
 
 
 def describe(
@@ -102,13 +101,15 @@ def description_of(model: tf.keras.Model, network: str | None = None) -> Descrip
     A model that begins with a Rescaling of 0 to 255 says that it takes pixels as they are.
 
     Args:
-        model: a model of one input.
+        model: a model; nothing is known of one of several inputs.
         network: its name if it is a network of the registry that was not trained, which has
             the preprocessing of the network's data set at its own size.
 
     Raises:
         UserError: if what was saved in it cannot be understood.
     """
+    if len(model.inputs) != 1:
+        return Description()
     if isinstance(model, DescribedModel):
         try:
             content = json.loads(model.description)

@@ -1,6 +1,6 @@
-"""Writes the README's table of networks anew, every figure in it computed.
+"""Writes the documentation's table of networks anew, every figure in it computed.
 
-python -m larq_bcd.summary.table README.md
+python -m larq_bcd.summary.table docs/networks/index.md
 """
 
 import sys

@@ -11,6 +11,7 @@ import numpy as np
 
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.errors import UserError
+from larq_bcd.tflite.graph import has_states
 
 RUNTIME = "larq_bcd_runtime"
 LCE = "Larq Compute Engine"
@@ -140,20 +141,34 @@ def _refusal(error: Exception) -> _RefusalError:
 def _open_lce(content: bytes, threads: int, use_indirect_bgemm: bool) -> Predict:
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
+    def opened() -> Interpreter:
+        return Interpreter(content, num_threads=threads, use_indirect_bgemm=use_indirect_bgemm)
+
     with captured_stderr() as lines:
         try:
-            running = Interpreter(
-                content, num_threads=threads, use_indirect_bgemm=use_indirect_bgemm
-            )
+            running = opened()
             # It says only here that it cannot hand over arrays of such types.
             _ = running.input_types, running.output_types
         # It raises RuntimeError for everything it refuses, and says why on stderr.
         except RuntimeError as error:
             failure = error
         else:
+            if has_states(content):
+                return _each_anew(lambda: opened().predict)
             return lambda *x: _listed(running.predict(list(x)))
     reason = next((line for line in lines if line.strip()), str(failure))
     raise _RefusalError(reason.strip().removeprefix("ERROR: ")) from failure
+
+
+def _each_anew(opened: Callable[[], Callable]) -> Predict:
+    """Runs every sample in an interpreter of its own, where none forgets the sample before."""
+
+    def predict(*x: np.ndarray) -> list[np.ndarray]:
+        samples = zip(*(array[:, None] for array in x), strict=True)
+        results = [_listed(opened()(list(sample))) for sample in samples]
+        return [np.concatenate(outputs) for outputs in zip(*results, strict=True)]
+
+    return predict
 
 
 def _open_tflite(content: bytes, threads: int) -> Predict:

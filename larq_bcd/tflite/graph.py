@@ -65,8 +65,10 @@ class Graph:
         self._signatures = [
             Signature(
                 packed,
-                named(entry.tensorIndex for entry in packing.listed(packed.inputs)),
-                named(entry.tensorIndex for entry in packing.listed(packed.outputs)),
+                *(
+                    {entry.name.decode(): values[entry.tensorIndex] for entry in side}
+                    for side in map(packing.listed, (packed.inputs, packed.outputs))
+                ),
             )
             for packed in packing.listed(self._model.signatureDefs)
             if packed.subgraphIndex == 0
@@ -84,18 +86,35 @@ class Graph:
         """Whether one operator alone sees a value, at one of its inputs."""
         return len(value.uses) == 1 and value not in self.outputs
 
-    def outputs_like(self, names: list[str]) -> list[Value]:
-        """The outputs in the order of a Keras model's, which a signature may have sorted.
+    @property
+    def input_names(self) -> list[str]:
+        """What a caller calls each input: its name in the first signature, or in the file."""
+        return _called(self.inputs, self._signatures[0].inputs if self._signatures else {})
+
+    @property
+    def output_names(self) -> list[str]:
+        """What a caller calls each output, likewise."""
+        return _called(self.outputs, self._signatures[0].outputs if self._signatures else {})
+
+    def set_signature(self, inputs: dict[str, Value], outputs: dict[str, Value]) -> None:
+        """Puts inputs and outputs in order, under names for whoever calls the file.
+
+        The values themselves are called so too, unless others are.
 
         Args:
-            names: the model's output names.
+            inputs, outputs: all that the file has.
         """
-        named = {
-            entry.name.decode(): value
-            for signature in self._signatures
-            for entry, value in zip(signature.packed.outputs, signature.outputs, strict=True)
-        }
-        return [named[n] for n in names] if set(names) == set(named) else self.outputs
+        self.inputs, self.outputs = list(inputs.values()), list(outputs.values())
+        taken = {value.name for node in self.nodes for value in node.outputs}
+        first = {value: name for name, value in reversed([*inputs.items(), *outputs.items()])}
+        for value, name in first.items():
+            if name not in taken:
+                value.name = name
+        packed = schema.SignatureDefT()
+        packed.signatureKey, packed.subgraphIndex = b"serving_default", 0
+        every = packing.listed(self._model.signatureDefs)
+        self._model.signatureDefs = [packed, *(one for one in every if one.subgraphIndex != 0)]
+        self._signatures = [Signature(packed, inputs, outputs)]
 
     def add_node(
         self,
@@ -160,9 +179,10 @@ class Graph:
     def replace(self, value: Value, other: Value) -> None:
         """Lets all that reads a value, and the callers of the file, have another one."""
         value.replace_uses(other)
-        lists = [self.outputs, *(signature.outputs for signature in self._signatures)]
-        for values in lists:
-            values[:] = [other if one is value else one for one in values]
+        self.outputs[:] = [other if one is value else one for one in self.outputs]
+        for signature in self._signatures:
+            for name, one in signature.outputs.items():
+                signature.outputs[name] = other if one is value else one
 
     def tidy(self) -> None:
         """Clears away what nothing uses and constants that are there twice, and sorts.
@@ -187,7 +207,7 @@ class Graph:
 
     @property
     def _results(self) -> list[Value]:
-        return [*self.outputs, *(v for sign in self._signatures for v in sign.outputs)]
+        return [*self.outputs, *(v for sign in self._signatures for v in sign.outputs.values())]
 
     def _join_equal_constants(self) -> None:
         first: dict[tuple, Value] = {}
@@ -245,3 +265,24 @@ class Graph:
         model.subgraphs = writer.subgraphs(nodes, inputs, outputs)
         model.signatureDefs = model.metadata = model.metadataBuffer = None
         return writer.content(model)
+
+
+def _called(values: list[Value], signature: dict[str, Value]) -> list[str]:
+    """Names of values, by a signature if it has them; a value may have several there."""
+    left, names = dict(signature), []
+    for value in values:
+        name = next((name for name, one in left.items() if one is value), value.name)
+        left.pop(name, None)
+        names.append(name)
+    return names
+
+
+def has_states(content: bytes) -> bool:
+    """Whether a `.tflite` file remembers one run in the next, as one with an LSTM does."""
+    model = schema.Model.GetRootAsModel(content, 0)
+    subgraphs = [model.Subgraphs(number) for number in range(model.SubgraphsLength())]
+    return any(
+        subgraph.Tensors(number).IsVariable()
+        for subgraph in subgraphs
+        for number in range(subgraph.TensorsLength())
+    )

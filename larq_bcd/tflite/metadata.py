@@ -110,7 +110,7 @@ def add_metadata(
     """Writes metadata that Android's and MediaPipe's tools read into a file.
 
     Args:
-        graph: with one input; it is given the metadata.
+        graph: is given the metadata.
         name: of the model.
         description: preprocessing and names of the classes; what is not known of them is
             not written. The names become an associated file.
@@ -147,21 +147,23 @@ def _standard(
     preprocessing: Preprocessing | None,
     labels: tuple[str, ...] | None,
 ) -> dict:
-    (image,) = graph.inputs
-    given: dict = {"name": plain_name(image.name), "description": "features"}
-    if preprocessing is not None:
-        given = _image(plain_name(image.name), preprocessing)
+    given = [
+        _image(name, preprocessing)
+        if preprocessing is not None and value.shape[1:] == preprocessing.input_shape
+        else {"name": name, "description": "features"}
+        for name, value in zip(map(plain_name, graph.input_names), graph.inputs, strict=True)
+    ]
     results: list[dict] = [
-        {"name": plain_name(value.name), "description": "logits"} for value in graph.outputs
+        {"name": plain_name(name), "description": "logits"} for name in graph.output_names
     ]
     if labels is not None:
-        classes = graph.outputs[0].shape[-1]
-        if len(labels) != classes:
+        classes = [value.channels for value in graph.outputs]
+        if len(labels) not in classes:
             raise UserError(
-                f"there are {len(labels)} labels, but {classes} classes: give one line for "
-                "each class."
+                f"there are {len(labels)} labels, but {' and '.join(map(str, classes))} "
+                "classes: give one line for each class."
             )
-        results[0]["associated_files"] = [
+        results[classes.index(len(labels))]["associated_files"] = [
             {
                 "name": _LABELS,
                 "description": "names of the classes",
@@ -172,7 +174,7 @@ def _standard(
         "name": name,
         "description": "Binary neural network, converted by larq_bcd.",
         "subgraph_metadata": [
-            {"input_tensor_metadata": [given], "output_tensor_metadata": results}
+            {"input_tensor_metadata": given, "output_tensor_metadata": results}
         ],
         "min_parser_version": metadata_schema.VERSION,
     }

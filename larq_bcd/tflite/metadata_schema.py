@@ -132,9 +132,9 @@ def _read(table: Table, kind: str, offset: int):
         return [float(x) for x in table.GetVectorAsNumpy(number_types.Float32Flags, offset)]
     if kind.startswith("["):
         start, count = table.Vector(offset), table.VectorLen(offset)
-        places = [start + 4 * i for i in range(count)]
+        positions = [start + 4 * i for i in range(count)]
         if kind == "[string]":
-            return [table.String(place).decode() for place in places]
-        tables = [Table(table.Bytes, table.Indirect(place)) for place in places]
+            return [table.String(position).decode() for position in positions]
+        tables = [Table(table.Bytes, table.Indirect(position)) for position in positions]
         return [_read_table(one, kind[1:-1]) for one in tables]
     return _read_table(Table(table.Bytes, table.Indirect(position)), kind)

@@ -92,8 +92,20 @@ class Value:
         """Whether its values, as they stand in the file, are not all that there is to it."""
         scale = None if self.quantization is None else self.quantization.scale
         return (scale is not None and len(scale) > 0) or bool(
-            self._packed.isVariable or self._packed.sparsity
+            self.is_variable or self._packed.sparsity
         )
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether operators write it, and find it as it was in the next run of the file."""
+        return bool(self._packed.isVariable)
+
+    def copied(self, name: str) -> "Value":
+        """Another value like this one, which nothing reads or writes."""
+        value = Value(copy.copy(self._packed), self.buffer)
+        value.name, value.shape, value.dtype = name, self.shape, self.dtype
+        value.quantization = self.quantization
+        return value
 
     def replace_uses(self, other: "Value") -> None:
         """Lets all operators that read this value read another one."""

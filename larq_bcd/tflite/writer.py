@@ -18,8 +18,8 @@ class Signature:
     """The names by which a caller knows inputs and outputs of the graph."""
 
     packed: Any
-    inputs: list[Value]
-    outputs: list[Value]
+    inputs: dict[str, Value]
+    outputs: dict[str, Value]
 
 
 class Writer:
@@ -65,12 +65,17 @@ class Writer:
     def signature(self, signature: Signature) -> Any:
         """A signature with the numbers that its values have now."""
         packed = copy.copy(signature.packed)
-        for side, values in (("inputs", signature.inputs), ("outputs", signature.outputs)):
-            entries = [copy.copy(entry) for entry in packing.listed(getattr(packed, side))]
-            for entry, value in zip(entries, values, strict=True):
-                entry.tensorIndex = self._values[value]
-            setattr(packed, side, entries)
+        packed.inputs = self._entries(signature.inputs)
+        packed.outputs = self._entries(signature.outputs)
         return packed
+
+    def _entries(self, named: dict[str, Value]) -> list[Any]:
+        entries = []
+        for name, value in named.items():
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), self._values[value]
+            entries.append(entry)
+        return entries
 
     def metadata(self, name: str, content: bytes) -> Any:
         """An entry of the metadata."""

@@ -58,10 +58,10 @@ def write_images(folder: Path, names: list[str], size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     colors = rng.integers(64, 192, (_CLASSES, 3))
     for name in names:
-        for place, color in enumerate(colors):
-            of_class = folder / name / f"class{place}"
+        for index, color in enumerate(colors):
+            of_class = folder / name / f"class{index}"
             of_class.mkdir(parents=True, exist_ok=True)
-            for number in range(_IMAGES):
+            for image in range(_IMAGES):
                 noise = rng.integers(-60, 60, (8, 8, 3))
                 small = Image.fromarray((color + noise).clip(0, 255).astype(np.uint8))
-                small.resize(size[::-1]).save(of_class / f"{number}.png")
+                small.resize(size[::-1]).save(of_class / f"{image}.png")

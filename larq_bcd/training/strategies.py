@@ -93,7 +93,7 @@ class Placement:
         return tf.keras.models.clone_model(network, clone_function=clone)
 
 
-def place(name: str) -> Placement:
+def choose_placement(name: str) -> Placement:
     """Chooses where to train.
 
     Args:

@@ -209,14 +209,14 @@ def bad(request, tmp_path, small, small_file):
         case "weights":
             small.save_weights(tmp_path / "weights.h5")
             return [tmp_path / "weights.h5", "-o", "out.tflite"]
-        case "several inputs":
-            other = tf.keras.Input((4, 4, 3))
-            path = _save(tmp_path / "m.keras", [image, other], image + other)
-            return [path, "-o", "out.tflite"]
         case "dynamic height":
-            image = tf.keras.Input((None, 4, 3))
+            image = tf.keras.Input((None, 4, 3), name="image")
             path = _save(tmp_path / "m.keras", image, layers.ReLU()(image))
             return [path, "-o", "out.tflite"]
+        case "no shape":
+            return [small_file, "-o", "out.tflite", "--input-shape", "image=1,big,big,3"]
+        case "shape of nothing":
+            return [small_file, "-o", "out.tflite", "--input-shape", "imagee=1,12,12,3"]
         case "lambda":
             path = _save(tmp_path / "m.h5", image, layers.Lambda(lambda x: x + 1)(image))
             return [path, "-o", "out.tflite"]
@@ -246,8 +246,9 @@ def bad(request, tmp_path, small, small_file):
         ("wrong path", "missing.keras does not exist"),
         ("not a model", "not a Keras model"),
         ("weights", "weights only"),
-        ("several inputs", "2 inputs"),
-        ("dynamic height", "open shape"),
+        ("dynamic height", "such as --input-shape image=1,224,4,3"),
+        ("no shape", "not a shape such as 1,224,224,3"),
+        ("shape of nothing", "no input 'imagee', did you mean 'image'?"),
         ("lambda", "--trust-code"),
         ("folder is missing", "create it"),
         ("folder is not writable", "cannot be written"),

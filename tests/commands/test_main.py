@@ -77,11 +77,16 @@ def test_a_script_that_works_settles_keras_and_registers_the_layers(script):
     assert result.stderr == "['larq', 'numpy', 'tensorflow']\n"
 
 
+# One entry is announced, and none is there.
+BROKEN_EXIF = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+
+
 def test_a_log_has_no_chatter_and_no_bars(script, small_file, tmp_path, rng):
     for name in "abcde":
         (tmp_path / "images" / "test" / name).mkdir(parents=True)
         pixels = rng.integers(0, 256, (12, 12, 3), np.uint8)
-        PIL.Image.fromarray(pixels).save(tmp_path / "images" / "test" / name / "0.png")
+        image = PIL.Image.fromarray(pixels)
+        image.save(tmp_path / "images" / "test" / name / "0.jpg", exif=BROKEN_EXIF)
     normalization = ("--mean", "0.5", "--std", "0.25")
     folder = tmp_path / "images"
     result = script("larq-bcd", "evaluate", small_file, "--dataset", folder, *normalization)

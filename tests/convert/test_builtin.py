@@ -45,6 +45,12 @@ def _signs_for_others(x):
     return product + halves[0] * tf.reverse(halves[1], [1])
 
 
+def _of_five_dimensions(x):
+    x = layers.Reshape((3, 3, 9, 64))(x)
+    quantized = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    return lq.layers.QuantConv3D(8, 2, kernel_constraint="weight_clip", **quantized)(x)
+
+
 NETWORKS = {
     "same, +1": lambda x: binary_conv(40, 3, strides=2)(x),
     "same, 0": lambda x: binary_conv(40, 3, pad_values=0.0)(x),
@@ -55,6 +61,7 @@ NETWORKS = {
     "packed between": _chain,
     "max-pool": _pooled,
     "signs split": _signs_for_others,
+    "five dimensions": _of_five_dimensions,
     "shifted MLP": lambda x: layers.BatchNormalization()(QuantShiftMLP(64)(x)) + x,
 }
 

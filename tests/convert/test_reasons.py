@@ -210,7 +210,7 @@ def test_layers_of_equal_weights_are_told_apart():
     result.require_equal()
 
 
-def test_a_real_kernel_behind_a_sign_is_no_fallback_but_is_noted():
+def test_a_real_kernel_behind_a_sign_is_noted_not_a_fallback():
     report = _report(lambda x: binary_conv(kernel_quantizer=None, name="odd")(x))
     assert _only(report).ships_as == "float"
     assert "only its input is quantized" in _only(report).note

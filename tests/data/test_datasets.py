@@ -99,7 +99,7 @@ def test_a_folder_of_classes_is_the_split_train(tmp_path):
         open_source(str(tmp_path), "validation")
 
 
-def test_hidden_and_other_files_are_no_images(tmp_path):
+def test_hidden_and_other_files_are_not_images(tmp_path):
     folder = images.write_folder(tmp_path, {"train": {"cat": 3, "dog": 3}})
     (folder / "train" / ".ipynb_checkpoints").mkdir()
     (folder / "train" / "cat" / "notes.txt").write_text("")
@@ -243,7 +243,7 @@ def test_more_than_one_in_a_hundred_broken_images_are_an_error(use, damaged):
         use(source)
 
 
-def test_a_file_that_is_gone_is_no_broken_image(tmp_path):
+def test_a_file_that_is_gone_is_not_a_broken_image(tmp_path):
     folder = images.write_folder(tmp_path, {"train": {"cat": 4}})
     source = open_source(str(folder), "train")
     (folder / "train" / "cat" / "00002.png").unlink()
@@ -294,7 +294,7 @@ def test_prepared_data_that_is_not_there_is_explained(name, split, message, prep
         open_source(name, split, prepared)
 
 
-def test_a_folder_that_is_no_data_set_is_explained(tmp_path, folder):
+def test_a_folder_that_is_not_a_data_set_is_explained(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     images.write_folder(tmp_path / "holey", {"train": {"cat": 2, "dog": 0}})
     images.write_folder(tmp_path / "bare", {".": {"": 3}})

@@ -1,5 +1,8 @@
+import contextlib
 import re
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import reference
@@ -217,11 +220,12 @@ def test_older_formats_keep_every_bit(rng, tmp_path, target):
 
 @pytest.mark.parametrize("target", ["model.keras", "model.h5", "model.weights.h5"])
 def test_weights_come_from_a_file(rng, tmp_path, target):
-    network = BCDNetA(**SMALL)
+    reduced = model_info("BCDNetA").reduced
+    network = BCDNetA(**reduced)
     randomize(network, rng)
     path = tmp_path / target
     (network.save_weights if "weights" in target else network.save)(path)
-    loaded = BCDNetA(weights=path, **SMALL)
+    loaded = BCDNetA(weights=path, **reduced)
     batch = images(rng)
     np.testing.assert_array_equal(loaded(batch), network(batch))
 
@@ -324,6 +328,21 @@ def test_weights_of_another_kind_are_one_sentence(make, tmp_path):
     path = make(tmp_path / "file.keras")
     message = re.escape(f"weights={str(path)!r} cannot be loaded (")
     with pytest.raises(UserError, match=message + ".*built with the same arguments"):
+        _arguments.load_weights(dense(2), path, {}, None)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_weights_that_lie_in_another_file_are_refused(tmp_path, suffix):
+    path = tmp_path / f"file{suffix}"
+    dense(2).save(path)
+    with zipfile.ZipFile(path) if suffix == ".keras" else contextlib.nullcontext() as archive:
+        weights = archive.extract("model.weights.h5", tmp_path) if archive else path
+    with h5py.File(weights, "r+") as file:
+        file["elsewhere"] = h5py.ExternalLink("secret.h5", "/x")
+    if suffix == ".keras":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(weights, "model.weights.h5")
+    with pytest.raises(UserError, match=r"from another file, secret\.h5"):
         _arguments.load_weights(dense(2), path, {}, None)
 
 

@@ -427,4 +427,6 @@ def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
         (line,) = capsys.readouterr().err.splitlines()[-1:]
         assert re.search(message, line)
     assert main(["import", str(output), *arguments[2:-1], "b.keras"]) == 2
-    assert "model.keras is no PyTorch checkpoint: give one of .pth" in capsys.readouterr().err
+    assert (
+        "model.keras is not a PyTorch checkpoint: give one of .pth" in capsys.readouterr().err
+    )

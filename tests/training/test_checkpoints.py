@@ -59,7 +59,7 @@ def test_a_damaged_one_is_reported_and_the_one_before_is_used(checkpoints, repor
     assert newest(checkpoints) == [2.0] * 4
 
 
-def test_what_a_killed_process_left_unfinished_is_no_checkpoint(checkpoints):
+def test_what_a_killed_process_left_unfinished_is_not_a_checkpoint(checkpoints):
     save(checkpoints, 1)
     folder = checkpoints.folder
     shutil.copytree(folder / "step-000000001", folder / ".writing-000000002")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -328,7 +329,18 @@ def test_do_not_accept_an_argument(model, arguments, reason, capsys):
     assert reason in capsys.readouterr().err
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(model):
+def test_an_image_of_broken_exif_data_is_read_without_a_warning(model, tmp_path):
+    # One entry is announced, and none is there.
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0"
+    image = tmp_path / "image.jpg"
+    Image.new("RGB", (8, 8)).save(image, exif=exif)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert cli.main([model, str(image), *RANGE]) == 0
+    assert seen == []
+
+
+def test_a_reader_that_has_seen_enough_is_not_an_error(model):
     read, write = os.pipe()
     os.close(read)
     command = [
@@ -375,7 +387,7 @@ def test_labels_may_begin_with_a_byte_order_mark(model, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "red"
 
 
-def test_do_not_print_what_is_no_number(model, tmp_path, capsys, monkeypatch):
+def test_do_not_print_what_is_not_a_number(model, tmp_path, capsys, monkeypatch):
     path = tmp_path / "gray.png"
     Image.new("RGB", (9, 9)).save(path)
     nothing = np.full((1, 3), np.nan, np.float32)

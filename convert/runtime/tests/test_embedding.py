@@ -95,7 +95,7 @@ def test_a_mean_beside_a_vector_for_all_samples(kernels):
     same_bits(result, mean(activation))
 
 
-def test_sums_are_no_bytes_of_the_file():
+def test_sums_are_not_bytes_of_the_file():
     (plan,) = Interpreter(mean_file(5, 5, 64)).describe()
     image, vector, words = 25 * 64 * 4, 64 * 4, 8
     assert plan["operator_bytes"] == image + 2 * vector + words

@@ -130,7 +130,7 @@ def test_any_bytes_are_a_model(kind):
     same_bits(Interpreter(kind(FILE)).predict(IMAGES), expected(IMAGES))
 
 
-def test_what_is_not_finite_is_a_number_that_is_not_negative_or_is():
+def test_the_sign_of_what_is_not_finite():
     # NaN is not below 0, so its sign is +1, as LCE's is.
     for value, sign in {np.nan: 1.0, np.inf: 1.0, -np.inf: -1.0}.items():
         images = np.full_like(IMAGES, value)
@@ -194,7 +194,7 @@ def test_a_forked_process_computes_without_the_threads_of_its_parent():
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", FILE[: len(FILE) // 2]])
-def test_do_not_open_what_is_no_model(content):
+def test_do_not_open_what_is_not_a_model(content):
     with pytest.raises(ModelError):
         Interpreter(content)
 

@@ -249,7 +249,7 @@ def with_options(raw: bytes) -> bytes:
         bytes(flexbuffers.Dumps([1, 2, 3])), bytes(flexbuffers.Dumps("text")),
     ],
 )  # fmt: skip
-def test_do_not_read_options_that_are_no_map(raw):
+def test_do_not_read_options_that_are_not_a_map(raw):
     assert "not a FlexBuffer map" in refusal(with_options(raw))
 
 

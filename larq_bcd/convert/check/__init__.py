@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import tensorflow as tf
 
 from larq_bcd.convert.check.forced import ForcedGraph
 from larq_bcd.convert.check.integers import rounded_kernels
@@ -46,8 +47,9 @@ from larq_bcd.convert.check.verdict import (
     quantizer_faults,
     weights_that_are_not_finite,
 )
-from larq_bcd.convert.errors import CheckError
+from larq_bcd.convert.errors import CheckError, ConversionError
 from larq_bcd.convert.graph import InferenceGraph, source_of
+from larq_bcd.convert.interface import arrays_of
 from larq_bcd.convert.match import Match, StepMatch
 from larq_bcd.tflite.engines import REFERENCE, RUNTIME, Engine, EngineError, open_engine
 from larq_bcd.tflite.graph import Graph, Value
@@ -101,17 +103,19 @@ class _Comparison:
         self._steps = [LayerCheck(step.name) for step in self._file.steps]
         self._supposed = [LayerCheck(match.layer.name) for match in self._file.supposed]
 
-    def compare(self, x: np.ndarray, given: np.ndarray, engines: tuple[Engine, Engine]) -> None:
+    def compare(
+        self, x: list[np.ndarray], given: list[np.ndarray], engines: tuple[Engine, Engine]
+    ) -> None:
         """Adds what one input shows to the scores and the report.
 
         Args:
-            x: the input as Keras takes it, a batch of one.
-            given: the input as the flatbuffer takes it.
+            x: the inputs as Keras takes them, a batch of one.
+            given: the inputs as the flatbuffer takes them.
             engines: execute the flatbuffer, and the one that shows every sign.
         """
         shipped, showing = (engine.predict for engine in engines)
-        theirs = self._file.own_outputs(shipped(given))
-        values = self._file.values(x, showing(given))
+        theirs = self._file.real_outputs(shipped(*given))
+        values = self._file.values(x, showing(*given))
         self._note_outputs(self._keras.outputs(x), theirs)
 
         signs = [signs_of(step, values[step.after]) for step in self._fed]
@@ -253,10 +257,10 @@ def check(
     graph: InferenceGraph,
     file: Graph,
     matches: list[Match],
-    inputs: np.ndarray,
+    inputs: np.ndarray | Sequence[np.ndarray],
     source: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    decode: Callable[[np.ndarray], np.ndarray] = lambda given: given,
+    decode: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda given: given,
     tolerance_factor: float = 1.0,
 ) -> CheckReport:
     """Runs a Keras model and its flatbuffer on the same inputs.
@@ -265,11 +269,11 @@ def check(
         graph: the inference graph of the Keras model.
         file: what it was converted to.
         matches: the pairs of `match_layers`.
-        inputs: array of shape (inputs, *input_shape) in the flatbuffer's input type; at least
-            one.
+        inputs: array of shape (samples, *input_shape) in the flatbuffer's input type, or one
+            for each of its inputs; at least one sample.
         source: where the inputs come from, for the report.
         progress: called with the number of inputs done and of all inputs.
-        decode: turns inputs of the flatbuffer into those of the model.
+        decode: turns the inputs of the flatbuffer into those of the model.
         tolerance_factor: multiplies what rounding is taken to explain.
 
     Returns:
@@ -277,23 +281,34 @@ def check(
 
     Raises:
         CheckError: if nothing can run the flatbuffer.
+        ConversionError: if it, or the model, cannot be run on one of the inputs.
     """
-    report = CheckReport(len(inputs), source=source, tolerance_factor=tolerance_factor)
+    arrays = arrays_of(inputs)
+    report = CheckReport(len(arrays[0]), source=source, tolerance_factor=tolerance_factor)
     shown = ShownFile(graph, file, matches)
     report.unseen = _unseen(graph, shown.steps)
     comparison = _Comparison(graph, shown, matches, report)
     contents = (file.write(), shown.showing)
     engines = _opened(contents, REFERENCE)
     reference = report.runs_on = str(engines[0])
-    for done, given in enumerate(inputs):
-        progress(done, len(inputs))
+    for done in range(report.inputs):
+        progress(done, report.inputs)
         if done == 1:
             engines = _opened(contents, (RUNTIME, *REFERENCE))
             report.runs_on = str(engines[0])
             if engines[0].name == RUNTIME:
                 report.runs_on += f", the first on {reference}"
-        comparison.compare(decode(given[None]), given[None], engines)
-    progress(len(inputs), len(inputs))
+        given = [array[done : done + 1] for array in arrays]
+        try:
+            comparison.compare(decode(given), given, engines)
+        # Keras's, and what every interpreter raises for what it cannot compute.
+        except (tf.errors.InvalidArgumentError, RuntimeError) as error:
+            raise ConversionError(
+                f"sample {done + 1} of the check ({source}) cannot be computed "
+                f"({' '.join(str(error).split())[:200]}): give check-inputs with values that "
+                "the model takes, such as indices within its tables."
+            ) from error
+    progress(report.inputs, report.inputs)
     comparison.conclude()
     return report
 

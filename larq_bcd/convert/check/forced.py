@@ -31,28 +31,28 @@ class ForcedGraph:
     ):
         names = {kernel.name for kernel in kernels}
         parameters = [*kernels, *(p for p in graph.parameters if p.name not in names)]
-        self._free = graph.function([graph.input], graph.outputs)
-        self._forced = graph.function([graph.input, *signs, *parameters], watched)
+        self._free = graph.function(graph.inputs, graph.outputs)
+        self._forced = graph.function([*graph.inputs, *signs, *parameters], watched)
         self.parameters: list[np.ndarray] = [
             value.numpy() for value in graph.function([], parameters)()
         ]
 
-    def outputs(self, x: np.ndarray) -> list[np.ndarray]:
+    def outputs(self, x: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the model on its own, for a batch of one."""
-        return [value.numpy() for value in self._free(x)]
+        return [value.numpy() for value in self._free(*x)]
 
     def run(
         self,
-        x: np.ndarray,
+        x: Sequence[np.ndarray],
         signs: Sequence[np.ndarray],
         parameters: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
         """The watched tensors, for a batch of one.
 
         Args:
-            x: the model's input.
+            x: the model's inputs.
             signs: values of the signs, each of the shape of its tensor.
             parameters: in place of those of the model.
         """
         given = self.parameters if parameters is None else parameters
-        return [value.numpy() for value in self._forced(x, *signs, *given)]
+        return [value.numpy() for value in self._forced(*x, *signs, *given)]

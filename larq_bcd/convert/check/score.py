@@ -61,7 +61,7 @@ class Difference:
     """Where two arrays differ the most, measured by what rounding explains.
 
     Attributes:
-        index: the place.
+        index: where, in each dimension.
         keras, file: the two values there.
         distance: between them, infinite if one of them is and where only one is NaN.
         tolerance: what rounding explains there.
@@ -127,7 +127,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def worst_difference(keras: np.ndarray, file: np.ndarray, tolerance: np.ndarray) -> Difference:
-    """The place where two arrays differ the most, as a multiple of a tolerance.
+    """Where two arrays differ the most, as a multiple of a tolerance.
 
     Args:
         keras, file: arrays of one shape.

@@ -1,5 +1,6 @@
 """The file, made to show what stands at its signs and before its outputs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,11 +61,10 @@ class ShownFile:
         self.supposed = [
             match for match in matches if match.is_binary and not _is_signed(match.layer.data)
         ]
-        values = file.outputs_like(graph.output_names)
-        names = graph.output_names if len(values) > 1 else [""]
+        names = graph.output_names if len(file.outputs) > 1 else [""]
         self.outputs = [
             Compared(name, "", keras, value)
-            for name, keras, value in zip(names, graph.outputs, values, strict=True)
+            for name, keras, value in zip(names, graph.outputs, file.outputs, strict=True)
         ]
         self.logits = [logits for output in self.outputs if (logits := _logits(output))]
         shown = [compared.file for compared in (*self.outputs, *self.logits)]
@@ -73,10 +73,9 @@ class ShownFile:
         for match in self.supposed:
             assert match.node is not None
             shown.append(match.node.data)
-        # The graph's own input can be looked at, but no interpreter writes it as an output.
+        # What is given can be looked at, but no interpreter writes it as an output.
         self._given = list(file.inputs)
         self._shown = [value for value in dict.fromkeys(shown) if value not in self._given]
-        self._own = list(file.outputs)
         self.showing = file.part(file.nodes, file.inputs, self._shown)
 
     def integer_errors(self) -> list[float]:
@@ -87,20 +86,23 @@ class ShownFile:
         supposed = [match.node.data for match in self.supposed if match.node is not None]
         return [found.get(value, 0.0) for value in (*compared, *supposed)]
 
-    def own_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
-        """The outputs of the file itself, in the order of the model's."""
-        own = dict(zip(self._own, outputs, strict=True))
-        return [_real(output.file, own[output.file]) for output in self.outputs]
+    def real_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """What the outputs of the file itself stand for."""
+        pairs = zip(self.outputs, outputs, strict=True)
+        return [_real(output.file, array) for output, array in pairs]
 
-    def values(self, x: np.ndarray, outputs: list[np.ndarray]) -> dict[Value, np.ndarray]:
+    def values(
+        self, x: Sequence[np.ndarray], outputs: list[np.ndarray]
+    ) -> dict[Value, np.ndarray]:
         """The values that are known of the file.
 
         Args:
-            x: the input, as Keras takes it.
+            x: the inputs, as Keras takes them.
             outputs: what the file that shows has put out.
         """
+        given = dict(zip(self._given, x, strict=True))
         shown = zip(self._shown, outputs, strict=True)
-        return dict.fromkeys(self._given, x) | {v: _real(v, array) for v, array in shown}
+        return given | {value: _real(value, array) for value, array in shown}
 
 
 def _real(value: Value, array: np.ndarray) -> np.ndarray:

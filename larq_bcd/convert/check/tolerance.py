@@ -76,12 +76,12 @@ class Rounding:
         self._sizes: list[float] = []
 
     def measure(
-        self, x: np.ndarray, signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
+        self, x: Sequence[np.ndarray], signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
     ) -> list[list[np.ndarray]]:
         """Learns how much rounding changes the values of an input.
 
         Args:
-            x: the input.
+            x: one array for each input of the graph.
             signs: the signs that the graph is given.
             values: what it makes of them.
 
@@ -90,7 +90,7 @@ class Rounding:
         """
         probes = [
             self._keras.run(
-                _jittered(x, self._rng, together),
+                [_jittered(array, self._rng, together) for array in x],
                 [
                     _jittered(sign, self._rng, together, units if together else 1.0)
                     for sign, units in zip(signs, self._units, strict=True)
@@ -101,20 +101,23 @@ class Rounding:
         ]
         self._measure_steps(x, signs, values)
         changes, sizes = [], []
-        for number, value in enumerate(values):
-            differences = [_finite(distance(probe[number], value)) for probe in probes]
+        for index, value in enumerate(values):
+            differences = [_finite(distance(probe[index], value)) for probe in probes]
             change = np.max([_channel_max(d) for d in differences], axis=0)
             size = _whole(value)
             if self._changes:
-                change = np.maximum(change, self._changes[number])
-                size = max(size, self._sizes[number])
+                change = np.maximum(change, self._changes[index])
+                size = max(size, self._sizes[index])
             changes.append(change)
             sizes.append(size)
         self._changes, self._sizes = changes, sizes
         return probes
 
     def _measure_steps(
-        self, x: np.ndarray, signs: Sequence[np.ndarray], values: Sequence[np.ndarray]
+        self,
+        x: Sequence[np.ndarray],
+        signs: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
     ) -> None:
         runs = [self._keras.run(x, signs, parameters) for parameters in self._rounded]
         if not runs:
@@ -128,16 +131,16 @@ class Rounding:
 
     def tolerances(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What rounding explains for each channel of values; all of it is finite."""
-        return [self._tolerance(number, value) for number, value in enumerate(values)]
+        return [self._tolerance(index, value) for index, value in enumerate(values)]
 
-    def _tolerance(self, number: int, value: np.ndarray) -> np.ndarray:
-        whole, measured = _whole(value), self._sizes[number]
-        change = self._changes[number]
+    def _tolerance(self, index: int, value: np.ndarray) -> np.ndarray:
+        whole, measured = _whole(value), self._sizes[index]
+        change = self._changes[index]
         if measured:
             change = change * max(1.0, whole / measured)
         size: float | np.ndarray = max(whole, measured)
         floor = _OF_WHOLE
-        if number >= self._outputs and value.ndim > 2:
+        if index >= self._outputs and value.ndim > 2:
             size = _channel_max(_finite(np.abs(value)))
             floor = _OF_CHANNEL
         explained = _MARGIN * change
@@ -145,9 +148,9 @@ class Rounding:
             explained = np.minimum(explained, self._largest * size)
         tolerance = explained + floor * size
         if self._changes_of_steps:
-            tolerance = tolerance + _MARGIN_OF_STEPS * self._changes_of_steps[number]
+            tolerance = tolerance + _MARGIN_OF_STEPS * self._changes_of_steps[index]
         if self._errors is not None:
-            tolerance = tolerance + self._errors[number]
+            tolerance = tolerance + self._errors[index]
         # Chance may have changed the few values of a channel by little.
         return self._factor * np.maximum(tolerance, np.median(tolerance))
 

@@ -32,7 +32,7 @@ class LoadedModel:
     """A model, and whether its weights come with it.
 
     Attributes:
-        model: a built Keras model with one input and fixed height, width and channels.
+        model: a built Keras model.
         source: what it was loaded from.
         is_trained: False for a published name, whose weights are random.
     """
@@ -55,13 +55,13 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
 
     Raises:
         ConversionError: if there is no such model, it cannot be read, carries code that is
-            not trusted, or has inputs that Larq Compute Engine cannot take.
+            not trusted, or is not built.
     """
     path = Path(source)
     name = str(source)
     if not path.exists() and name in models.list_models():
         model = as_if_trained(models.get_model(name))
-        return LoadedModel(require_convertible(model), name, is_trained=False)
+        return LoadedModel(model, name, is_trained=False)
     if not path.exists():
         meant = did_you_mean(name, models.list_models())
         raise ConversionError(
@@ -78,7 +78,7 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
             f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
             "model.save."
         )
-    return LoadedModel(require_convertible(as_functional(model)), name, is_trained=True)
+    return LoadedModel(as_functional(model), name, is_trained=True)
 
 
 class _ModelFile(Protocol):
@@ -158,32 +158,6 @@ _UNKNOWN = re.compile(r"(?:Unknown|Could not locate) ([\w ]+?):? '([^']+)'")
 _FAILED_LAYER = re.compile(r"Error when deserializing class '([^']+)'")
 
 
-def require_convertible(model: tf.keras.Model) -> tf.keras.Model:
-    """Hands back a model whose input Larq Compute Engine can take.
-
-    Args:
-        model: a Keras model.
-
-    Raises:
-        ConversionError: if it has several inputs or one of open size.
-    """
-    if len(model.inputs) != 1:
-        names = ", ".join(model.input_names)
-        raise ConversionError(
-            f"the model has {len(model.inputs)} inputs ({names}): build one that takes a "
-            "single input, for example by concatenating them."
-        )
-    shape = tuple(model.inputs[0].shape)
-    if None in shape[1:]:
-        raise ConversionError(
-            f"the model's input has the open shape {shape}: build it with a fixed height, "
-            "width and channels, such as input_shape=(224, 224, 3)."
-        )
-    if len(shape) < 2:
-        raise ConversionError(f"the model's input has shape {shape}: it needs features.")
-    return model
-
-
 def weights_size(model: tf.keras.Model) -> int:
     """The bytes that the parameters of a model take as float32."""
     return 4 * model.count_params()
@@ -193,7 +167,6 @@ __all__ = [
     "LoadedModel",
     "as_functional",
     "load_model",
-    "require_convertible",
     "weights_size",
 ]
 

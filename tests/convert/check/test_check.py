@@ -28,7 +28,8 @@ layers = tf.keras.layers
 
 
 def _inputs(model, count=3):
-    return noise(model, count)
+    (x,) = noise(model, count)
+    return x
 
 
 def _check(graph, flatbuffer, matches, x):

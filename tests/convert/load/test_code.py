@@ -126,7 +126,7 @@ CRAFTED = {
 
 @pytest.mark.parametrize("crafted", CRAFTED.values(), ids=CRAFTED)
 @pytest.mark.parametrize("key", ["activation", "kernel_initializer", "kernel_constraint"])
-def test_what_is_no_part_of_a_network_is_refused_wherever_it_stands(tmp_path, crafted, key):
+def test_what_is_not_part_of_a_network_is_refused_wherever_it_stands(tmp_path, crafted, key):
     config = _dense(**{key: crafted})
     with pytest.raises(ConversionError, match=r"--trust-code|--import") as raised:
         refuse_code(tmp_path / "model.keras", config)

@@ -125,7 +125,7 @@ def _required(function: Callable) -> int:
         ("summary.create_file_writer", ["new"]),
     ],
 )
-def test_the_sandbox_sees_what_is_no_arithmetic(sandbox, name, values):
+def test_the_sandbox_sees_what_is_not_arithmetic(sandbox, name, values):
     places = ("file", "new", "new.png", "")
     paths = [
         str(sandbox.folder / v) if isinstance(v, str) and v in places else v for v in values

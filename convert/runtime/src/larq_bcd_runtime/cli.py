@@ -4,6 +4,7 @@ import argparse
 import itertools
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Optional
 
@@ -194,6 +195,8 @@ def _open(options: argparse.Namespace) -> Interpreter:
 def main(arguments: Optional[list[str]] = None) -> int:
     """Runs the command; an error is one line on stderr and exit code 1."""
     options = parse(arguments)
+    # An image of broken EXIF data is read without them.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         interpreter = _open(options)
         if options.benchmark:

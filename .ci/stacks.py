@@ -1,7 +1,7 @@
 """Installs the package with each supported TensorFlow, by pip alone, and tests it there.
 
-python tests/stacks.py          every TensorFlow, with this Python
-python tests/stacks.py 2.18     one of them
+python .ci/stacks.py          every TensorFlow, with this Python
+python .ci/stacks.py 2.18     one of them
 """
 
 import subprocess

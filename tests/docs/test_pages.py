@@ -1,0 +1,88 @@
+"""The pages of the documentation, as a reader takes them: programs, command lines, links."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from larq_bcd_runtime import cli
+
+from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT
+from larq_bcd.training import read_recipe
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def pages_with(language):
+    return [page for page in PAGES if blocks(page, language)]
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_the_programs_of_a_page_run(page, tmp_path):
+    program = "\n".join(blocks(page, "python"))
+    program = program.replace("epochs=4", "epochs=1")  # it is not the accuracy that is tested
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [block for page in PAGES for block in blocks(page, "yaml") if "network: BCD" in block],
+)
+def test_the_recipes_of_a_page_are_recipes(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe)
+    assert read_recipe(path, []).network == yaml.safe_load(recipe)["network"]
+
+
+def command_lines():
+    for page, text in PAGES.items():
+        for line in re.findall(r"^    ((?:\S*bcd-run|larq-bcd|lce_convert) .*)", text, re.M):
+            yield pytest.param(shlex.split(line, comments=True), id=f"{page}: {line}")
+
+
+@pytest.mark.parametrize("words", [*command_lines()])
+def test_a_command_line_is_understood(words):
+    name, *arguments = words
+    if name.endswith("bcd-run"):
+        cli.parse(arguments)
+    elif name == "lce_convert":
+        LCE_CONVERT.parser().parse(arguments)
+    else:
+        COMMANDS[arguments[0]].parser().parse(arguments[1:])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", PAGES[page])
+    missing = [link for link in links if not ((ROOT / page).parent / link).exists()]
+    assert missing == []
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    pages = {path.parent.name for path in tmp_path.rglob("index.html")}
+    assert {Path(page).stem for page in PAGES if page != "README.md"} - {"index"} <= pages
+    generated = "".join(path.read_text() for path in tmp_path.rglob("index.html"))
+    assert "<!-- generated" not in generated
+    for promised in ("stages.*.schedule", "lce_convert", "BCDNetB", "movement"):
+        assert promised in generated

@@ -410,7 +410,8 @@ class InferenceGraph:
             layer
             for layer in _layers(self.model)
             if id(layer) not in shown
-            and leaves_signs(getattr(layer, "kernel_quantizer", None), layer.kernel)
+            and getattr(layer, "kernel_quantizer", None) is not None
+            and leaves_signs(layer.kernel_quantizer, layer.kernel)
         ]
 
     @cached_property

@@ -206,9 +206,8 @@ def _lce_convert(parser: Parser) -> None:
     )
     add(
         "--default-int8-range",
-        metavar=("MIN", "MAX"),
-        nargs=2,
-        type=float,
+        metavar="MIN,MAX",
+        type=FLOATS,
         help="quantize to int8 by this range what has no fake quantization: for measuring "
         "latency only; what it changes is reported",
     )

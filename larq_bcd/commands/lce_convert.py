@@ -122,7 +122,7 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
         ops=arguments.ops,
         input_type=arguments.input_type,
         output_type=arguments.output_type,
-        default_int8_range=arguments.default_int8_range and tuple(arguments.default_int8_range),
+        default_int8_range=arguments.default_int8_range,
         dense_as_convolution=arguments.dense_as_convolution,
         description=known,
         recipe_sha256=recipe,

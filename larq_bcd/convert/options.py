@@ -61,7 +61,7 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
             f"{', '.join(OUTPUT_TYPES)}."
         )
     if options.default_int8_range is not None:
-        _require_range(options, *options.default_int8_range)
+        _require_range(options, options.default_int8_range)
     preprocessing = known.preprocessing
     shapes = [tuple(one.shape[1:]) for one in model.inputs]
     dtypes = [one.dtype.name for one in model.inputs]
@@ -82,10 +82,10 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
     return replace(known, preprocessing=replace(preprocessing, encoding=encoding))
 
 
-def _require_range(options: FileOptions, least: float, largest: float) -> None:
-    if not least < largest:
+def _require_range(options: FileOptions, given: tuple[float, ...]) -> None:
+    if len(given) != 2 or not given[0] < given[1]:
         raise ConversionError(
-            f"default_int8_range={options.default_int8_range}: give the least value first."
+            f"default_int8_range={given}: give the least and the largest value, such as -3,3."
         )
     if options.head != "float32" or options.ops == "builtin":
         raise ConversionError(

@@ -195,7 +195,22 @@ def _lce_convert(parser: Parser) -> None:
         choices=_choices.INPUT_TYPES,
         default="float32",
         help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
-        "as the model's are; by default it takes normalized float32",
+        "as the model's are; by default it takes normalized float32. Where nothing says how, "
+        "int8 is what the model's own fake quantization makes of its input",
+    )
+    add(
+        "--output-type",
+        choices=_choices.OUTPUT_TYPES,
+        default="float32",
+        help="int8 gives what the model's fake quantization makes of its outputs, with their "
+        "scales; by default %(default)s",
+    )
+    add(
+        "--default-int8-range",
+        metavar="MIN,MAX",
+        type=FLOATS,
+        help="quantize to int8 by this range what has no fake quantization: for measuring "
+        "latency only; what it changes is reported",
     )
     add(
         "--input-shape",
@@ -324,6 +339,8 @@ LCE_CONVERT = Command(
   lce_convert trained.keras -o trained.tflite
   lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
   lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
+  lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
+  lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
   lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
   lce_convert BCDNetB -o latency.tflite --force
   lce_convert mine.h5 -o mine.tflite --import my_layers

@@ -151,8 +151,10 @@ class Rounding:
             tolerance = tolerance + _MARGIN_OF_STEPS * self._changes_of_steps[index]
         if self._errors is not None:
             tolerance = tolerance + self._errors[index]
-        # Chance may have changed the few values of a channel by little.
-        return self._factor * np.maximum(tolerance, np.median(tolerance))
+        # Chance may have changed the few values of a channel by little. Nothing changes those
+        # that an activation clips.
+        moved = tolerance[change > 0] if np.any(change > 0) else tolerance
+        return self._factor * np.maximum(tolerance, np.median(moved))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

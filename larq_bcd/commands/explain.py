@@ -17,7 +17,6 @@ from larq_bcd.convert.load import LoadedModel
 from larq_bcd.data.images import read_pixels
 from larq_bcd.errors import UserError
 from larq_bcd.explain import figure
-from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels
 
 
@@ -69,7 +68,7 @@ def _see(name: str, loaded: LoadedModel, arguments: argparse.Namespace, labels) 
             f"--labels {arguments.labels} has {len(labels)} names, but MODEL {model.name!r} "
             f"has {classes} classes: write one name in each line."
         )
-    known = description_of(model, None if loaded.is_trained else loaded.source)
+    known = loaded.described()
     known = known.with_preprocessing(shape, arguments.mean, arguments.std, arguments.resize)
     preprocessing = known.preprocessing
     if preprocessing is None:

@@ -37,7 +37,6 @@ from larq_bcd.convert.progress import Progress
 from larq_bcd.convert.report import print_report
 from larq_bcd.convert.result import ConversionResult
 from larq_bcd.data.preprocessing import Description, Preprocessing
-from larq_bcd.models import description_of
 from larq_bcd.tflite.metadata import read_labels
 
 _PROGRAM = "lce_convert"
@@ -131,7 +130,7 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
 
 def _known(arguments: argparse.Namespace, loaded: LoadedModel) -> Description:
     """What the model says of itself, and in its place what the options say."""
-    known = description_of(loaded.model, None if loaded.is_trained else loaded.source)
+    known = loaded.described()
     inputs = loaded.model.inputs
     image = next(filter(is_image, inputs), inputs[0])
     known = known.with_preprocessing(

@@ -26,6 +26,7 @@ from larq_bcd.convert.load.code import advice_for
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
+from larq_bcd.data.preprocessing import Description
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,19 @@ class LoadedModel:
         model: a built Keras model.
         source: what it was loaded from.
         is_trained: False for a name whose weights are random.
+        description: what is known of it elsewhere, None if that is what it says of itself.
     """
 
     model: tf.keras.Model
     source: str
     is_trained: bool
+    description: Description | None = None
+
+    def described(self) -> Description:
+        """Returns what is known of the preprocessing of its images and of its classes."""
+        if self.description is not None:
+            return self.description
+        return models.description_of(self.model, None if self.is_trained else self.source)
 
 
 def load_model(
@@ -68,8 +77,8 @@ def load_model(
         model = as_if_trained(models.get_model(name))
         return LoadedModel(model, name, is_trained=False)
     if not path.exists() and larq_zoo.is_name(name):
-        model = larq_zoo.load(name, random_weights)
-        return LoadedModel(model, name, is_trained=not random_weights)
+        model, description = larq_zoo.load(name, random_weights)
+        return LoadedModel(model, name, not random_weights, description)
     if not path.exists():
         meant = did_you_mean(name, models.list_models())
         raise ConversionError(
@@ -154,15 +163,22 @@ def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
                     "returns; if there are several of that name, give --import with the "
                     "module of the right one."
                 ) from error
+            if uncalled := _UNCALLED_LAYER.search(message):
+                raise ConversionError(
+                    f"{path}: the layer '{uncalled[1]}' ({uncalled[2]}) cannot be called as it "
+                    "was saved; a Lambda layer is saved without the variables around its "
+                    "function: save the model with model.export, which keeps its operations."
+                ) from error
             raise ConversionError(
                 f"{path} cannot be loaded ({cause(error)}): it is damaged or was saved by "
                 "another version of Keras; save it again with tf-keras."
             ) from error
 
 
-# What Keras and larq say of a class or function that they do not know, and of a layer whose
-# constructor fails.
+# What Keras and larq say of a class or function that they do not know, and of a layer that
+# fails when it is made or called.
 _UNKNOWN = re.compile(r"(?:Unknown|Could not locate) ([\w ]+?):? '([^']+)'")
+_UNCALLED_LAYER = re.compile(r"when calling layer \"([^\"]+)\" \(type (\w+)\)")
 _FAILED_LAYER = re.compile(r"Error when deserializing class '([^']+)'")
 
 

@@ -1,6 +1,7 @@
 """The networks of Larq Zoo by name, with their published weights."""
 
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import io
@@ -8,15 +9,13 @@ from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
-from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.problems import cause
 from larq_bcd.convert.load.random_weights import as_if_trained, set_statistics
-from larq_bcd.data.preprocessing import Preprocessing
-from larq_bcd.models import describe
+from larq_bcd.data.preprocessing import Description, Preprocessing
 
 _PACKAGE, _PARTS = "larq_zoo", ("literature", "sota")
 _INSTALL = "run pip install 'larq-bcd[zoo]' and pip install --no-deps larq-zoo zookeeper"
@@ -46,7 +45,7 @@ def list_networks() -> list[str]:
     )
 
 
-def load(name: str, random_weights: bool) -> tf.keras.Model:
+def load(name: str, random_weights: bool) -> tuple[tf.keras.Model, Description]:
     """Builds a network of Larq Zoo.
 
     Args:
@@ -56,8 +55,8 @@ def load(name: str, random_weights: bool) -> tf.keras.Model:
             fetched unless they have been before.
 
     Returns:
-        The network, which says of itself how its images are prepared, and the names of its
-        classes if its weights are the published ones.
+        The network, and how its images are prepared, with the names of its classes if its
+        weights are the published ones.
 
     Raises:
         ConversionError: if there is no such network, Larq Zoo is not installed, or the weights
@@ -72,15 +71,20 @@ def load(name: str, random_weights: bool) -> tf.keras.Model:
         )
     part, _, network = name.rpartition(".")
     build = getattr(importlib.import_module(part), network)
-    # Larq warns of what the authors of a network have decided; their Lambda layers are code of
-    # the installed package, of no file.
-    with captured_stderr(), SafeModeScope(False):
+    known_of_all = Description(_PREPROCESSING, origin="as of larq_zoo.preprocess_input")
+    # Larq warns of what the authors of a network have decided.
+    with captured_stderr():
         if random_weights:
             model = as_if_trained(build(weights=None))
             noise = np.random.default_rng(0).normal(size=(8, *_PREPROCESSING.input_shape))
             set_statistics(model, noise.astype(np.float32))
-            return describe(model, _PREPROCESSING)
-        return describe(_trained(name, build), _PREPROCESSING, _class_names())
+            return model, known_of_all
+        model, names = _trained(name, build), _class_names()
+    if names is None:
+        return model, known_of_all
+    return model, dataclasses.replace(
+        known_of_all, class_names=names, names_origin="ImageNet's, as Keras has them"
+    )
 
 
 def _imported() -> ModuleType:

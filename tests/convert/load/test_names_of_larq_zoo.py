@@ -8,7 +8,6 @@ from larq_zoo.sota.quicknet import QuickNetFactory
 
 from larq_bcd.commands import lce_convert as cli
 from larq_bcd.convert import ConversionError, load_model
-from larq_bcd.models import description_of
 
 NAME = "larq_zoo.sota.QuickNetSmall"
 
@@ -59,7 +58,7 @@ def test_random_weights_have_statistics_of_data(random):
     assert not random.is_trained
     norms = [one for one in random.model.layers if hasattr(one, "moving_variance")]
     assert all(np.std(norm.moving_mean) > 0 for norm in norms)
-    known = description_of(random.model)
+    known = random.described()
     assert (known.preprocessing.resize, known.preprocessing.resampling) == (256, "bicubic")
     assert known.class_names is None
 
@@ -79,7 +78,7 @@ def test_published_weights_come_with_preprocessing_and_classes(random, monkeypat
         loaded.model.get_weights(), random.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
-    known = description_of(loaded.model)
+    known = loaded.described()
     assert known.preprocessing.input_shape == (224, 224, 3)
     assert known.class_names[:2] == ("class 0", "class 1")
     assert len(known.class_names) == 1000

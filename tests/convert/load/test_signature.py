@@ -109,3 +109,16 @@ def test_of_several_signatures_one_has_to_be_the_default(tmp_path):
     functions["serving_default"] = functions.pop("triple")
     tf.saved_model.save(module, str(tmp_path / "default"), signatures=functions)
     assert load_model(tmp_path / "default").model(np.ones((1, 4)))[0, 0] == 3
+
+
+def test_a_lambda_layer_that_keras_cannot_restore_is_named_and_its_export_converts(tmp_path):
+    def of(scale, shift):
+        return layers.Lambda(lambda x: tf.add(x * scale[0], shift), name="scaled")
+
+    image = tf.keras.Input((4, 4, 3))
+    model = tf.keras.Model(image, of({0: tf.ones(3)}, tf.ones(3))(image))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ConversionError, match=r"'scaled' \(Lambda\).*model\.export"):
+        load_model(tmp_path / "model.keras", trust_code=True)
+    model.export(tmp_path / "folder")
+    convert(load_model(tmp_path / "folder").model).require_equal()

@@ -23,10 +23,6 @@ class FileError(UserError):
 def check_writable(path: Path, force: bool) -> None:
     """Says before the work begins that its result could not be written.
 
-    Args:
-        path: the file to be written.
-        force: whether it may replace a file.
-
     Raises:
         FileError: if the folder is missing or cannot be written to, or if `path` is a folder,
             or exists and `force` is not given.

@@ -5,6 +5,7 @@ import tensorflow as tf
 from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
 from larq_bcd.layers._hyper_function import HyperFunction
+from larq_bcd.layers._layer import Layer
 
 __all__ = ["DynamicRPReLU", "RPReLU"]
 
@@ -66,7 +67,7 @@ def _rprelu(x, before, slope, after, training):
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class RPReLU(tf.keras.layers.Layer):
+class RPReLU(Layer):
     r"""PReLU whose knee is moved by learned biases, \\(\mathrm{PReLU}(x + b_1) + b_2\\).
 
     Slope and both biases are one per channel. Input and output are NHWC,
@@ -84,6 +85,8 @@ class RPReLU(tf.keras.layers.Layer):
         ValueError: if the data format is not NHWC or the channels are not known.
     """
 
+    saved: tuple[str, ...] = ("slope_initializer", "bias_initializer", "data_format")
+
     def __init__(
         self, slope_initializer=None, bias_initializer="zeros", data_format=None, **kwargs
     ):
@@ -95,7 +98,6 @@ class RPReLU(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the slope and the biases."""
         shape = (_checks.channels(type(self).__name__, input_shape),)
         self.bias_before = self.add_weight(
             name="bias_before", shape=shape, initializer=self.bias_initializer
@@ -115,17 +117,6 @@ class RPReLU(tf.keras.layers.Layer):
         # The slope shaped as in Keras' PReLU.
         slope = tf.reshape(self.slope, (1, 1, -1))
         return _rprelu(inputs, before, slope, after, training)
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "slope_initializer": tf.keras.initializers.serialize(self.slope_initializer),
-            "bias_initializer": tf.keras.initializers.serialize(self.bias_initializer),
-            "data_format": self.data_format,
-        }
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
@@ -152,6 +143,8 @@ class DynamicRPReLU(RPReLU):
             for NCHW.
     """
 
+    saved = ("reduction", *RPReLU.saved)
+
     def __init__(
         self,
         reduction=8,
@@ -162,9 +155,9 @@ class DynamicRPReLU(RPReLU):
     ):
         super().__init__(slope_initializer, bias_initializer, data_format, **kwargs)
         self.hyper_function = HyperFunction(self.name, reduction)
+        self.reduction = self.hyper_function.reduction
 
     def build(self, input_shape):
-        """Creates slope, biases and hyper function."""
         channels = _checks.channels(type(self).__name__, input_shape)
         self.hyper_function.build(self, input_shape, outputs=2 * channels)
         super().build(input_shape)
@@ -173,6 +166,3 @@ class DynamicRPReLU(RPReLU):
         before, after = tf.split(self.hyper_function(inputs), 2, axis=-1)
         before, after = self.bias_before + before, self.bias_after + after
         return self._activated(inputs, before, after, training)
-
-    def get_config(self):
-        return {**super().get_config(), "reduction": self.hyper_function.reduction}

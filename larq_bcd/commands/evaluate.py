@@ -40,14 +40,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
 def evaluate_with_progress(
     classifier: Classifier, source: Source, preprocessing: Preprocessing, batch_size: int
 ) -> Evaluation:
-    """Evaluates with a bar on stderr.
-
-    Args:
-        classifier: a model.
-        source: a split.
-        preprocessing: of its images.
-        batch_size: images at once.
-    """
+    """Evaluates with a bar on stderr."""
     console = Console(stderr=True)
     progress = Progress(
         BarColumn(),

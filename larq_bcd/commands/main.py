@@ -56,15 +56,7 @@ def _overview(argv: Sequence[str]) -> None:
 
 
 def run(command: Command, argv: Sequence[str]) -> int:
-    """Runs a command.
-
-    Args:
-        command: what was called.
-        argv: its arguments.
-
-    Returns:
-        The exit status.
-    """
+    """Runs a command."""
     parser = command.parser()
     try:
         arguments = parser.parse(argv)

@@ -12,10 +12,6 @@ from larq_bcd.errors import UserError
 def load(source: str, arguments: argparse.Namespace) -> LoadedModel:
     """Loads a model with what the modules define that the user names.
 
-    Args:
-        source: a path, or a name such as `BCDNetB`.
-        arguments: those of a command that takes `--import` and `--trust-code`.
-
     Raises:
         UserError: if a module cannot be imported, or the model cannot be loaded.
     """

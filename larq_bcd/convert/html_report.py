@@ -151,12 +151,7 @@ def _summary(report: ConversionReport) -> str:
 
 
 def html_report(report: ConversionReport, profile: Profile) -> str:
-    """The report as an HTML page, with its style and pictures in it.
-
-    Args:
-        report: of a conversion.
-        profile: the times of its file.
-    """
+    """The report as an HTML page, with its style and pictures in it."""
     parts = [
         f"<h1>{escape(report.model)}</h1><p>converted by larq_bcd</p>",
         _summary(report),

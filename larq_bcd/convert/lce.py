@@ -42,9 +42,6 @@ def reduced_types(model: tf.keras.Model) -> list[str]:
 def as_float32(model: tf.keras.Model) -> tf.keras.Model:
     """Rebuilds a model of reduced or mixed precision in float32, which the converter needs.
 
-    Args:
-        model: any Keras model; it is not changed.
-
     Returns:
         `model` itself if all its layers compute in float32, else a copy that does.
 
@@ -152,9 +149,6 @@ def _too_large(model: tf.keras.Model) -> ConversionError:
 
 def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
     """Converts a float32 Keras model with Larq Compute Engine.
-
-    Args:
-        model: a Keras model that computes in float32.
 
     Returns:
         The flatbuffer, and notes on what went differently than asked for.

@@ -71,9 +71,6 @@ def _key(node: Node) -> tuple:
 def profile(content: bytes) -> Profile:
     """Times a file and its operators on one thread of the fastest engine there is.
 
-    Args:
-        content: a file with float32, int8, uint8 or bit-packed activations.
-
     Raises:
         EngineError: if nothing can run it.
     """

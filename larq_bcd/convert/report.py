@@ -160,12 +160,7 @@ def _tensors(tensors: list[TensorReport]) -> str:
 
 
 def print_report(report: ConversionReport, console: rich.console.Console) -> None:
-    """Writes a report for people.
-
-    Args:
-        report: the report.
-        console: where to; its width bounds the table.
-    """
+    """Writes a report for people."""
 
     def line(text: str) -> None:
         console.print(rich.text.Text(text), soft_wrap=True)

@@ -20,12 +20,6 @@ class FolderSource(Source):
     They are in an order that mixes the classes, so that a part of a split is the same part
     of each class, and that depends on the names of the files alone. Only the names are read.
 
-    Args:
-        name: the folder, as the user gave it.
-        folder: where it is.
-        split: name of the folder of a split, or a part of it; `"train"` where the classes
-            lie in the folder itself.
-
     Raises:
         UserError: if there is no such split, no class, or a class without images.
     """
@@ -61,7 +55,6 @@ class FolderSource(Source):
         return example.map(lambda path, label: (tf.io.read_file(path), label))
 
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the path."""
         return path.decode(errors="replace")
 
 

@@ -73,10 +73,6 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
 def fit(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Resizes an image and cuts out its center.
 
-    Args:
-        image: of the mode that `decode` gives for the channels.
-        preprocessing: the sizes; without `resize`, the whole image is squeezed into them.
-
     Returns:
         uint8 `(height, width, channels)`.
 
@@ -101,10 +97,6 @@ def fit(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
 
 def read_pixels(path: str | os.PathLike, preprocessing: Preprocessing) -> np.ndarray:
     """Reads an image file as a network is to see it, in pixels.
-
-    Args:
-        path: the file.
-        preprocessing: sizes and channels.
 
     Returns:
         uint8 `(height, width, channels)`.

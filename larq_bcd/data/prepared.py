@@ -20,11 +20,6 @@ class PreparedSource(Source):
     lengths that stand before them, in the files that are about to be read, without reading
     the examples.
 
-    Args:
-        name: of the data set, with configuration and version, if any.
-        split: of it, or a part of a split.
-        data_dir: where tensorflow_datasets keeps what it has prepared.
-
     Raises:
         UserError: if the data set or the split is not known, not prepared, empty, in another
             format than TFRecord, or without images and labels.
@@ -103,7 +98,6 @@ class PreparedSource(Source):
             raise self.failure from None
 
     def describe(self, path: bytes, offset: int) -> str:
-        """Returns the file and the offset in it."""
         return f"{path.decode()}, record at byte {offset}"
 
 

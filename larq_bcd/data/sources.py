@@ -61,7 +61,6 @@ class Source(abc.ABC):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
         return len(self.class_names)
 
     @abc.abstractmethod

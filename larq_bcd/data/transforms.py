@@ -65,33 +65,23 @@ def _is_plain_jpeg(contents: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.io.is_jpeg(contents), is_plain, lambda: tf.constant(False))
 
 
-def _fitted(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """The image in a file at the network's size: uint8 `(height, width, channels)`."""
+def _fitted(contents: tf.Tensor, preprocessing: Preprocessing, dtype="uint8", encode=np.array):
+    """The image in a file at the network's size, `(height, width, channels)`, encoded."""
 
     def read(contents: bytes) -> np.ndarray:
         image = images.decode(contents, preprocessing.channels)
-        return images.fit(image, preprocessing)
+        return encode(images.fit(image, preprocessing))
 
-    return _by_pillow(read, contents, tf.uint8, preprocessing.input_shape)
+    return _by_pillow(read, contents, tf.as_dtype(dtype), preprocessing.input_shape)
 
 
 def evaluation_image(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """Decodes, resizes, crops and encodes an image for evaluation.
 
-    Args:
-        contents: scalar string, the bytes of a file.
-        preprocessing: sizes, statistics and encoding.
-
     Returns:
         `(height, width, channels)` in the encoding: float32, uint8 or int8.
     """
-
-    def read(contents: bytes) -> np.ndarray:
-        image = images.decode(contents, preprocessing.channels)
-        return preprocessing.encoded(images.fit(image, preprocessing))
-
-    dtype = tf.as_dtype(preprocessing.encoding)
-    return _by_pillow(read, contents, dtype, preprocessing.input_shape)
+    return _fitted(contents, preprocessing, preprocessing.encoding, preprocessing.encoded)
 
 
 def _by_pillow(read, contents: tf.Tensor, dtype: tf.DType, shape) -> tf.Tensor:
@@ -128,13 +118,6 @@ def training_image(
     augmentation: Augmentation,
 ) -> tf.Tensor:
     """Decodes and augments an image for training.
-
-    Args:
-        contents: scalar string, the bytes of a file.
-        position: scalar int64, the example's index in the stream.
-        seed: of the augmentation.
-        preprocessing: sizes and statistics.
-        augmentation: what is random.
 
     Returns:
         float32 image `(height, width, channels)`.

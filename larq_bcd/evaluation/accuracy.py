@@ -28,7 +28,6 @@ class Evaluation:
 
     @property
     def images(self) -> int:
-        """Number of images."""
         return int(self.confusion.sum())
 
     @property
@@ -115,12 +114,7 @@ def evaluate(
 
 
 def plot_confusion(evaluation: Evaluation, path: Path) -> None:
-    """Draws the confusion matrix, each row as shares of its class, to a picture.
-
-    Args:
-        evaluation: the results.
-        path: file whose suffix names the format, such as .png or .svg.
-    """
+    """Draws the confusion matrix, each row as shares of its class, to a picture."""
     from matplotlib.figure import Figure
 
     classes = len(evaluation.class_names)

@@ -40,10 +40,6 @@ class Classifier(abc.ABC):
 class KerasClassifier(Classifier):
     """A Keras model of one image and one output.
 
-    Args:
-        name: where it comes from.
-        model: the model.
-
     Raises:
         UserError: if it has other inputs or outputs.
     """
@@ -62,7 +58,6 @@ class KerasClassifier(Classifier):
         self._call = tf.function(lambda images: model(images, training=False))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits."""
         return self._call(tf.constant(images)).numpy()
 
 
@@ -71,10 +66,6 @@ class FileClassifier(Classifier):
 
     It runs on larq_bcd_runtime where that is installed, else on another engine that can run
     it, which gives the same logits but for rounding, more slowly.
-
-    Args:
-        path: the file.
-        threads: processors to use, by default all, 64 at the most.
 
     Raises:
         UserError: if it cannot be read, or has not one image and one output.

@@ -2,10 +2,11 @@ import tensorflow as tf
 
 from larq_bcd.layers import _checks
 from larq_bcd.layers._hyper_function import HyperFunction
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class DynamicThreshold(tf.keras.layers.Layer):
+class DynamicThreshold(Layer):
     r"""Subtracts a threshold of each channel that depends on the image.
 
     \\[ y = x - (t + g(x)), \qquad g(x) = W_2 \, relu(W_1 GAP(x) + b_1) + b_2 \\]
@@ -31,14 +32,16 @@ class DynamicThreshold(tf.keras.layers.Layer):
             for NCHW.
     """
 
+    saved = ("reduction", "initializer", "data_format")
+
     def __init__(self, reduction=8, initializer="zeros", data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.hyper_function = HyperFunction(self.name, reduction)
+        self.reduction = self.hyper_function.reduction
         self.initializer = tf.keras.initializers.get(initializer)
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the static threshold and the hyper function."""
         channels = _checks.channels(type(self).__name__, input_shape)
         self.threshold = self.add_weight(
             name="threshold", shape=(channels,), initializer=self.initializer
@@ -51,16 +54,4 @@ class DynamicThreshold(tf.keras.layers.Layer):
         return self.threshold + self.hyper_function(inputs)
 
     def call(self, inputs):
-        """Returns the input minus its thresholds."""
         return inputs - self.thresholds(inputs)
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "reduction": self.hyper_function.reduction,
-            "initializer": tf.keras.initializers.serialize(self.initializer),
-            "data_format": self.data_format,
-        }

@@ -104,7 +104,6 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         self.output_activation = tf.keras.activations.get(activation)
 
     def build(self, input_shape):
-        """Creates the kernel, the static threshold and the contextual embedding."""
         channels = _checks.channels(self.name, input_shape)
         _checks.divisible_channels(self.name, channels, self.reduction, "reduction")
         size = channels // self.reduction
@@ -149,7 +148,6 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         )
 
     def call(self, inputs, training=None):
-        """Returns the convolution of the signs, with offsets and activation."""
         alpha, beta = self.contextual_embedding(inputs)
         outputs = super().call(inputs + (self.threshold - alpha), training) + beta
         return self.output_activation(outputs)

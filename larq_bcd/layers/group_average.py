@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class GroupAverage(tf.keras.layers.Layer):
+class GroupAverage(Layer):
     """Mean of equal groups of consecutive channels, the shortcut to fewer channels.
 
     It undoes a repetition of the channels. Input `(batch, height, width, channels)`, output
@@ -18,6 +19,8 @@ class GroupAverage(tf.keras.layers.Layer):
             or do not divide by them.
     """
 
+    saved = ("groups",)
+
     def __init__(self, groups, **kwargs):
         super().__init__(**kwargs)
         self.groups = _checks.positive_integer(self.name, "groups", groups)
@@ -28,13 +31,8 @@ class GroupAverage(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the mean of the groups."""
         return tf.add_n(tf.split(inputs, self.groups, axis=-1)) / self.groups
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape with the channels of one group."""
         *image, channels = tf.TensorShape(input_shape).as_list()
         return tf.TensorShape([*image, channels // self.groups])
-
-    def get_config(self):
-        return {**super().get_config(), "groups": self.groups}

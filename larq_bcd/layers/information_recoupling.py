@@ -2,6 +2,7 @@ import tensorflow as tf
 
 from larq_bcd.layers import _checks
 from larq_bcd.layers._hyper_function import HyperFunction
+from larq_bcd.layers._layer import Layer
 
 
 class _UnitInterval(tf.keras.constraints.Constraint):
@@ -12,7 +13,7 @@ class _UnitInterval(tf.keras.constraints.Constraint):
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class InformationRecoupling(tf.keras.layers.Layer):
+class InformationRecoupling(Layer):
     r"""Weights the channels of a binary branch by what it and its real input have in common.
 
     \\[ y = \mathrm{sigmoid}(g(s \, x + (1 - s) \, b)) \, b \\]
@@ -35,15 +36,17 @@ class InformationRecoupling(tf.keras.layers.Layer):
         ValueError: if the reduction is not a positive integer or the channels are not known.
     """
 
+    saved = ("reduction", "share_initializer")
+
     def __init__(self, reduction=8, share_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.hyper_function = HyperFunction(self.name, reduction)
+        self.reduction = self.hyper_function.reduction
         if share_initializer is None:
             share_initializer = tf.keras.initializers.Constant(0.5)
         self.share_initializer = tf.keras.initializers.get(share_initializer)
 
     def build(self, input_shape):
-        """Creates the share and the hyper function."""
         channels = _checks.channels(self.name, input_shape[0])
         self.share = self.add_weight(
             name="share",
@@ -55,17 +58,9 @@ class InformationRecoupling(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the weighted branch."""
         branch, source = inputs
         mixed = self.share * source + (1 - self.share) * branch
         return tf.sigmoid(self.hyper_function(mixed)) * branch
 
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape[0])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "reduction": self.hyper_function.reduction,
-            "share_initializer": tf.keras.initializers.serialize(self.share_initializer),
-        }

@@ -2,6 +2,7 @@ import tensorflow as tf
 
 from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @fused
@@ -16,7 +17,7 @@ def _plus(inputs, bias):
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class LearnableBias(tf.keras.layers.Layer):
+class LearnableBias(Layer):
     """Adds one learned value to each channel.
 
     Before a sign it is the (negative) threshold of that sign. Input and output are NHWC,
@@ -34,6 +35,8 @@ class LearnableBias(tf.keras.layers.Layer):
         ValueError: if the data format is not NHWC or the channels are not known.
     """
 
+    saved = ("initializer", "regularizer", "constraint", "data_format")
+
     def __init__(
         self,
         initializer="zeros",
@@ -49,7 +52,6 @@ class LearnableBias(tf.keras.layers.Layer):
         self.data_format = _checks.channels_last(type(self).__name__, data_format)
 
     def build(self, input_shape):
-        """Creates the bias."""
         self.bias = self.add_weight(
             name="bias",
             shape=(_checks.channels(type(self).__name__, input_shape),),
@@ -60,18 +62,5 @@ class LearnableBias(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        """Returns `inputs + bias`."""
         bias = tf.convert_to_tensor(self.bias)
         return _plus(inputs, bias) if training is True else inputs + bias
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "initializer": tf.keras.initializers.serialize(self.initializer),
-            "regularizer": tf.keras.regularizers.serialize(self.regularizer),
-            "constraint": tf.keras.constraints.serialize(self.constraint),
-            "data_format": self.data_format,
-        }

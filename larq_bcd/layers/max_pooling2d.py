@@ -28,7 +28,6 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
         return [size // 2 for size in self.pool_size]
 
     def call(self, inputs):
-        """Returns the maximum of each window."""
         if self._symmetric:
             margins = [[0, 0], *([margin, margin] for margin in self._margins()), [0, 0]]
             inputs = tf.pad(inputs, margins, constant_values=inputs.dtype.min)

@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class PositionEmbedding(tf.keras.layers.Layer):
+class PositionEmbedding(Layer):
     """Adds a learned value to each channel of each position.
 
     Input and output are NHWC, `(batch, height, width, channels)`, of the layer's compute
@@ -20,6 +21,8 @@ class PositionEmbedding(tf.keras.layers.Layer):
         ValueError: if the image size or the channels are not known.
     """
 
+    saved = ("initializer",)
+
     def __init__(self, initializer=None, **kwargs):
         super().__init__(**kwargs)
         if initializer is None:
@@ -27,7 +30,6 @@ class PositionEmbedding(tf.keras.layers.Layer):
         self.initializer = tf.keras.initializers.get(initializer)
 
     def build(self, input_shape):
-        """Creates the values."""
         _checks.channels(self.name, input_shape)
         shape = tf.TensorShape(input_shape)[1:]
         if not shape.is_fully_defined():
@@ -41,14 +43,4 @@ class PositionEmbedding(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns `inputs + embedding`."""
         return inputs + self.embedding
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "initializer": tf.keras.initializers.serialize(self.initializer),
-        }

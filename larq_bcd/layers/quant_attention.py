@@ -2,11 +2,12 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 from larq_bcd.layers._quantizers import with_policy
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class QuantAttention(tf.keras.layers.Layer):
+class QuantAttention(Layer):
     r"""Attention of several heads whose queries, keys, values and probabilities are binary.
 
     \\[ P = \mathrm{softmax}(d^{-1/2} \, \mathrm{sign}(q) \, \mathrm{sign}(k)^T), \qquad
@@ -34,6 +35,8 @@ class QuantAttention(tf.keras.layers.Layer):
         ValueError: if the channels do not divide by the heads.
     """
 
+    saved = ("heads", "input_quantizer", "scale_initializer")
+
     def __init__(self, heads, input_quantizer="approx_sign", scale_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.heads = _checks.positive_integer(self.name, "heads", heads)
@@ -45,7 +48,6 @@ class QuantAttention(tf.keras.layers.Layer):
         self.scale_initializer = tf.keras.initializers.get(scale_initializer)
 
     def build(self, input_shape):
-        """Creates the scale of the probabilities."""
         channels = _checks.channels(self.name, input_shape[0])
         _checks.divisible_channels(self.name, channels, self.heads, "heads")
         self.head_channels = channels // self.heads
@@ -82,23 +84,12 @@ class QuantAttention(tf.keras.layers.Layer):
         return self._probabilities(query, key)
 
     def call(self, inputs):
-        """Returns what each position attends to."""
         query, key, value = self._factors(inputs)
         attended = tf.matmul(self._probabilities(query, key), value)
         return tf.reshape(tf.transpose(attended, (0, 2, 1, 3)), tf.shape(inputs[2]))
 
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape[2])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "heads": self.heads,
-            "input_quantizer": lq.quantizers.serialize(self.input_quantizer)
-            if self.input_quantizer is not None
-            else None,
-            "scale_initializer": tf.keras.initializers.serialize(self.scale_initializer),
-        }
 
 
 def _positions(tensor):

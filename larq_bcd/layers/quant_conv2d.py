@@ -100,7 +100,6 @@ class QuantConv2D(lq.layers.QuantConv2D):
             )
 
     def build(self, input_shape):
-        """Creates kernel and bias, and settles where the image is padded."""
         # Past larq's, which sets another padding meanwhile and keeps it if Keras refuses.
         tf.keras.layers.Conv2D.build(self, input_shape)
         self._padded = self._padding_plan()
@@ -118,7 +117,6 @@ class QuantConv2D(lq.layers.QuantConv2D):
         return _Padding.AFTER_QUANTIZER
 
     def call(self, inputs, training=None):
-        """Returns the convolution of the quantized input and kernel."""
         if training is True and self._is_binary() and binary_convolution.supported(inputs):
             return self._convolved_in_integers(self._quantized(inputs))
         if self._padded is _Padding.OPERATOR:

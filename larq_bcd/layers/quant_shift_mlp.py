@@ -74,7 +74,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         self.long_range = QuantConv2D.from_config({**branch, "name": "long_range"})
 
     def build(self, input_shape):
-        """Creates the three kernels."""
         for layer in (self.short_shift, self.long_shift):
             layer.build(input_shape)
         for layer in (self.pointwise, self.short_range, self.long_range):
@@ -83,7 +82,6 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the sum of the three branches."""
         return (
             self.pointwise(inputs)
             + self.short_range(self.short_shift(inputs))
@@ -91,20 +89,12 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape):
-        """Returns the input shape with `filters` channels."""
         return self.pointwise.compute_output_shape(input_shape)
 
     def get_config(self):
+        own = {"short_range": self.short_shift.shift, "long_range": self.long_shift.shift}
+        of_kernel = ("quantizer", "initializer", "regularizer", "constraint")
+        names = ("filters", "input_quantizer", *(f"kernel_{part}" for part in of_kernel))
         branch = self.pointwise.get_config()
-        return {
-            **super().get_config(),
-            "filters": branch["filters"],
-            "short_range": self.short_shift.shift,
-            "long_range": self.long_shift.shift,
-            "input_quantizer": branch["input_quantizer"],
-            "kernel_quantizer": branch["kernel_quantizer"],
-            "kernel_initializer": branch["kernel_initializer"],
-            "kernel_regularizer": branch["kernel_regularizer"],
-            "kernel_constraint": branch["kernel_constraint"],
-            "data_format": self.data_format,
-        }
+        shared = {name: branch[name] for name in (*names, "data_format")}
+        return {**super().get_config(), **own, **shared}

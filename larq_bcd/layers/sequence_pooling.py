@@ -1,10 +1,11 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class SequencePooling(tf.keras.layers.Layer):
+class SequencePooling(Layer):
     r"""Mean of all positions, weighted by what they are: \\(\mathrm{softmax}(x w)^T x\\).
 
     The softmax runs over the positions; a bias would cancel in it. Input NHWC,
@@ -20,12 +21,13 @@ class SequencePooling(tf.keras.layers.Layer):
         ValueError: if the channels are not known.
     """
 
+    saved = ("kernel_initializer",)
+
     def __init__(self, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        """Creates the kernel."""
         channels = _checks.channels(self.name, input_shape)
         self.kernel = self.add_weight(
             name="kernel", shape=(channels, 1), initializer=self.kernel_initializer
@@ -33,19 +35,11 @@ class SequencePooling(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs):
-        """Returns the weighted mean."""
         channels = inputs.shape[-1]
         tokens = tf.reshape(inputs, (tf.shape(inputs)[0], -1, channels))
         importance = tf.nn.softmax(tf.matmul(tokens, self.kernel), axis=1)
         return tf.reshape(tf.matmul(importance, tokens, transpose_a=True), (-1, channels))
 
     def compute_output_shape(self, input_shape):
-        """Returns `(batch, channels)`."""
         shape = tf.TensorShape(input_shape)
         return tf.TensorShape([shape[0], shape[-1]])
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "kernel_initializer": tf.keras.initializers.serialize(self.kernel_initializer),
-        }

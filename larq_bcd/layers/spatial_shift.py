@@ -2,6 +2,7 @@ import tensorflow as tf
 
 from larq_bcd._fused import fused
 from larq_bcd.layers import _checks
+from larq_bcd.layers._layer import Layer
 
 _GROUPS = 4
 
@@ -23,7 +24,7 @@ _fused_shifted = fused(_shifted)
 
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
-class SpatialShift(tf.keras.layers.Layer):
+class SpatialShift(Layer):
     """Shifts four equal groups of channels around the image: down, up, right and left.
 
     The groups are consecutive. What leaves the image at one side enters at the other, as in
@@ -40,6 +41,8 @@ class SpatialShift(tf.keras.layers.Layer):
         ValueError: if the shift is not a positive integer or `"half"`, if it is not smaller
             than the feature map, if the channels do not divide by 4, or for NCHW.
     """
+
+    saved = ("shift", "data_format")
 
     def __init__(self, shift=1, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -72,7 +75,6 @@ class SpatialShift(tf.keras.layers.Layer):
         return self.shift
 
     def call(self, inputs, training=None):
-        """Returns the shifted tensor."""
         rows, columns = self._distance(inputs, 1), self._distance(inputs, 2)
         fixed = training is True and isinstance(rows, int) and isinstance(columns, int)
         if not fixed:
@@ -86,9 +88,3 @@ class SpatialShift(tf.keras.layers.Layer):
             )
 
         return shifted(inputs)
-
-    def compute_output_shape(self, input_shape):
-        return tf.TensorShape(input_shape)
-
-    def get_config(self):
-        return {**super().get_config(), "shift": self.shift, "data_format": self.data_format}

@@ -58,13 +58,7 @@ def bcdnet(
     Source: BCDNet (arXiv 2209.01404), figure 4 and section 4; of BCDNet-B, equations 16 to 22.
 
     Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        blocks: number of blocks of each of the five stages.
         mlp_blocks: number of blocks of three BiMLPs and a pointwise unit.
-        short_range: shift in pixels of the short-range branch, or `"half"`.
-        long_range: shift in pixels of the long-range branch, or `"half"` for half of the
-            feature map.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

@@ -50,15 +50,9 @@ def bcdnet18(
     Source: BCDNet (arXiv 2209.01404), section 4.
 
     Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        units: number of units of one convolution of each of the four stages.
         mlp_stages: the stages, from 1 to 4, whose convolutions that keep the image size are
             BiMLP blocks.
         bi_mlps: number of BiMLP blocks in place of one convolution.
-        short_range: shift in pixels of the short-range branch, or `"half"`.
-        long_range: shift in pixels of the long-range branch, or `"half"` for half of the
-            feature map.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

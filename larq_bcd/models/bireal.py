@@ -31,11 +31,6 @@ def bireal(
     """Bi-Real Net: ResNet whose units are one binary convolution each.
 
     Source: Bi-Real Net (arXiv 1808.00278), figure 3.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        units: number of units of one convolution of each of the four stages.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

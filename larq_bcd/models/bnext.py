@@ -46,11 +46,6 @@ def BNextT(
     part of the network.
 
     Source: BNext (arXiv 2211.12933), section 3, and its official code.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        blocks: number of blocks of each of the five stages.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

@@ -41,7 +41,6 @@ def cct(
         channels: number of channels of a token, divisible by the heads.
         layers: number of blocks of attention and MLP.
         heads: number of heads of the attention.
-        expansion: hidden channels per channel of the MLP.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

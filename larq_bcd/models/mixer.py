@@ -59,11 +59,8 @@ def BinaryMixerS(
     Source: BCDNet (arXiv 2209.01404), section 3.
 
     Args:
-        width: factor of the channels.
         patch: height and width of the patches, which become the positions.
         layers: number of blocks of a token-mixing and a channel-mixing MLP.
-        token_expansion: hidden positions per position of the token-mixing MLP.
-        expansion: hidden channels per channel of the channel-mixing MLP.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation
@@ -115,13 +112,6 @@ def ResNetMLP(
     The positions are the channels of an MLP, so that height and width are fixed.
 
     Source: BCDNet (arXiv 2209.01404), section 3.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        units: number of units of one convolution of each of the four stages.
-        token_expansion: hidden positions per position of the token-mixing MLP.
-        expansion: hidden channels per channel of the channel-mixing MLP.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

@@ -35,11 +35,6 @@ def MobileNetV1(
     """MobileNetV1 in full precision, the baseline of the binary networks on its stages.
 
     Source: MobileNets (arXiv 1704.04861), table 1.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        blocks: number of blocks of each of the five stages.
     """
 
     def features(x):

@@ -2,11 +2,12 @@
 
 A network is a function of a `ModelInfo` and of all of its arguments, under the decorator
 `network`, which takes what is known of it; or, by `variant`, defaults of such a function for
-a family. The arguments that every network has are documented here alone.
+a family. The arguments that many networks have are documented here alone.
 """
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
 
@@ -25,16 +26,8 @@ Family: TypeAlias = Callable[Concatenate[ModelInfo, P], tf.keras.Model]
 # The default of an argument of a family for which each of its networks has its own.
 OWN: Any = "own"
 
-_BINARY_ARGUMENTS = """
-    input_quantizer: quantizer of the binary layers' inputs.
-    kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the first
-        training step.
-    pad_values: what a binary convolution sees outside of the image: 0.0 as in the papers, or
-        1.0, which costs less on the device.
-    threshold: the thresholds of the signs: `"zero"`; `"static"`, learned; `"contextual"`, from
-        the contextual embedding of BCDNet-B; or `"dysign"`, from channel statistics.
-    activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing."""
-_ARGUMENTS = """
+# Arguments of many networks, each of which has those that are in its signature.
+_ARGUMENTS = """\
     input_shape: `(height, width, channels)`, by default that of its data set; height and width
         may be `None` where no layer depends on the positions.
     input_tensor: Keras tensor to use as the image instead.
@@ -43,8 +36,26 @@ _ARGUMENTS = """
     include_top: whether to end in the classifier; otherwise the network returns its features,
         `(batch, new_height, new_width, channels)`.
     num_classes: number of classes.
-    name: name of the model.
-
+    width: factor of the channels.
+    strides: strides of the stem and of the first block of each stage, 1 or 2.
+    blocks: number of blocks of each of the five stages.
+    units: number of units of each of the four stages, of one convolution each, in ResNet-18 of
+        two.
+    short_range: shift in pixels of the short-range branch, or `"half"`.
+    long_range: shift in pixels of the long-range branch, or `"half"` for half of the feature
+        map.
+    token_expansion: hidden positions per position of the token-mixing MLP.
+    expansion: hidden channels per channel of the MLP over the channels.
+    input_quantizer: quantizer of the binary layers' inputs.
+    kernel_quantizer: quantizer of their kernels; `None` for the real kernels of the first
+        training step.
+    pad_values: what a binary convolution sees outside of the image: 0.0 as in the papers, or
+        1.0, which costs less on the device.
+    threshold: the thresholds of the signs: `"zero"`; `"static"`, learned; `"contextual"`, from
+        the contextual embedding of BCDNet-B; or `"dysign"`, from channel statistics.
+    activation: what ends a unit: `"rprelu"`, `"dynamic_rprelu"`, or `None` for nothing.
+    name: name of the model."""
+_RETURNS = """\
 Returns:
     A functional `tf.keras.Model` of normalized float32 images `(batch, height, width,
     channels)`; its logits `(batch, num_classes)` are float32.
@@ -55,11 +66,7 @@ Raises:
 
 
 def network(**facts) -> Callable[[Family[P]], Callable[P, tf.keras.Model]]:
-    """Makes a network of a function of a `ModelInfo` and its arguments, and registers it.
-
-    Args:
-        **facts: the attributes of `ModelInfo` but `name` and `build`.
-    """
+    """Makes a network of a function of a `ModelInfo` and its arguments, and registers it."""
     return lambda function: variant(function, **facts)(function)
 
 
@@ -71,7 +78,8 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
     family, and its docstring too.
 
     Args:
-        family: the function that has the architecture; its docstring ends in its own `Args`.
+        family: the function that has the architecture; its docstring ends in the `Args`
+            that no other family has.
         **facts: the attributes of `ModelInfo` but `name` and `build`.
     """
 
@@ -94,18 +102,20 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
         info = ModelInfo(name=name, build=build, **facts)
         register(info)
         build.__name__, build.__qualname__, build.__module__ = name, name, own.__module__
-        build.__doc__ = _docstring(info, own, family, "threshold" in signature.parameters)
+        build.__doc__ = _docstring(info, own, family, signature.parameters)
         vars(build)["__signature__"] = signature
         return build
 
     return made
 
 
-def _docstring(info: ModelInfo, own: Callable, family: Callable, is_binary: bool) -> str:
-    """That of the function, that of its family, and what is said of every network."""
+def _docstring(info: ModelInfo, own: Callable, family: Callable, arguments) -> str:
+    """That of the function, that of its family, and what is said of many networks."""
+    text, _, of_family = str(inspect.getdoc(family)).partition("\n\nArgs:\n")
+    shared = dict(re.findall(r"^    (\w+)(: .*(?:\n        .*)*)", _ARGUMENTS, re.MULTILINE))
+    entries = [f"    {name}{shared[name]}" for name in arguments if name in shared]
     described = [] if own is family else [inspect.getdoc(own)]
-    arguments = f"{_BINARY_ARGUMENTS if is_binary else ''}{_ARGUMENTS}"
-    described.append(f"{inspect.getdoc(family)}{arguments}")
+    described += [text, "\n".join(["Args:", *filter(None, [of_family]), *entries]), _RETURNS]
     if info.reconstruction:
         described.append(f"A reconstruction: {info.reconstruction}")
     return "\n\n".join(map(str, described))
@@ -122,18 +132,9 @@ def build_model(
     name: str,
     classifier: Callable = blocks.classifier,
 ) -> tf.keras.Model:
-    """Builds a network around its features.
+    """Builds a network around its features, an NHWC tensor of the image.
 
-    Args:
-        info: what is known of it, which has its image size, heads and weights.
-        features: from the image to an NHWC tensor.
-        input_shape: as in every network, like the following.
-        input_tensor: Keras tensor to use as the image instead.
-        weights: name of published weights, or path.
-        include_top: whether to end in the classifier.
-        num_classes: number of classes.
-        name: name of the model.
-        classifier: from features, number of classes and names of heads to logits.
+    The classifier makes logits of them, the number of classes and the names of the heads.
 
     Raises:
         UserError: if an argument is out of its range.

@@ -62,12 +62,7 @@ class Layout:
     heads: tuple[str, ...]
 
     def find(self, name: str, names: set[str]) -> tuple[Unit, str] | None:
-        """Returns the unit of a name and its module, or None for a layer in no unit.
-
-        Args:
-            name: name of the unit.
-            names: names of all layers of the network.
-        """
+        """Returns the unit of a name and its module, or None for a layer in no unit."""
         units = self.doubling if f"{name}_repeat" in names else self.units
         for pattern, unit in units.items():
             if match := re.fullmatch(pattern, name):

@@ -44,11 +44,6 @@ def reactnet(
     The 1x1 convolutions that double the channels are binary, or, in ReActNet-B and -C, real.
 
     Source: ReActNet (arXiv 2003.03488), sections 4 and 5.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        blocks: number of blocks of each of the five stages.
     """
     binarization = Binarization(
         input_quantizer, kernel_quantizer, pad_values, threshold, activation

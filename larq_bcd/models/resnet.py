@@ -121,11 +121,6 @@ def ResNet18(
     Its accuracy is that of ten crops of an image.
 
     Source: ResNet (arXiv 1512.03385), table 1.
-
-    Args:
-        width: factor of the channels.
-        strides: strides of the stem and of the first block of each stage, 1 or 2.
-        units: number of units of two convolutions of each of the four stages.
     """
 
     def features(x):

@@ -24,12 +24,7 @@ START, END = "<!-- networks -->", "<!-- /networks -->"
 
 
 def row(info: ModelInfo, counted: Cost) -> str:
-    """The line of a network.
-
-    Args:
-        info: what is known of it.
-        counted: what it costs at its own size.
-    """
+    """The line of a network."""
     top1 = "" if info.top1 is None else f"{info.top1} %"
     cells = [
         f"`{info.name}`",

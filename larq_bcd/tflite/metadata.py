@@ -224,11 +224,7 @@ def _image(name: str, preprocessing: Preprocessing) -> dict:
 
 
 def read_metadata(content: bytes) -> FileMetadata:
-    """What a file says about itself.
-
-    Args:
-        content: the bytes of a `.tflite` file, of this package or another.
-    """
+    """What a file says about itself."""
     found = Graph(content).metadata
     standard = metadata_schema.read(found[_STANDARD]) if _STANDARD in found else None
     origin = json.loads(found[_OURS]) if _OURS in found else None

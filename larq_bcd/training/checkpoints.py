@@ -52,11 +52,6 @@ class Checkpoints:
     def save(self, step: int, variables: tf.train.Checkpoint, state: dict) -> None:
         """Writes a checkpoint, and then deletes the oldest.
 
-        Args:
-            step: its number, which grows.
-            variables: what has to be kept.
-            state: what else, as JSON.
-
         Raises:
             CheckpointError: if the disk is full or cannot be written to.
         """

@@ -14,13 +14,7 @@ _PANELS = {
 
 
 def plot(path: Path, progress: Progress, title: str) -> None:
-    """Draws loss, accuracy, learning rate and flipped weights of each epoch of all stages.
-
-    Args:
-        path: PNG file to write.
-        progress: the training.
-        title: of the picture.
-    """
+    """Draws loss, accuracy, learning rate and flipped weights of each epoch of all stages."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -60,7 +60,6 @@ class DistillingModel(tf.keras.Model):
         self.built = True
 
     def call(self, inputs, training=None):
-        """Returns the network's logits."""
         return self.network(inputs, training=training)
 
     @property
@@ -132,7 +131,6 @@ class FlipRatio(tf.keras.metrics.Metric):
             ratio.build(shape)
 
     def update_state(self, kernels: list[tf.Variable]) -> None:
-        """Compares the kernels' signs with those of the step before."""
         for kernel, ratio in zip(kernels, self._ratios, strict=True):
             ratio.update_state(kernel >= 0)
 
@@ -144,7 +142,6 @@ class FlipRatio(tf.keras.metrics.Metric):
         return tf.add_n(flipped) / sum(self._sizes)
 
     def reset_state(self) -> None:
-        """Forgets the mean."""
         for ratio in self._ratios:
             ratio.reset_state()
 

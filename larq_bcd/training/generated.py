@@ -16,13 +16,7 @@ _IMAGES = 8
 
 
 def in_place_of_missing(recipe: Recipe, output: Path, report: Callable[[str], None]) -> Recipe:
-    """Returns a recipe whose data are there.
-
-    Args:
-        recipe: a recipe.
-        output: folder of the run, which gets the generated images if they are needed.
-        report: takes a sentence about them.
-    """
+    """Returns a recipe whose data are there."""
     data = recipe.data
     try:
         open_source(data.name, data.train, data.data_dir)

@@ -20,12 +20,6 @@ def build_network(
 ) -> tf.keras.Model:
     """Builds the network of a stage.
 
-    Args:
-        recipe: the training.
-        index: index of the stage, from 0.
-        num_classes: classes of the data.
-        precision: Keras' policy; the weights are float32 in each.
-
     Raises:
         UserError: if the network cannot be built with the recipe's arguments.
     """

@@ -18,7 +18,6 @@ class _AdamW(tf.keras.optimizers.Adam):
     """
 
     def update_step(self, gradient, variable):
-        """Updates a variable."""
         step = tf.cast(self.iterations + 1, variable.dtype)
         powers = [tf.pow(tf.cast(x, variable.dtype), step) for x in (self.beta_1, self.beta_2)]
         index = self._index_dict[self._var_key(variable)]
@@ -45,7 +44,6 @@ class _DecayInGradient(tf.keras.optimizers.Optimizer):
     decay = 0.0
 
     def update_step(self, gradient, variable):
-        """Updates a variable."""
         if self.decay and self._use_weight_decay(variable):
             gradient = gradient + self.decay * variable
         super().update_step(gradient, variable)
@@ -62,13 +60,7 @@ class _SGD(_DecayInGradient, tf.keras.optimizers.SGD):
 def build_optimizer(
     settings: Optimizer, schedule: WarmUpThenDecay, network: tf.keras.Model
 ) -> tf.keras.optimizers.Optimizer:
-    """Returns an optimizer that has its slots for a network.
-
-    Args:
-        settings: that of a recipe.
-        schedule: of its learning rate.
-        network: what it will update.
-    """
+    """Returns an optimizer that has its slots for a network."""
     if settings.name == "adamw":
         # None and not 0, which would still cost a pass over the weights.
         decay = settings.weight_decay or None

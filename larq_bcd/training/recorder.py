@@ -61,14 +61,7 @@ class Recorder(tf.keras.callbacks.Callback):
         self._since = time.monotonic()
 
     def expect(self, steps_per_epoch: int, segment_end: int, restored: list | None) -> None:
-        """Prepares a call of `fit`.
-
-        Args:
-            steps_per_epoch: of this call.
-            segment_end: the step at which it ends.
-            restored: values of the metrics' variables at its start, if it starts within
-                an epoch.
-        """
+        """Prepares a call of `fit`."""
         self._steps_per_epoch = steps_per_epoch
         self._segment_end = segment_end
         self._restored = restored

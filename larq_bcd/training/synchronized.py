@@ -19,7 +19,6 @@ class SynchronizedBatchNormalization(tf.keras.layers.BatchNormalization):
         self.supports_masking = False
 
     def call(self, inputs, training=None):
-        """Returns the normalized inputs; in training, updates the moving statistics."""
         x = tf.cast(inputs, tf.float32)
         training = tf.keras.backend.learning_phase() if training is None else training
         if not training or not self.trainable:

@@ -18,11 +18,6 @@ def build_teacher(
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function from normalized images to a teacher's logits.
 
-    Args:
-        settings: that of a recipe, with a network.
-        preprocessing: how the images are normalized.
-        num_classes: number of classes.
-
     Raises:
         UserError: if its weights cannot be had, or are of other classes.
     """

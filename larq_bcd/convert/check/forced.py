@@ -11,11 +11,6 @@ from larq_bcd.convert.graph import InferenceGraph
 class ForcedGraph:
     """The inference graph of a model, which takes what its signs give from outside.
 
-    Args:
-        graph: the graph.
-        signs: results of its signs, whose values will be given.
-        watched: the tensors to be computed from them.
-
     Attributes:
         parameters: values of the graph's parameters, of `InferenceGraph.parameters`.
     """
@@ -39,12 +34,6 @@ class ForcedGraph:
         signs: Sequence[np.ndarray],
         parameters: Sequence[np.ndarray] | None = None,
     ) -> list[np.ndarray]:
-        """The watched tensors, for a batch of one.
-
-        Args:
-            x: the model's inputs.
-            signs: values of the signs, each of the shape of its tensor.
-            parameters: in place of those of the model.
-        """
+        """The watched tensors, for a batch of one."""
         given = self.parameters if parameters is None else parameters
         return [value.numpy() for value in self._forced(*x, *signs, *given)]

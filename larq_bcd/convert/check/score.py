@@ -124,12 +124,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def worst_difference(keras: np.ndarray, file: np.ndarray, tolerance: np.ndarray) -> Difference:
-    """Where two arrays differ the most, as a multiple of a tolerance.
-
-    Args:
-        keras, file: arrays of one shape.
-        tolerance: finite, broadcast to it.
-    """
+    """The place where two arrays differ the most, as a multiple of a tolerance."""
     apart = distance(keras, file)
     allowed = np.broadcast_to(tolerance, apart.shape)
     with np.errstate(divide="ignore"):

@@ -40,11 +40,6 @@ class Compared:
 class ShownFile:
     """What a file can be asked for, and the bytes of one that answers.
 
-    Args:
-        graph: the inference graph of the Keras model.
-        file: what it was converted to.
-        matches: the pairs of `match_layers`.
-
     Attributes:
         steps: the signs and roundings that are seen in both.
         supposed: binary convolutions although the graph shows no plain sign before them.
@@ -78,12 +73,7 @@ class ShownFile:
     def values(
         self, x: Sequence[np.ndarray], outputs: list[np.ndarray]
     ) -> dict[Value, np.ndarray]:
-        """The values that are known of the file.
-
-        Args:
-            x: the inputs, as Keras takes them.
-            outputs: what the file that shows has put out.
-        """
+        """The values that are known of the file."""
         given = dict(zip(self._given, x, strict=True))
         return given | dict(zip(self._shown, outputs, strict=True))
 

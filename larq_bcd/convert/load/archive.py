@@ -27,9 +27,6 @@ class NoRoomError(Exception):
 class Archive:
     """A `.keras` archive.
 
-    Args:
-        path: of the archive, whatever its suffix.
-
     Raises:
         ConversionError: if it is damaged, or an archive of something else.
     """

@@ -20,9 +20,6 @@ START = b"\x89HDF\r\n\x1a\n"
 class Hdf5File:
     """An HDF5 file with a model.
 
-    Args:
-        path: of the file; its suffix must not be `.keras`, which Keras takes for an archive.
-
     Raises:
         ConversionError: if it is damaged, or holds weights only or something else.
     """

@@ -24,9 +24,6 @@ _METADATA, _GRAPH = "keras_metadata.pb", "saved_model.pb"
 class SavedModel:
     """A folder with a SavedModel.
 
-    Args:
-        path: of the folder.
-
     Raises:
         ConversionError: if it is damaged, or none.
     """

@@ -21,7 +21,8 @@ _STATUSES = """exit status:
   130  interrupted; nothing is written
 """
 _MODEL = (
-    "a .keras or .h5 file, a SavedModel folder, or a name; `larq-bcd models` lists the names"
+    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
+    "Larq Zoo, such as larq_zoo.sota.QuickNet"
 )
 
 
@@ -100,7 +101,7 @@ def _evaluate(parser: Parser) -> None:
         suffixes=(".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps"),
         help="file for a picture of the confusion matrix",
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 def _import(parser: Parser) -> None:
@@ -132,7 +133,7 @@ def _summary(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_choices.SUMMARY_FORMATS, default="table", help="by default table"
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 def _explain(parser: Parser) -> None:
@@ -151,7 +152,7 @@ def _explain(parser: Parser) -> None:
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
     _add_labels(parser, "by default those saved in the model, or their numbers")
     _add_preprocessing(parser)
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 def _show(parser: Parser) -> None:
@@ -160,7 +161,7 @@ def _show(parser: Parser) -> None:
 
 def _lce_convert(parser: Parser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"{_MODEL}; the weights of a name are random")
+    add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
     parser.add_output(
         "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
     )
@@ -271,23 +272,28 @@ def _lce_convert(parser: Parser) -> None:
         const=None,
         help="write a file that nobody has compared with Keras; the metadata say so",
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
-def _add_trust(parser: Parser) -> None:
+def _add_loading(parser: Parser) -> None:
     parser.add_argument(
         "--import",
         dest="imports",
         metavar="MODULE",
         action="append",
         default=[],
-        help="import this module first, which registers layers or quantizers of your own",
+        help="import this module first, whose layers, quantizers and functions the model uses",
     )
     parser.add_argument(
         "--trust-code",
         action="store_true",
         help="let the model's file name any function and class, and run Python code that it "
         "carries, such as Lambda layers",
+    )
+    parser.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="do not fetch the published weights of a network of Larq Zoo",
     )
 
 
@@ -337,6 +343,8 @@ LCE_CONVERT = Command(
   lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
   lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
   lce_convert BCDNetB -o latency.tflite --force
+  lce_convert mine.h5 -o mine.tflite --import my_layers
+  lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
 """,
     _lce_convert,
     """exit status:

@@ -60,7 +60,8 @@ def corrupted(file, node, position, change):
     node = copied.nodes[file.nodes.index(node)]
     values = node.constant(position).copy()
     change(values.reshape(-1))
-    node.set_input(position, Value.of(values, node.inputs[position].name))
+    before = node.inputs[position]
+    node.set_input(position, Value.of(values, before.name, before.quantization))
     return copied
 
 

@@ -21,6 +21,7 @@ from larq_bcd._binary import (
     leaves_signs,
     precision_of,
 )
+from larq_bcd.convert.fake_quant import WITH_ATTRIBUTES, WITH_VARIABLES, Grid
 from larq_bcd.convert.interface import infer, output_names
 
 # Operations that hand on their input as it is.
@@ -49,6 +50,8 @@ _WEIGHTED = {
     "SparseMatMul": (0, 1),
 }
 
+_TRANSPOSED = frozenset({"Conv2DBackpropInput", "Conv3DBackpropInputV2"})
+
 # Operations that select from a table, and which of their inputs has the indices.
 _SELECTING = {"GatherV2": 1, "OneHot": 0, "ResourceGather": 1}
 
@@ -75,11 +78,13 @@ class Step:
         before: the tensor whose values decide.
         after: what the graph goes on with.
         is_plain_sign: whether it is +1 for 0 and above and -1 below.
+        grid: the values that a fake quantization leaves; None of anything else.
     """
 
     before: tf.Tensor
     after: tf.Tensor
     is_plain_sign: bool
+    grid: Grid | None = None
 
     @property
     def kind(self) -> str:
@@ -162,6 +167,25 @@ class WeightedOp:
     kernel: np.ndarray
     variable: str
     is_binary: bool
+
+    @property
+    def kernel_tensor(self) -> tf.Tensor:
+        """The operand that holds the kernel."""
+        operands = [self.op.inputs[position] for position in _WEIGHTED[self.op.type]]
+        return next(operand for operand in operands if operand.name != self.data.name)
+
+    def rows(self, kernel: np.ndarray) -> np.ndarray:
+        """Values of the kernel's shape as (output channels, everything else)."""
+        if self.op.type == "DepthwiseConv2dNative":
+            return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1).T
+        axis = -2 if self.op.type in _TRANSPOSED else -1
+        return np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
+
+    def by_output_channel(self, values: np.ndarray) -> np.ndarray:
+        """One value for each output channel, in a shape that is broadcast to the kernel's."""
+        if self.op.type == "DepthwiseConv2dNative":
+            return values.reshape(self.kernel.shape[2:])
+        return values[:, None] if self.op.type in _TRANSPOSED else values
 
     @property
     def quantizer(self) -> Any:
@@ -382,7 +406,44 @@ class InferenceGraph:
                 steps.append(signs[op.name])
             elif op.type in STEPS and op.name in self.computed and op.name not in inner:
                 steps.append(Step(through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
+            elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):
+                before, grid = through(op.inputs[0]), self._grids[op]
+                steps.append(Step(before, op.outputs[0], is_plain_sign=False, grid=grid))
         return steps
+
+    @cached_property
+    def _grids(self) -> dict[tf.Operation, Grid]:
+        """The fake quantizations of activations, and the values that they leave."""
+        found = [
+            op
+            for op in self.operations
+            if op.type in (WITH_VARIABLES, WITH_ATTRIBUTES)
+            and op.name in self.computed
+            and not any(map(self.is_computed, op.inputs[1:]))
+        ]
+        given = self.function([], [bound for op in found for bound in op.inputs[1:]])()
+        bounds = iter(float(value.numpy()) for value in given)
+        grids = {}
+        for op in found:
+            if op.type == WITH_VARIABLES:
+                least, largest = next(bounds), next(bounds)
+            else:
+                least, largest = op.get_attr("min"), op.get_attr("max")
+            bits, narrow = op.get_attr("num_bits"), op.get_attr("narrow_range")
+            grids[op] = Grid.between(least, largest, bits, narrow)
+        return grids
+
+    def _is_on_grid(self, tensor: tf.Tensor, grid: Grid) -> bool:
+        """Whether a tensor is already what a fake quantization would make of it."""
+        op = through(tensor).op
+        if op in self._grids:
+            return self._grids[op] == grid
+        moved = [operand for operand in op.inputs if operand.dtype.is_floating]
+        return (
+            op.type in _MOVING
+            and bool(moved)
+            and all(self._is_on_grid(operand, grid) for operand in moved)
+        )
 
     @cached_property
     def comparisons(self) -> list[tf.Operation]:

@@ -46,7 +46,7 @@ def quantized_before(model: tf.keras.Model) -> QuantizedBefore | None:
     graph = InferenceGraph(model)
     kernels = {}
     for layer in graph.weighted_ops:
-        tensor = next(operand for operand in layer.op.inputs if operand is not layer.data)
+        tensor = layer.kernel_tensor
         if layer.kernel.size > _LARGEST and not _is_read(tensor):
             kernels[tensor.name] = tf.Variable(layer.kernel, trainable=False)
     if not kernels:

@@ -9,13 +9,14 @@ which comes after the operators of the layers before it.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from larq_bcd._binary import are_scaled_signs
+from larq_bcd.convert.fake_quant import Grid
 from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
 from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import (
@@ -112,22 +113,24 @@ class StepMatch:
     name: str
 
 
-def _rows(kernel: np.ndarray, op_type: str) -> np.ndarray:
-    """The kernel of a TensorFlow operation as (output channels, everything else)."""
-    if op_type == "DepthwiseConv2dNative":
-        return kernel.reshape(kernel.shape[0] * kernel.shape[1], -1).T
-    if op_type in ("Conv2DBackpropInput", "Conv3DBackpropInputV2"):
-        return np.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
-    return np.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1)
+def rows_of(layer: WeightedOp) -> np.ndarray:
+    """The kernel of a layer as (output channels, everything else)."""
+    return layer.rows(layer.kernel)
 
 
-def _node_rows(weights: np.ndarray, node: Node) -> np.ndarray:
+def node_rows(weights: np.ndarray, node: Node) -> np.ndarray:
     """The weights of an operator as (output channels, everything else)."""
     if node.type == "DEPTHWISE_CONV_2D":
         return weights.reshape(-1, weights.shape[-1]).T
     if node.type in ("CONV_3D", "CONV_3D_TRANSPOSE"):
         return np.moveaxis(weights, -1, 0).reshape(weights.shape[-1], -1)
     return weights.reshape(weights.shape[0], -1)
+
+
+def factors_of(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """The factor of each row by which ours come closest to theirs, of the same shape."""
+    products, squares = (np.sum(ours * rows, axis=1) for rows in (theirs, ours))
+    return np.divide(products, squares, out=np.zeros(len(ours)), where=squares > 0)
 
 
 def _are_scaled(ours: np.ndarray, theirs: np.ndarray, step: np.ndarray | float = 0.0) -> bool:
@@ -143,8 +146,7 @@ def _are_scaled(ours: np.ndarray, theirs: np.ndarray, step: np.ndarray | float =
     if ours.shape != theirs.shape:
         return False
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-    products, squares = (np.sum(ours * rows, axis=1) for rows in (theirs, ours))
-    factors = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
+    factors = factors_of(ours, theirs)
     distance = np.abs(theirs - factors[:, None] * ours).max(axis=1, initial=0.0)
     tolerance = _ROUNDED * np.linalg.norm(theirs, axis=1) + step
     return bool(np.all(distance <= tolerance) and np.any(theirs))
@@ -156,7 +158,7 @@ def _holds(node: Node, rows: np.ndarray) -> bool:
         weights = real_values(value)
         if weights is not None and weights.ndim > 1:
             step = 0.0 if value.dtype == np.float32 else scales_of(value)
-            return _are_scaled(rows, _node_rows(weights, node), step) or (
+            return _are_scaled(rows, node_rows(weights, node), step) or (
                 weights.ndim == 2 and _are_scaled(rows, weights.T, np.max(step))
             )
     return False
@@ -247,7 +249,7 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
         if layer.op.type in ("Conv2D", "MatMul", *CALLS) and are_scaled_signs(layer.kernel):
             found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
-            rows = _rows(layer.kernel, layer.op.type)
+            rows = rows_of(layer)
             found = choose(layer, [n for n in floats if _holds(n, rows)])
         known[layer.op] = found
         matches.append(Match(layer, found))
@@ -273,7 +275,7 @@ def _carries(node: Node, name: str) -> bool:
 
 def has_one_scale(layer: WeightedOp) -> bool:
     """Whether every output channel of a kernel is plus or minus one scale."""
-    return are_scaled_signs(_rows(layer.kernel, layer.op.type).T)
+    return are_scaled_signs(rows_of(layer).T)
 
 
 def _packed_shape(step: Step) -> tuple[int, ...]:
@@ -317,6 +319,29 @@ def _holds_signs(value: Value) -> bool:
     return producer.type in _MOVING and _holds_signs(producer.data)
 
 
+def _grid(value: Value) -> Grid | None:
+    """What the int8 values of a file stand for, with one scale for all of them."""
+    scales = scales_of(value)
+    if scales.size != 1 or value.dtype != np.int8:
+        return None
+    zero = int(value.quantization.zeroPoint[0])
+    return Grid(scales.item(), -128 - zero, 127 - zero)
+
+
+def _rounded_values(file: Graph) -> list[tuple[Value, Grid]]:
+    """What is rounded to int8 in a file, less what only moves such values."""
+    values = [*file.inputs, *(value for node in file.nodes for value in node.outputs)]
+    return [(v, grid) for v in values if (grid := _grid(v)) and not _is_moved(v, grid)]
+
+
+def _is_moved(value: Value, grid: Grid) -> bool:
+    node = value.producer
+    if node is None or node.type not in _MOVING:
+        return False
+    grids = [found for one in node.operands if (found := _grid(one)) is not None]
+    return bool(grids) and all(found == grid for found in grids)
+
+
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
     """Pairs the signs and roundings of the model with values of the file.
 
@@ -337,7 +362,12 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
     def add(step: Step, after: Value, name: str) -> None:
         producer = after.producer
         before = None
-        if producer is not None and producer.type in _STEPS and not _is_unpacked(producer.data):
+        if (
+            producer is not None
+            and producer.type in (*_STEPS, "QUANTIZE")
+            and not _is_unpacked(producer.data)
+            and producer.data.dtype in (np.float32, np.int8)
+        ):
             before = producer.data
         key = (step.after.op.name, after)
         if key in pairs:
@@ -360,17 +390,26 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
     left_steps: dict[tuple, list[Step]] = {}
     for step in graph.steps:
         if step.after.op.name not in known_steps:
-            kind = QUANTIZE if step.is_plain_sign else _BUILTIN_STEPS.get(step.kind, "")
-            shape = _packed_shape(step) if step.is_plain_sign else tuple(step.after.shape)
+            kind: str | tuple = _BUILTIN_STEPS.get(step.kind, "")
+            shape = tuple(step.after.shape)
+            if step.is_plain_sign:
+                kind, shape = QUANTIZE, _packed_shape(step)
+            elif step.grid is not None:
+                kind = "int8", step.grid.step
             left_steps.setdefault((kind, shape), []).append(step)
     left_values: dict[tuple, list[Value]] = {}
     for node in file.nodes_of(*_STEPS):
         if node.output not in known_values:
             left_values.setdefault((node.type, node.output.shape), []).append(node.output)
+    grids = dict(_rounded_values(file))
+    for value, grid in grids.items():
+        left_values.setdefault((("int8", grid.step), value.shape), []).append(value)
     for key, steps in left_steps.items():
         values = left_values.get(key, [])
         if len(values) == len(steps):
             for step, after in zip(steps, values, strict=True):
+                if step.grid is not None:
+                    step = replace(step, grid=step.grid.within(grids[after]))
                 add(step, after, graph.scope(step.after.op) or step.after.op.name)
     order = {op.name: position for position, op in enumerate(graph.operations)}
     return sorted(pairs.values(), key=lambda pair: order[pair.step.after.op.name])

@@ -1,6 +1,8 @@
 """The arguments that all networks share, checked where they enter."""
 
+import math
 import operator
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +62,27 @@ def stage_strides(strides, stages: int) -> tuple[int, ...]:
     return steps
 
 
+def check_mlp_stage(x, strides: tuple[int, ...]) -> None:
+    """Refuses a feature map that leaves an MLP stage nothing to shift.
+
+    Args:
+        x: the feature map, `(batch, height, width, channels)`.
+        strides: the strides that have led to it.
+    """
+    sides = [side for side in x.shape[1:3] if side is not None]
+    if not sides or min(sides) > 1:
+        return
+    total = math.prod(strides)
+    suited = list(strides)
+    while math.prod(suited) > min(sides) * total / 4 and 2 in suited:
+        suited[suited.index(2)] = 1
+    raise UserError(
+        f"strides={strides} leave a feature map of {x.shape[1]}x{x.shape[2]} to the MLP stage, "
+        f"in which nothing can be shifted: for images of this size pass {tuple(suited)}, which "
+        "leave 4x4, or larger images."
+    )
+
+
 def depths(name: str, counts, stages: int) -> tuple[int, ...]:
     """Returns the number of blocks of each stage."""
     numbers = tuple(_integer(count) for count in counts)
@@ -96,8 +119,18 @@ def load_weights(
     """Loads published weights, a file of Keras weights or an official checkpoint, if given."""
     if weights is None:
         return model
+    if not isinstance(weights, str | os.PathLike):
+        raise UserError(
+            f"{model.name}: weights={weights!r} is a {type(weights).__name__}: pass the path "
+            "to a file, a published name, or None for random weights."
+        )
     found = published.get(str(weights))
-    path = Path(weights) if found is None else _downloaded(found)
+    path = Path(weights).expanduser() if found is None else _downloaded(found)
+    if path.is_dir():
+        raise UserError(
+            f"{model.name}: weights={str(weights)!r} is a folder: pass the path to a .h5, "
+            ".weights.h5 or .keras file, such as the model.keras of a training."
+        )
     if not path.exists():
         checkpoint = (
             f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), "

@@ -70,6 +70,7 @@ def bcdnet(
         x = parts.stem(x, channels, steps[0])
         depths = _arguments.depths("blocks", blocks, 5)
         x = parts.react_blocks(x, parts.stages(x.shape[-1], steps[1:], depths), binarization)
+        _arguments.check_mlp_stage(x, steps)
         for i in range(1, _arguments.positive("mlp_blocks", mlp_blocks) + 1):
             for j in range(1, _BI_MLPS + 1):
                 x = parts.bi_mlp(x, (short_range, long_range), binarization, f"mlp{i}_{j}")

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
 
 import tensorflow as tf
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.models import _arguments, blocks
 from larq_bcd.models.registry import ModelInfo, register
 
@@ -95,7 +96,9 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise TypeError(f"{name}: {error}") from None
+                unknown = [key for key in kwargs if key not in signature.parameters]
+                meant = did_you_mean(unknown[0], signature.parameters, "; ") if unknown else ""
+                raise TypeError(f"{name}: {error}{meant}") from None
             bound.apply_defaults()
             return family(info, *bound.args, **bound.kwargs)
 

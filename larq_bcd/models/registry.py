@@ -1,5 +1,6 @@
 """The networks by name, with what is known of each."""
 
+import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,9 +105,13 @@ def register(info: ModelInfo) -> None:
     _MODELS[info.name] = info
 
 
-def list_models() -> list[str]:
-    """Returns the names of the networks, in alphabetical order."""
-    return sorted(_MODELS)
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names of the networks, in alphabetical order.
+
+    Args:
+        pattern: what a name has to match, such as `"BCDNet*"`; case does not matter.
+    """
+    return [name for name in sorted(_MODELS) if fnmatch.fnmatch(name.lower(), pattern.lower())]
 
 
 def model_info(name: str) -> ModelInfo:

@@ -289,13 +289,17 @@ def test_strides_keep_four_by_four_in_the_mlp_stage(size, strides):
         ({"activation": "relu"}, r"activation='relu' is not supported"),
         ({"weights": "imagenet"}, r"weights='imagenet' is neither a file nor a published"),
         ({"weights": "no.pth"}, r"weights='no\.pth' is neither .*PyTorch checkpoint \(\.pth,"),
-        ({"input_shape": (32, 32, 3)}, r"shift=1 is not smaller than the height.*, 1"),
+        ({"input_shape": (32, 32, 3)}, r"of 1x1 .*pass \(1, 1, 1, 2, 2, 2\), which leave 4x4"),
+        ({"weights": b"a.h5"}, r"weights=b'a\.h5' is a bytes: pass the path to a file"),
+        ({"weights": True}, r"weights=True is a bool: pass the path to a file"),
+        ({"weights": "/"}, r"weights='/' is a folder: pass the path to a \.h5"),
         ({"long_range": 7}, r"shift=7 is not smaller than the height"),
     ],
 )
 def test_an_argument_out_of_range_is_named_with_the_remedy(arguments, message):
+    small = {} if "input_shape" in arguments or "long_range" in arguments else SMALL
     with pytest.raises(ValueError, match=message):
-        BCDNetA(**arguments)
+        BCDNetA(**{**small, **arguments})
 
 
 def no_hdf5(path):

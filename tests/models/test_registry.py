@@ -116,6 +116,17 @@ def test_a_network_is_built_by_name():
     assert model.output_shape == (None, REDUCED["num_classes"])
 
 
+def test_names_are_listed_by_pattern():
+    assert list_models("BCDNet*") == ["BCDNetA", "BCDNetA18", "BCDNetB", "BCDNetB18"]
+    assert list_models("*cct14") == ["BinaryCCT14", "DyBinaryCCT14"]
+    assert list_models("VGG*") == []
+
+
+def test_an_unknown_argument_is_answered_with_the_nearest():
+    with pytest.raises(TypeError, match=r"BCDNetA: .*'classes'; did you mean 'num_classes'"):
+        get_model("BCDNetA", classes=10)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

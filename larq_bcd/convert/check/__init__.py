@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_bcd.convert.check.forced import ForcedGraph
+from larq_bcd.convert.check.integers import rounded_kernels
 from larq_bcd.convert.check.score import (
     Difference,
     LayerCheck,
@@ -76,6 +77,7 @@ class _Comparison:
             fed.setdefault(step.step.after.op.name, step)
         self._fed = list(fed.values())
         self._compared = [*self._file.outputs, *self._file.logits]
+        kernels = rounded_kernels(matches)
         self._keras = ForcedGraph(
             graph,
             [step.step.after for step in self._fed],
@@ -84,6 +86,7 @@ class _Comparison:
                 *(step.step.before for step in self._file.steps),
                 *(match.layer.data for match in self._file.supposed),
             ],
+            [kernel.tensor for kernel in kernels],
         )
         self._rounding = Rounding(
             self._keras,
@@ -91,6 +94,8 @@ class _Comparison:
             outputs=len(self._compared),
             is_continuous=not report.unseen,
             factor=report.tolerance_factor,
+            steps=[kernel.step for kernel in kernels],
+            errors=self._file.integer_errors(),
         )
         self._is_measured = False
         self._is_nan = True
@@ -109,7 +114,7 @@ class _Comparison:
             engines: execute the flatbuffer, and the one that shows every sign.
         """
         shipped, showing = (engine.predict for engine in engines)
-        theirs = shipped(*given)
+        theirs = self._file.real_outputs(shipped(*given))
         values = self._file.values(x, showing(*given))
         self._note_outputs(self._keras.outputs(x), theirs)
 
@@ -161,7 +166,7 @@ class _Comparison:
         for step, before, tolerance in zip(
             self._file.steps, forced[count:], tolerances[count:], strict=False
         ):
-            kind = "" if step.step.is_plain_sign else step.step.kind
+            kind = "" if step.step.is_plain_sign else step.step.grid or step.step.kind
             after = signs_of(step, values[step.after])
             score = score_step(kind, before, after, tolerance)
             if step.before is not None:
@@ -229,6 +234,7 @@ def _sum(a: LayerCheck, b: LayerCheck) -> LayerCheck:
         undefined=a.undefined + b.undefined,
         largest_error=None if worst is None else worst.ratio,
         worst=worst,
+        is_rounding=b.is_rounding,
     )
 
 

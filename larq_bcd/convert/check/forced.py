@@ -12,16 +12,23 @@ class ForcedGraph:
     """The inference graph of a model, which takes what its signs give from outside.
 
     Attributes:
-        parameters: values of the graph's parameters, of `InferenceGraph.parameters`.
+        parameters: values of the kernels, and of the graph's other parameters, of
+            `InferenceGraph.parameters`.
     """
 
     def __init__(
-        self, graph: InferenceGraph, signs: Sequence[tf.Tensor], watched: Sequence[tf.Tensor]
+        self,
+        graph: InferenceGraph,
+        signs: Sequence[tf.Tensor],
+        watched: Sequence[tf.Tensor],
+        kernels: Sequence[tf.Tensor] = (),
     ):
+        names = {kernel.name for kernel in kernels}
+        parameters = [*kernels, *(p for p in graph.parameters if p.name not in names)]
         self._free = graph.function(graph.inputs, graph.outputs)
-        self._forced = graph.function([*graph.inputs, *signs, *graph.parameters], watched)
+        self._forced = graph.function([*graph.inputs, *signs, *parameters], watched)
         self.parameters: list[np.ndarray] = [
-            value.numpy() for value in graph.function([], graph.parameters)()
+            value.numpy() for value in graph.function([], parameters)()
         ]
 
     def outputs(self, x: Sequence[np.ndarray]) -> list[np.ndarray]:

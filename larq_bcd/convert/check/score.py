@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larq_bcd.convert.errors import CheckError
+from larq_bcd.convert.fake_quant import Grid
 
 STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Sign": np.sign,
@@ -94,6 +95,7 @@ class LayerCheck:
         largest_error: the largest difference of values before the sign, as a multiple of
             what rounding explains; None if the flatbuffer does not hold these values.
         worst: where that is.
+        is_rounding: whether it is a rounding, and not a sign.
     """
 
     name: str
@@ -104,6 +106,7 @@ class LayerCheck:
     undefined: int = 0
     largest_error: float | None = None
     worst: Difference | None = None
+    is_rounding: bool = False
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -142,18 +145,18 @@ def worst_difference(keras: np.ndarray, file: np.ndarray, tolerance: np.ndarray)
 
 
 def score_step(
-    kind: str, before: np.ndarray, after: np.ndarray, tolerance: np.ndarray
+    kind: str | Grid, before: np.ndarray, after: np.ndarray, tolerance: np.ndarray
 ) -> LayerCheck:
     """Compares the results of a sign or rounding with the values that it was taken of.
 
     Args:
-        kind: `""` for a plain sign, or the operation, of `STEPS`.
+        kind: `""` for a plain sign, the operation, of `STEPS`, or the values that are left.
         before: the values, as Keras has them.
         after: the results, as the file has them, of the same shape.
         tolerance: what rounding explains before.
     """
     if kind:
-        step = STEPS[kind]
+        step = kind.rounded if isinstance(kind, Grid) else STEPS[kind]
         with np.errstate(invalid="ignore"):
             differs = distance(after, step(before)) > 0
             near = (step(before - tolerance) <= after) & (after <= step(before + tolerance))
@@ -172,6 +175,7 @@ def score_step(
         largest_flip=float(flipped.max(initial=0.0, where=flips)),
         wrong=int(np.sum(differs & ~near)),
         undefined=int(undefined.sum()),
+        is_rounding=bool(kind),
     )
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd.convert.check.integers import integer_errors
 from larq_bcd.convert.graph import InferenceGraph, source_of, through
 from larq_bcd.convert.match import Match, StepMatch, match_steps
 from larq_bcd.tflite.graph import Graph, Value
+from larq_bcd.tflite.quantization import dequantized, scales_of
 from larq_bcd.tflite.signs import unpack_signs
 
 # Functions that make the same of very different values, and their operators in a file.
@@ -49,6 +51,7 @@ class ShownFile:
     """
 
     def __init__(self, graph: InferenceGraph, file: Graph, matches: list[Match]):
+        self._file = file
         self.steps: list[StepMatch] = match_steps(graph, file, matches)
         self.supposed = [
             match for match in matches if match.is_binary and not _is_signed(match.layer.data)
@@ -70,19 +73,41 @@ class ShownFile:
         self._shown = [value for value in dict.fromkeys(shown) if value not in self._given]
         self.showing = file.part(file.nodes, file.inputs, self._shown)
 
+    def integer_errors(self) -> list[float]:
+        """What int8 explains of each output, logits, value before a step and supposed sign."""
+        found = integer_errors(self._file, {step.after for step in self.steps})
+        compared = [compared.file for compared in (*self.outputs, *self.logits)]
+        compared += [step.before or step.after for step in self.steps]
+        supposed = [match.node.data for match in self.supposed if match.node is not None]
+        return [found.get(value, 0.0) for value in (*compared, *supposed)]
+
+    def real_outputs(self, outputs: list[np.ndarray]) -> list[np.ndarray]:
+        """What the outputs of the file itself stand for."""
+        pairs = zip(self.outputs, outputs, strict=True)
+        return [_real(output.file, array) for output, array in pairs]
+
     def values(
         self, x: Sequence[np.ndarray], outputs: list[np.ndarray]
     ) -> dict[Value, np.ndarray]:
         """The values that are known of the file."""
         given = dict(zip(self._given, x, strict=True))
-        return given | dict(zip(self._shown, outputs, strict=True))
+        shown = zip(self._shown, outputs, strict=True)
+        return given | {value: _real(value, array) for value, array in shown}
+
+
+def _real(value: Value, array: np.ndarray) -> np.ndarray:
+    """What the integers of a quantized value stand for; other values as they are."""
+    if not scales_of(value).size:
+        return array
+    return dequantized(array, value.quantization).astype(np.float32)
 
 
 def signs_of(step: StepMatch, values: np.ndarray) -> np.ndarray:
     """The result of a sign or rounding, unpacked, in the shape that Keras has it in."""
     if step.step.is_plain_sign:
         return unpack_signs(values, int(step.step.after.shape[-1]))
-    return values.reshape(step.step.after.shape)
+    values = values.reshape(step.step.after.shape)
+    return values if step.step.grid is None else step.step.grid.rounded(values)
 
 
 def _is_signed(data: tf.Tensor) -> bool:

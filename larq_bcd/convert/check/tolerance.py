@@ -19,6 +19,8 @@ from larq_bcd.convert.check.score import distance
 # Two float32 sums of n terms differ by about sqrt(n) units: n is 50,000 and more in the mean
 # of a feature map and in the scale of a kernel.
 _MARGIN = 256
+# Two ways to round the same weights at random.
+_MARGIN_OF_STEPS = 4
 _TOGETHER = (False, True, True)  # one run of the graph for each
 # A step that the flatbuffer cannot show may flip in a run: that is not rounding.
 _LARGEST_WITH_STEPS = 1e-2
@@ -40,6 +42,9 @@ class Rounding:
             is 1e-10. So has that of a vector; a channel of a feature map has its own scale.
         is_continuous: whether every step of the graph is given from outside.
         factor: multiplies all tolerances.
+        steps: of the graph's parameters, the first ones, between the values that the file can
+            have of them.
+        errors: what else explains a difference of each of the graph's values.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Rounding:
         outputs: int,
         is_continuous: bool = True,
         factor: float = 1.0,
+        steps: Sequence[np.ndarray] = (),
+        errors: Sequence[float] | None = None,
     ):
         self._keras = keras
         self._units = units
@@ -60,7 +67,12 @@ class Rounding:
             [_jittered(value, self._rng, together) for value in keras.parameters]
             for together in _TOGETHER
         ]
+        self._rounded = (
+            [_rounded(keras.parameters, steps, self._rng) for _ in _TOGETHER] if steps else []
+        )
+        self._errors = errors
         self._changes: list[np.ndarray] = []
+        self._changes_of_steps: list[np.ndarray] = []
         self._sizes: list[float] = []
 
     def measure(
@@ -87,6 +99,7 @@ class Rounding:
             )
             for together, parameters in zip(_TOGETHER, self._parameters, strict=True)
         ]
+        self._measure_steps(x, signs, values)
         changes, sizes = [], []
         for index, value in enumerate(values):
             differences = [_finite(distance(probe[index], value)) for probe in probes]
@@ -99,6 +112,22 @@ class Rounding:
             sizes.append(size)
         self._changes, self._sizes = changes, sizes
         return probes
+
+    def _measure_steps(
+        self,
+        x: Sequence[np.ndarray],
+        signs: Sequence[np.ndarray],
+        values: Sequence[np.ndarray],
+    ) -> None:
+        runs = [self._keras.run(x, signs, parameters) for parameters in self._rounded]
+        if not runs:
+            return
+        found = [
+            np.max([_channel_max(_finite(distance(run[n], value))) for run in runs], axis=0)
+            for n, value in enumerate(values)
+        ]
+        before = self._changes_of_steps or found
+        self._changes_of_steps = [np.maximum(a, b) for a, b in zip(before, found, strict=True)]
 
     def tolerances(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What rounding explains for each channel of values; all of it is finite."""
@@ -118,6 +147,10 @@ class Rounding:
         if self._largest is not None:
             explained = np.minimum(explained, self._largest * size)
         tolerance = explained + floor * size
+        if self._changes_of_steps:
+            tolerance = tolerance + _MARGIN_OF_STEPS * self._changes_of_steps[index]
+        if self._errors is not None:
+            tolerance = tolerance + self._errors[index]
         # Chance may have changed the few values of a channel by little.
         return self._factor * np.maximum(tolerance, np.median(tolerance))
 
@@ -132,6 +165,17 @@ def _whole(value: np.ndarray) -> float:
 
 def _channel_max(values: np.ndarray) -> np.ndarray:
     return values.max(axis=tuple(range(values.ndim - 1)), initial=0.0, keepdims=True)
+
+
+def _rounded(
+    parameters: Sequence[np.ndarray], steps: Sequence[np.ndarray], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Parameters of which the first ones are changed as rounding to steps may change them."""
+    changed = [
+        (value + step * rng.uniform(-0.5, 0.5, value.shape)).astype(value.dtype)
+        for value, step in zip(parameters, steps, strict=False)
+    ]
+    return [*changed, *parameters[len(steps) :]]
 
 
 def _jittered(

@@ -72,10 +72,16 @@ def _values(worst: Difference) -> str:
 def layer_faults(scores: Sequence[LayerCheck]) -> Iterator[str]:
     """What is wrong at the signs and roundings, one sentence for each."""
     for score in scores:
+        step = "rounding" if score.is_rounding else "sign"
         if score.undefined:
             yield (
                 f"{score.name}: {score.undefined} of {score.compared} values before its sign "
                 "are NaN in Keras, of which the file makes -1 or +1"
+            )
+        elif score.wrong and score.is_rounding:
+            yield (
+                f"{score.name}: {score.wrong} of {score.compared} values that it rounds are "
+                "wrong, where what is rounded is not on the border to rounding"
             )
         elif score.wrong:
             yield (
@@ -84,7 +90,7 @@ def layer_faults(scores: Sequence[LayerCheck]) -> Iterator[str]:
             )
         elif score.worst is not None and score.worst.ratio > 1:
             yield (
-                f"{score.name}: the values before its sign differ by "
+                f"{score.name}: the values before its {step} differ by "
                 f"{score.worst.distance:.3g} where rounding explains "
                 f"{score.worst.tolerance:.3g}: {_values(score.worst)}"
             )

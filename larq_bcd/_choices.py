@@ -3,6 +3,7 @@
 # Types of the weights of the dense layers before the outputs.
 HEADS = ("float32", "float16", "int8")
 INPUT_TYPES = ("float32", "uint8", "int8")
+OUTPUT_TYPES = ("float32", "int8")
 OPS = ("lce", "builtin")
 # Passes over the file, in the order in which they run.
 PASSES = (

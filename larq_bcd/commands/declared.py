@@ -22,7 +22,8 @@ _STATUSES = """\
   2    the arguments or the files they name are at fault
   130  interrupted; nothing is written"""
 _MODEL = (
-    "a .keras or .h5 file, a SavedModel folder, or a name; `larq-bcd models` lists the names"
+    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
+    "Larq Zoo, such as larq_zoo.sota.QuickNet"
 )
 
 
@@ -135,7 +136,7 @@ def _evaluate(parser: Parser) -> None:
         suffixes=(".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps"),
         help="file for a picture of the confusion matrix",
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 @_command("larq-bcd import", "PyTorch checkpoint to Keras model", module="import_checkpoint")
@@ -186,7 +187,7 @@ def _summary(parser: Parser) -> None:
     parser.add_argument(
         "--format", choices=_choices.SUMMARY_FORMATS, default="table", help="by default table"
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 @_command("larq-bcd explain", "what a network makes of an image")
@@ -217,7 +218,7 @@ def _explain(parser: Parser) -> None:
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
     _add_labels(parser, "by default those saved in the model, or their numbers")
     _add_preprocessing(parser)
-    _add_trust(parser)
+    _add_loading(parser)
 
 
 @_command("larq-bcd show", "what a .tflite file is made of")
@@ -240,8 +241,12 @@ def _lce_convert(parser: Parser) -> None:
       lce_convert trained.keras -o trained.tflite
       lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
       lce_convert trained.keras -o cam.tflite --input-type uint8 --head int8 --labels names.txt
+      lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
+      lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
       lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
       lce_convert BCDNetB -o latency.tflite --force
+      lce_convert mine.h5 -o mine.tflite --import my_layers
+      lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
 
     exit status:
       0    the file is written
@@ -251,7 +256,7 @@ def _lce_convert(parser: Parser) -> None:
       130  interrupted; nothing is written
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"{_MODEL}; the weights of a name are random")
+    add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
     parser.add_output(
         "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
     )
@@ -285,7 +290,22 @@ def _lce_convert(parser: Parser) -> None:
         choices=_choices.INPUT_TYPES,
         default="float32",
         help="uint8 takes pixels of 0 to 255, int8 those less 128: the file normalizes them "
-        "as the model's are; by default it takes normalized float32",
+        "as the model's are; by default it takes normalized float32. Where nothing says how, "
+        "int8 is what the model's own fake quantization makes of its input",
+    )
+    add(
+        "--output-type",
+        choices=_choices.OUTPUT_TYPES,
+        default="float32",
+        help="int8 gives what the model's fake quantization makes of its outputs, with their "
+        "scales; by default %(default)s",
+    )
+    add(
+        "--default-int8-range",
+        metavar="MIN,MAX",
+        type=FLOATS,
+        help="quantize to int8 by this range what has no fake quantization: for measuring "
+        "latency only; what it changes is reported",
     )
     add(
         "--input-shape",
@@ -347,23 +367,28 @@ def _lce_convert(parser: Parser) -> None:
         const=None,
         help="write a file that nobody has compared with Keras; the metadata say so",
     )
-    _add_trust(parser)
+    _add_loading(parser)
 
 
-def _add_trust(parser: Parser) -> None:
+def _add_loading(parser: Parser) -> None:
     parser.add_argument(
         "--import",
         dest="imports",
         metavar="MODULE",
         action="append",
         default=[],
-        help="import this module first, which registers layers or quantizers of your own",
+        help="import this module first, whose layers, quantizers and functions the model uses",
     )
     parser.add_argument(
         "--trust-code",
         action="store_true",
         help="let the model's file name any function and class, and run Python code that it "
         "carries, such as Lambda layers",
+    )
+    parser.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="do not fetch the published weights of a network of Larq Zoo",
     )
 
 

@@ -121,6 +121,8 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
         head=arguments.head,
         ops=arguments.ops,
         input_type=arguments.input_type,
+        output_type=arguments.output_type,
+        default_int8_range=arguments.default_int8_range,
         dense_as_convolution=arguments.dense_as_convolution,
         description=known,
         recipe_sha256=recipe,
@@ -194,6 +196,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
 
 def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
     extra = (arguments.head != "float32") + (arguments.ops != "lce")
+    extra += arguments.default_int8_range is not None
     checks = arguments.check_tolerance is not None
     progress = _VisibleProgress(5 + checks + extra, signals)
     with progress.step("load"):

@@ -144,8 +144,10 @@ class Parser(argparse.ArgumentParser):
         if flag in self._options:
             return flag, value
         begun = [name for name in self._options if flag != "--" and name.startswith(flag)]
-        if len(begun) == 1 and word.startswith("--"):
-            return begun[0], value
+        shortest = min(begun, key=len, default="")
+        # --out is --output, although there is an --output-type.
+        if word.startswith("--") and begun and all(n.startswith(shortest) for n in begun):
+            return shortest, value
         meant = did_you_mean(flag, [name for name in self._options if name.startswith("--")])
         self.error(f"there is no option {flag}{f', {meant}' if meant else ''}")
 

@@ -24,11 +24,12 @@ class ConverterDiedError(ConverterError):
     """The converter died; the message says of what."""
 
 
-def convert_saved_model(folder: str) -> bytes:
+def convert_saved_model(folder: str, int8_range: tuple[float, float] | None = None) -> bytes:
     """Converts the default signature of a SavedModel.
 
     Args:
         folder: of the SavedModel.
+        int8_range: by which everything is quantized that has no range of its own.
 
     Returns:
         The flatbuffer.
@@ -40,7 +41,7 @@ def convert_saved_model(folder: str) -> bytes:
     """
     return _run(
         "convert_saved_model_to_tflite_flatbuffer",
-        (folder, _TAGS, _SIGNATURES, _VERSION, _TARGET, None),
+        (folder, _TAGS, _SIGNATURES, _VERSION, _TARGET, int8_range),
     )
 
 

@@ -98,7 +98,9 @@ def _inference(model: tf.keras.Model, batch: int | None):
     return compute, [*model.variables, *kernels]
 
 
-def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
+def _convert_saved(
+    model: tf.keras.Model, batch: int | None, int8_range: tuple[float, float] | None = None
+) -> bytes:
     """Converts a SavedModel of the inference alone.
 
     `lce.convert_keras_model` saves the whole Keras model, every layer of it traced several
@@ -107,6 +109,7 @@ def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
     Args:
         model: the model.
         batch: how many samples it is traced for, None for any number.
+        int8_range: by which everything is quantized that has no range of its own.
     """
     compute, variables = _inference(model, batch)
     module = tf.Module()
@@ -115,7 +118,7 @@ def _convert_saved(model: tf.keras.Model, batch: int | None) -> bytes:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, folder, signatures=compute, options=options)
-        return converter.convert_saved_model(folder)
+        return converter.convert_saved_model(folder, int8_range)
 
 
 def _convert_graph(model: tf.keras.Model) -> bytes:
@@ -145,6 +148,34 @@ def _too_large(model: tf.keras.Model) -> ConversionError:
         f"there is not enough memory to convert the model, several times the "
         f"{megabytes:.0f} MB of its weights: free some, or take a larger machine."
     )
+
+
+def convert_quantized(model: tf.keras.Model, int8_range: tuple[float, float]) -> bytes:
+    """Converts a model that `convert_model` converts, with a range for what has none.
+
+    Args:
+        model: a Keras model that computes in float32.
+        int8_range: the least and the largest value, for all tensors alike: what is computed is
+            good for measuring latency only.
+
+    Returns:
+        The flatbuffer.
+
+    Raises:
+        ConversionError: if the converter fails.
+    """
+    with captured_stderr() as lines, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            content = _convert_saved(model, 1, int8_range)
+        except converter.ConverterError as error:
+            failure = error
+        else:
+            return _restored(content, model)
+    raise ConversionError(
+        f"default_int8_range: Larq Compute Engine cannot quantize the model: "
+        f"{_first_error(lines) or failure}. Leave it out."
+    ) from failure
 
 
 def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from larq_bcd._choices import INPUT_TYPES, PASSES
+from larq_bcd._choices import INPUT_TYPES, OUTPUT_TYPES, PASSES
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.data.preprocessing import Description
 from larq_bcd.models import description_of
@@ -20,7 +20,11 @@ class FileOptions:
         passes: names of the passes over the flatbuffer, of `passes.PASSES`.
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
-        input_type: `"float32"`, or `"uint8"` or `"int8"` for images of pixels as they are.
+        input_type: `"float32"`, or `"uint8"` or `"int8"` for images of pixels as they are; for
+            a model of unknown preprocessing `"int8"` is what it quantizes its inputs to.
+        output_type: `"float32"`, or `"int8"` for what the outputs are quantized to.
+        default_int8_range: the least and the largest value of everything that has no fake
+            quantization, with which the file is good for measuring latency only.
         dense_as_convolution: whether dense layers of binary kernels and inputs ship as binary
             1x1 convolutions, which compute the same.
         description: preprocessing and class names, for the metadata; by default what the
@@ -32,6 +36,8 @@ class FileOptions:
     head: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
+    output_type: str = "float32"
+    default_int8_range: tuple[float, float] | None = None
     dense_as_convolution: bool = False
     description: Description | None = None
     recipe_sha256: str | None = None
@@ -49,6 +55,13 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
         raise ConversionError(
             "dense_as_convolution: with ops='builtin' nothing is binary: leave one of them out."
         )
+    if options.output_type not in OUTPUT_TYPES:
+        raise ConversionError(
+            f"output_type={options.output_type!r} is not supported: give one of "
+            f"{', '.join(OUTPUT_TYPES)}."
+        )
+    if options.default_int8_range is not None:
+        _require_range(options, options.default_int8_range)
     preprocessing = known.preprocessing
     shapes = [tuple(one.shape[1:]) for one in model.inputs]
     dtypes = [one.dtype.name for one in model.inputs]
@@ -69,10 +82,24 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
     return replace(known, preprocessing=replace(preprocessing, encoding=encoding))
 
 
+def _require_range(options: FileOptions, given: tuple[float, ...]) -> None:
+    if len(given) != 2 or not given[0] < given[1]:
+        raise ConversionError(
+            f"default_int8_range={given}: give the least and the largest value, such as -3,3."
+        )
+    if options.head != "float32" or options.ops == "builtin":
+        raise ConversionError(
+            "default_int8_range: with it the head is in int8, and built-in operators alone do "
+            "not compute what is binary: leave head and ops out."
+        )
+
+
 def _require_known(input_type: str, dtypes: list[str]) -> None:
     """Raises an error if a file would have to normalize pixels in a way that is not known."""
     if input_type == "float32" or input_type in dtypes:
         return
+    if input_type == "int8" and "float32" in dtypes:
+        return  # what the model quantizes its inputs to, if it does
     if "float32" not in dtypes:
         raise _nothing_to_normalize(input_type, " and ".join(dict.fromkeys(dtypes)))
     raise ConversionError(
@@ -90,7 +117,13 @@ def _nothing_to_normalize(input_type: str, dtype: str) -> ConversionError:
 
 def require_types(content: bytes, options: FileOptions) -> None:
     """Looks into what will be written: the converter is known to ignore what it is asked."""
-    dtypes = [str(value.dtype) for value in Graph(content).inputs]
+    file = Graph(content)
+    given = [str(value.dtype) for value in file.outputs]
+    if options.output_type != "float32" and set(given) != {options.output_type}:
+        raise ConversionError(
+            f"output_type={options.output_type!r} was not applied: the file gives {given}."
+        )
+    dtypes = [str(value.dtype) for value in file.inputs]
     if options.input_type != "float32" and options.input_type not in dtypes:
         raise ConversionError(
             f"input_type={options.input_type!r} was not applied: the file takes {dtypes}."

@@ -17,9 +17,10 @@ from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.input_shapes import require_batch_of_one, require_fixed_shapes
 from larq_bcd.convert.input_type import set_input_type
+from larq_bcd.convert.int8_types import give_int8, take_int8
 from larq_bcd.convert.interface import arrays_of, input_names, is_image
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
-from larq_bcd.convert.lce import as_float32, convert_model, reduced_types
+from larq_bcd.convert.lce import as_float32, convert_model, convert_quantized, reduced_types
 from larq_bcd.convert.load import as_functional, weights_size
 from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
@@ -131,6 +132,22 @@ def convert(
             report.replacement = _compared(
                 file, lambda: with_builtin_operators(file), fed.given, "built-in operators"
             )
+    if options.default_int8_range is not None:
+        with progress.step("quantize by the default range"):
+            before, file = file, _quantized(shipped, graph, options, description)
+            low, high = options.default_int8_range
+            change = f"int8 with the default range of {low:g} to {high:g}"
+            report.rounding = compare(before.write(), file.write(), fed.given, change)
+            report.notes.append(
+                f"{change}: the file is good for measuring latency only, and what of it was "
+                "checked is the file without"
+            )
+    if options.input_type == "int8" and description.preprocessing is None:
+        take_int8(file)
+    if options.output_type == "int8":
+        give_int8(file)
+    report.inputs = _tensors(file.inputs, file.input_names)
+    report.outputs = _tensors(file.outputs, file.output_names)
     final = add_metadata(file, graph.model.name, description, origin_of(report, options))
     require_types(final, options)
     report.file_bytes = len(final)
@@ -202,6 +219,19 @@ def _convolved(graph: InferenceGraph, file: Graph) -> list[str]:
     matches = match_layers(graph, file)
     names = [m.layer.name for m in matches if m.node and m.node.output.name in written]
     return [f"{', '.join(names)} ship as binary 1x1 convolutions"] if names else []
+
+
+def _quantized(
+    model: tf.keras.Model, graph: InferenceGraph, options: FileOptions, known: Description
+) -> Graph:
+    """The file of a model in which what has no range is quantized by the default one."""
+    assert options.default_int8_range is not None
+    file = Graph(convert_quantized(model, options.default_int8_range))
+    _mended(graph, file)
+    optimize(file, options.passes)
+    if known.preprocessing is not None:
+        set_input_type(file, known.preprocessing)
+    return file
 
 
 def _optimized(file: Graph, plain: bytes, options: FileOptions) -> OptimizationReport:

@@ -93,6 +93,12 @@ def test_all_passes_or_none_can_be_chosen():
     assert parsed(LCE_CONVERT, "m", "-o", "a", "--passes", "none").passes == ()
 
 
+@pytest.mark.parametrize("words", [["-3", "3"], ["-3,3"], ["-3.0, 3"]])
+def test_a_range_may_begin_below_0(words):
+    found = parsed(LCE_CONVERT, "m", "-o", "a", "--default-int8-range", *words)
+    assert found.default_int8_range == (-3.0, 3.0)
+
+
 def test_what_summary_prints_is_what_can_be_chosen():
     from larq_bcd.summary.render import FORMATS
 

@@ -1,0 +1,77 @@
+"""Inputs and outputs of int8, where a file quantizes its float32 ones first and last."""
+
+import numpy as np
+
+from larq_bcd.convert.errors import ConversionError
+from larq_bcd.tflite.graph import Graph, Node, Value
+
+_REMEDY = (
+    "train with fake quantization there, give --default-int8-range to measure latency, or "
+    "leave it out"
+)
+
+
+def take_int8(graph: Graph) -> None:
+    """Lets a file take the integers that it makes of its float32 inputs.
+
+    Each input has the scale and zero point by which they stand for real values.
+
+    Args:
+        graph: is changed.
+
+    Raises:
+        ConversionError: if something reads an input that is not quantized.
+    """
+    for value in graph.inputs:
+        quantizing = [node for node, _ in value.uses]
+        kinds = {_integers(node) for node in quantizing}
+        if len(kinds) != 1 or None in kinds:
+            raise ConversionError(
+                f"input_type='int8': the file computes with {value.name!r} in {value.dtype}, "
+                "and how images are prepared is not known, so that no pixels could go in: give "
+                f"--mean and --std, {_REMEDY}."
+            )
+        value.dtype, value.quantization = np.dtype(np.int8), quantizing[0].output.quantization
+        for node in quantizing:
+            graph.replace(node.output, value)
+            graph.remove(node)
+    graph.tidy()
+
+
+def give_int8(graph: Graph) -> None:
+    """Lets a file give the integers that it makes its float32 outputs of.
+
+    Args:
+        graph: is changed.
+
+    Raises:
+        ConversionError: if an output is not made of integers.
+    """
+    for value in graph.outputs:
+        node = value.producer
+        data = None if node is None or node.type != "DEQUANTIZE" else node.data
+        if data is None or data.producer is None or data.dtype != np.int8 or value.uses:
+            raise ConversionError(
+                f"output_type='int8': the file computes {value.name!r} in {value.dtype}: "
+                f"{_REMEDY}."
+            )
+        assert node is not None
+        graph.remove(node)
+        _write_instead(data.producer, data, value)
+    graph.tidy()
+
+
+def _integers(node: Node) -> tuple[float, int] | None:
+    """What an operator that quantizes to int8 makes of its input; None of any other."""
+    packed = node.output.quantization
+    if node.type != "QUANTIZE" or node.data.dtype != np.float32 or node.output.dtype != np.int8:
+        return None
+    return float(packed.scale[0]), int(packed.zeroPoint[0])
+
+
+def _write_instead(node: Node, data: Value, value: Value) -> None:
+    """Lets an operator write a value, under its own name, in place of another one."""
+    value.dtype, value.quantization = data.dtype, data.quantization
+    data.replace_uses(value)
+    node.outputs = tuple(value if one is data else one for one in node.outputs)
+    value.producer, data.producer = node, None

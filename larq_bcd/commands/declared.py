@@ -240,6 +240,8 @@ def _lce_convert(parser: Parser) -> None:
     examples:
       lce_convert trained.keras -o trained.tflite
       lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+      lce_convert siamese.keras -o siamese.tflite --check-inputs pairs.npz
+      lce_convert open.keras -o open.tflite --input-shape 1,224,224,3
       lce_convert trained.keras -o cam.tflite --input-type uint8 --head int8 --labels names.txt
       lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
       lce_convert trained.keras -o latency.tflite --default-int8-range -3 3

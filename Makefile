@@ -9,8 +9,9 @@ SETTINGS := $(if $(DATA_DIR),data.data_dir=$(DATA_DIR)) $(if $(STEPS),stages.*.i
 
 BIN := .venv/bin
 
-.PHONY: demo docs test test-docs test-pytorch test-system test-runtime test-aarch64 \
-	test-runtimes test-all bench bench-data bench-runtime bench-train tables lint format clean
+.PHONY: demo docs test test-docs test-zoo test-pytorch test-system test-runtime \
+	test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
+	format clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
 # training goes on; one that is done is not done again. STEPS are those of each stage.
@@ -28,9 +29,14 @@ demo/images: models/bcdnet_b_digits/digits.py .venv/installed-digits
 	$(BIN)/python $< $@
 	touch $@
 
-test: .venv/installed-dev
+test: .venv/installed-zoo
 	$(BIN)/python -m pytest -n 2 tests --ignore tests/pytorch --ignore tests/system \
 		--ignore tests/docs
+
+# Each network of Larq Zoo: converted, and run by the runtime and by Larq Compute Engine.
+test-zoo: .venv/installed-zoo .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
+	$(BIN)/python -m pytest -m slow tests/convert/test_larq_zoo.py
 
 # Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself.
 test-pytorch: .venv/installed-pytorch
@@ -84,9 +90,9 @@ bench-data: .venv/installed-dev
 
 # And the large grids, and every supported TensorFlow in an environment of its own, resolved by
 # pip alone.
-test-all: test test-docs test-pytorch test-system test-runtime test-aarch64 test-runtimes
+test-all: test test-docs test-zoo test-pytorch test-system test-runtime test-aarch64 test-runtimes
 	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system \
-		--ignore tests/docs
+		--ignore tests/docs --ignore tests/convert/test_larq_zoo.py
 	$(BIN)/python .ci/stacks.py
 
 lint: .venv/installed-dev
@@ -112,6 +118,11 @@ tables: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "Installing TensorFlow, larq, Larq Compute Engine and what they need ..."
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+# Without what they ask for, which does not go with TensorFlow: see [zoo] in setup.cfg.
+.venv/installed-zoo: tests/larq_zoo.txt .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps --requirement $<
 	touch $@
 
 # Exactly one release: where its CPU build is at hand, a range would not be content with it.

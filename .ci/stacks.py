@@ -25,6 +25,7 @@ def test_stack(tensorflow: str) -> bool:
         commands = [
             [*install, "--upgrade", "pip"],
             [*install, f"tensorflow=={tensorflow}.*", package],
+            [*install, "--no-deps", "--requirement", "tests/larq_zoo.txt"],
             [python, "-c", "import larq_bcd, tensorflow_datasets as t; t.load"],
             [python, "-m", "pytest", "-n", "2", *TESTS],
         ]

@@ -17,7 +17,7 @@ def load(source: str, arguments: argparse.Namespace) -> LoadedModel:
     """
     for module in arguments.imports:
         _import(module)
-    return load_model(source, trust_code=arguments.trust_code)
+    return load_model(source, arguments.trust_code, arguments.random_weights)
 
 
 def _import(module: str) -> None:

@@ -47,15 +47,22 @@ def read_file(path: Path) -> tuple[Graph, int, FileMetadata]:
         raise ConversionError(f"{path} is damaged: convert the model again.") from error
 
 
-def _tensor(value: Value) -> str:
-    return f"{value.name} {list(value.shape)} {value.dtype}"
+def _tensors(values: list[Value], names: list[str]) -> list[str]:
+    return [
+        f"{name} {list(value.shape)} {value.dtype}"
+        for name, value in zip(names, values, strict=True)
+    ]
 
 
 def _normalization(standard: dict) -> list[str]:
     lines = []
     for graph in standard.get("subgraph_metadata", ()):
-        for tensor in graph.get("input_tensor_metadata", ()):
-            lines.append(f"image       {tensor.get('description', '')}")
+        tensors = graph.get("input_tensor_metadata", ())
+        for tensor in tensors:
+            if not tensor.get("process_units"):
+                continue  # nothing is known of it but its name
+            which = f"{tensor.get('name', '')}: " if len(tensors) > 1 else ""
+            lines.append(f"image       {which}{tensor.get('description', '')}")
             for unit in tensor.get("process_units", ()):
                 options = unit.get("options", {})
                 mean, std = (
@@ -71,8 +78,8 @@ def describe(graph: Graph, size: int, found: FileMetadata) -> list[str]:
     counts = Counter(node.type for node in graph.nodes).most_common()
     lines = [
         f"size        {size:,} bytes",
-        *(f"input       {_tensor(value)}" for value in graph.inputs),
-        *(f"output      {_tensor(value)}" for value in graph.outputs),
+        *(f"input       {line}" for line in _tensors(graph.inputs, graph.input_names)),
+        *(f"output      {line}" for line in _tensors(graph.outputs, graph.output_names)),
         f"operators   {len(graph.nodes)}: "
         + ", ".join(f"{count} {kind}" for kind, count in counts),
     ]

@@ -26,10 +26,12 @@ class QuantizedBefore:
         infer: takes one tensor for each input of the model, a batch of one, and returns the
             outputs, while a function is traced.
         kernels: the quantized kernels.
+        note: says whose they are, and why.
     """
 
     infer: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]
     kernels: tuple[tf.Variable, ...]
+    note: str
 
 
 def quantized_before(model: tf.keras.Model) -> QuantizedBefore | None:
@@ -44,11 +46,12 @@ def quantized_before(model: tf.keras.Model) -> QuantizedBefore | None:
     if all(math.prod(weight.shape) <= _LARGEST for weight in model.weights):
         return None
     graph = InferenceGraph(model)
-    kernels = {}
+    kernels, names = {}, []
     for layer in graph.weighted_ops:
         tensor = layer.kernel_tensor
         if layer.kernel.size > _LARGEST and not _is_read(tensor):
             kernels[tensor.name] = tf.Variable(layer.kernel, trainable=False)
+            names.append(layer.name)
     if not kernels:
         return None
     definition = graph.graph.as_graph_def()
@@ -61,7 +64,11 @@ def quantized_before(model: tf.keras.Model) -> QuantizedBefore | None:
         outputs = [output.name for output in graph.outputs]
         return tf.graph_util.import_graph_def(definition, fed, outputs, name="")
 
-    return QuantizedBefore(infer, tuple(kernels.values()))
+    note = (
+        f"{', '.join(names)}: quantized before the conversion, since Larq Compute Engine "
+        f"leaves kernels of more than {_LARGEST:,} values as they are"
+    )
+    return QuantizedBefore(infer, tuple(kernels.values()), note)
 
 
 def _is_read(tensor: tf.Tensor) -> bool:

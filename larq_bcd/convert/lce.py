@@ -4,6 +4,7 @@ import copy
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
@@ -14,7 +15,7 @@ from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.interface import infer, input_names, output_names
-from larq_bcd.convert.large_kernels import quantized_before
+from larq_bcd.convert.large_kernels import QuantizedBefore, quantized_before
 from larq_bcd.tflite.graph import Graph, Value
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
@@ -79,9 +80,8 @@ def _numbered(kind: str, count: int) -> list[str]:
     return [f"{kind}_{number:06}" for number in range(count)]
 
 
-def _inference(model: tf.keras.Model, batch: int | None):
+def _inference(model: tf.keras.Model, quantized: QuantizedBefore | None, batch: int | None):
     """What a model computes at inference, as a function, and the variables that it reads."""
-    quantized = quantized_before(model)
     samples = batch if quantized is None else 1
     names = _numbered("input", len(model.inputs))
     signature = [
@@ -99,7 +99,10 @@ def _inference(model: tf.keras.Model, batch: int | None):
 
 
 def _convert_saved(
-    model: tf.keras.Model, batch: int | None, int8_range: tuple[float, float] | None = None
+    model: tf.keras.Model,
+    quantized: QuantizedBefore | None,
+    batch: int | None,
+    int8_range: tuple[float, float] | None = None,
 ) -> bytes:
     """Converts a SavedModel of the inference alone.
 
@@ -108,10 +111,11 @@ def _convert_saved(
 
     Args:
         model: the model.
+        quantized: what it computes with kernels that are quantized already, if it has any.
         batch: how many samples it is traced for, None for any number.
         int8_range: by which everything is quantized that has no range of its own.
     """
-    compute, variables = _inference(model, batch)
+    compute, variables = _inference(model, quantized, batch)
     module = tf.Module()
     module.owned = variables  # what the function reads has to be saved with it
     with tempfile.TemporaryDirectory() as folder:
@@ -121,9 +125,9 @@ def _convert_saved(
         return converter.convert_saved_model(folder, int8_range)
 
 
-def _convert_graph(model: tf.keras.Model) -> bytes:
+def _convert_graph(model: tf.keras.Model, quantized: QuantizedBefore | None) -> bytes:
     """Converts the graph of the inference, as `lce.convert_keras_model` does at last."""
-    compute, _variables = _inference(model, batch=1)
+    compute, _variables = _inference(model, quantized, batch=1)
     function = compute.get_concrete_function()
     return converter.convert_graph(
         convert_variables_to_constants_v2(function, lower_control_flow=False)
@@ -167,7 +171,7 @@ def convert_quantized(model: tf.keras.Model, int8_range: tuple[float, float]) ->
     with captured_stderr() as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            content = _convert_saved(model, 1, int8_range)
+            content = _convert_saved(model, quantized_before(model), 1, int8_range)
         except converter.ConverterError as error:
             failure = error
         else:
@@ -189,19 +193,21 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
             not enough memory.
     """
     failures: list[Exception] = []
+    quantized = quantized_before(model)
+    notes = [] if quantized is None else [quantized.note]
     with captured_stderr() as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for route, _ in _ROUTES:
             # The native converter raises bare Exceptions; whatever it is ends the route.
             try:
-                content = route(model)
+                content = route(model, quantized)
                 break
             except _OUT_OF_MEMORY as error:
                 raise _too_large(model) from error
             except Exception as error:
                 failures.append(error)
     if not failures:
-        return _restored(content, model), []
+        return _restored(content, model), notes
     first = failures[0]
     reason = _first_error(lines) or " ".join(str(first).split()) or type(first).__name__
     if isinstance(first, converter.ConverterDiedError) and reason != str(first):
@@ -212,16 +218,16 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
         ) from first
     _, note = _ROUTES[len(failures)]
     if note == _FOR_ONE and all(tensor.shape[0] == 1 for tensor in model.inputs):
-        return _restored(content, model), []
-    return _restored(content, model), [note.format(reason)]
+        return _restored(content, model), notes
+    return _restored(content, model), [*notes, note.format(reason)]
 
 
 _FOR_ONE = "An open batch cannot be converted ({}); the file is for a batch of 1."
 # What is tried in turn, and what a user is told where it is not the first that succeeds.
-_ROUTES: tuple[tuple[Callable[[tf.keras.Model], bytes], str], ...] = (
-    (lambda model: _convert_saved(model, batch=None), ""),
+_ROUTES: tuple[tuple[Callable[..., bytes], str], ...] = (
+    (partial(_convert_saved, batch=None), ""),
     # Recurrent layers, say, have to know the batch.
-    (lambda model: _convert_saved(model, batch=1), _FOR_ONE),
+    (partial(_convert_saved, batch=1), _FOR_ONE),
     (_convert_graph, "The SavedModel route failed ({}); its graph was converted instead."),
 )
 

@@ -64,7 +64,11 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
         _require_range(options, options.default_int8_range)
     preprocessing = known.preprocessing
     shapes = [tuple(one.shape[1:]) for one in model.inputs]
-    dtypes = [one.dtype.name for one in model.inputs]
+    # What computes in less than float32 ships in it.
+    dtypes = [
+        "float32" if one.dtype in (tf.float16, tf.bfloat16) else one.dtype.name
+        for one in model.inputs
+    ]
     if preprocessing is None:
         _require_known(options.input_type, dtypes)
         return known

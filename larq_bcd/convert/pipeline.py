@@ -29,6 +29,7 @@ from larq_bcd.convert.passes import (
     convolve_dense,
     optimize,
     restore_padding,
+    round_after_zeros,
     separate_states,
     write_out_fills,
 )
@@ -198,7 +199,7 @@ def _folded(model: tf.keras.Model) -> tuple[tf.keras.Model, list[str]]:
 def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     """Undoes what the converter did to the model; returns what, in words."""
     changes = []
-    if write_out_fills(file).changed:
+    if write_out_fills(file).changed + round_after_zeros(file).changed:
         file.tidy()
     if separated := separate_states(file).changed:
         changes.append(

@@ -169,6 +169,24 @@ def test_images_are_used_for_the_check(run, small_file, tmp_path):
     assert f"2 inputs (images in {tmp_path})" in out
 
 
+def test_arrays_by_name_are_used_for_the_check_and_open_shapes_are_fixed(run, tmp_path):
+    image, scale = (
+        tf.keras.Input((None, 4, 3), name="image"),
+        tf.keras.Input((3,), name="scale"),
+    )
+    mean = layers.GlobalAveragePooling2D()(image)
+    path = _save(tmp_path / "m.keras", [image, scale], layers.Multiply()([mean, scale]))
+    np.savez(tmp_path / "x.npz", image=np.ones((3, 8, 4, 3)), scale=np.ones((3, 3)))
+    options = ["--check-inputs", tmp_path / "x.npz", "--input-shape", "image=1,8,4,3"]
+    status, out, _ = run(path, "-o", "m.tflite", *options)
+    assert status == 0
+    assert "inputs   image [1, 8, 4, 3] float32, scale [1, 3] float32" in out
+    assert f"3 inputs ({tmp_path / 'x.npz'})" in out
+    status, _, err = run(path, "-o", "n.tflite", "--input-shape", "1,8,4,3")
+    assert status == 2
+    assert "2 inputs (image, scale): say which, image=1,8,4,3" in err
+
+
 def test_an_existing_file_needs_force(run, small_file):
     Path("small.tflite").write_text("old")
     status, out, err = run(small_file, "-o", "small.tflite")

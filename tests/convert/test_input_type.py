@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import small_model
+from conversion_models import binary_conv, small_model
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
 from larq_bcd.data.preprocessing import Description, Preprocessing
@@ -46,3 +46,34 @@ def test_a_model_of_integers_and_an_unknown_type_are_errors():
 def test_pixels_of_a_model_of_unknown_preprocessing_are_not_guessed(small):
     with pytest.raises(ConversionError, match="not known: give --mean and --std"):
         convert(small, options=FileOptions(input_type="uint8"))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_a_model_of_bytes_takes_them_as_they_are(dtype):
+    image = tf.keras.Input((12, 12, 3), dtype=dtype, name="image")
+    x = tf.keras.layers.Rescaling(1 / 255)(image)
+    model = tf.keras.Model(image, binary_conv(8)(tf.keras.layers.Conv2D(8, 3)(x)))
+    for kind in ("float32", dtype):
+        result = convert(model, options=FileOptions(input_type=kind))
+        result.require_equal()
+        assert [one.dtype for one in result.report.inputs] == [dtype]
+    other = {"uint8": "int8", "int8": "uint8"}[dtype]
+    with pytest.raises(ConversionError, match=f"takes {dtype}, not float32.*leave it out"):
+        convert(model, options=FileOptions(input_type=other))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int16", "uint16", "int32", "int64", "float64"])
+def test_a_model_takes_every_type_of_numbers(dtype):
+    image = tf.keras.Input((4, 4, 3), dtype=dtype)
+    result = convert(tf.keras.Model(image, tf.cast(image, tf.float32) * 2))
+    result.require_equal()
+    assert [one.dtype for one in result.report.inputs] == [dtype]
+
+
+def test_a_model_of_half_precision_takes_bytes():
+    image = tf.keras.Input((12, 12, 3), dtype="float16")
+    model = tf.keras.Model(image, tf.keras.layers.Conv2D(2, 3, dtype="float16")(image))
+    options = FileOptions(input_type="uint8", description=Description(IMAGES))
+    result = convert(model, options=options)
+    result.require_equal()
+    assert [one.dtype for one in result.report.inputs] == ["uint8"]

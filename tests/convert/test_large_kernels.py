@@ -27,6 +27,7 @@ def test_the_file_is_the_same_but_for_rounding(quantizer, monkeypatch):
     result = convert(model)
     result.require_binary()
     result.require_equal()
+    assert any(note.startswith("large: quantized before") for note in result.report.notes)
     for before, after in zip(
         Graph(plain.content).nodes, Graph(result.content).nodes, strict=True
     ):

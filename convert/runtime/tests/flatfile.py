@@ -21,6 +21,15 @@ def flexbuffer(options: dict[str, object]) -> bytes:
     return bytes(flexbuffers.Dumps(options))
 
 
+def _tensor_maps(named: dict[str, int]) -> list:
+    entries = []
+    for name, index in named.items():
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), index
+        entries.append(entry)
+    return entries
+
+
 @dataclass
 class FlatFile:
     """A graph under construction; tensors and operators are added in order."""
@@ -100,8 +109,8 @@ class FlatFile:
         self.operators.append(operator)
         return operator
 
-    def build(self, inputs, outputs) -> bytes:
-        """Returns the file."""
+    def build(self, inputs, outputs, signature=None) -> bytes:
+        """Returns the file; a signature has tensors by name, of the inputs and the outputs."""
         graph = schema.SubGraphT()
         graph.tensors = self.tensors
         graph.operators = self.operators
@@ -111,6 +120,11 @@ class FlatFile:
         model.version = 3
         model.operatorCodes = self.codes
         model.subgraphs = [graph]
+        if signature is not None:
+            packed = schema.SignatureDefT()
+            packed.signatureKey, packed.subgraphIndex = b"serving_default", 0
+            packed.inputs, packed.outputs = map(_tensor_maps, signature)
+            model.signatureDefs = [packed]
         model.buffers = []
         for data in self.buffers:
             buffer = schema.BufferT()

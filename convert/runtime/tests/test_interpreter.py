@@ -89,6 +89,67 @@ def test_several_inputs_and_outputs_are_lists():
         same_bits(actual, pack(array < 0))
 
 
+def signed_file(signature):
+    """Two LceQuantize side by side, the second of which is put out first, and twice."""
+    file = FlatFile()
+    entries = [file.tensor((1, 33)), file.tensor((1, 5))]
+    results = [file.tensor((1, 2), np.int32), file.tensor((1, 1), np.int32)]
+    for entry, result in zip(entries, results):
+        file.custom("LceQuantize", [entry], [result])
+    names = signature(entries, results) if signature else None
+    return file.build(entries, [results[1], results[0], results[1]], names)
+
+
+def by_name(entries, results):
+    """In another order than the file's, as TensorFlow sorts them."""
+    return (
+        {"five": entries[1], "many": entries[0]},
+        {"again": results[1], "large": results[0], "small": results[1]},
+    )
+
+
+def test_inputs_and_outputs_have_the_names_of_the_signature():
+    interpreter = Interpreter(signed_file(by_name))
+    assert [detail.name for detail in interpreter.input_details] == ["many", "five"]
+    names = [detail.name for detail in interpreter.output_details]
+    assert names == ["again", "large", "small"]
+    assert [detail.shape for detail in interpreter.output_details] == [(1, 1), (1, 2), (1, 1)]
+
+
+def test_predictions_by_name_are_those_by_order():
+    interpreter = Interpreter(signed_file(by_name))
+    many, five = (IMAGES.reshape(-1)[: 4 * n].reshape(4, n) for n in (33, 5))
+    named = interpreter.predict_named({"five": five, "many": many}, batch_size=3)
+    assert list(named) == ["again", "large", "small"]
+    for name, array in {"again": five, "large": many, "small": five}.items():
+        same_bits(named[name], pack(array < 0))
+    for by_order, result in zip(interpreter.predict([many, five]), named.values()):
+        same_bits(by_order, result)
+    single = Interpreter(FILE)
+    (entry,), (result,) = single.input_details, single.output_details
+    same_bits(single.predict_named({entry.name: IMAGES})[result.name], expected(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "given"),
+    [
+        ({"five": IMAGES}, "'five'"),
+        ({"five": IMAGES, "many": IMAGES, "more": IMAGES}, "'five', 'many', 'more'"),
+        ({}, "nothing"),
+        (IMAGES, "no mapping"),
+    ],
+)
+def test_do_not_predict_by_names_that_are_not_the_file_s(inputs, given):
+    with pytest.raises(ValueError, match=f"inputs has {given}, .* each of 'many', 'five'"):
+        Interpreter(signed_file(by_name)).predict_named(inputs)
+
+
+def test_without_a_signature_names_are_those_of_the_tensors():
+    for signature in (None, lambda *_: ({}, {}), lambda *_: ({"x": 1 << 31}, {"y": 99})):
+        interpreter = Interpreter(signed_file(signature))
+        assert [detail.name for detail in interpreter.input_details] == ["tensor0", "tensor1"]
+
+
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [

@@ -157,6 +157,8 @@ def score_step(
     """
     if kind:
         step = kind.rounded if isinstance(kind, Grid) else STEPS[kind]
+        if isinstance(kind, Grid):
+            after = kind.rounded(after)  # what is beyond its end is at its end
         with np.errstate(invalid="ignore"):
             differs = distance(after, step(before)) > 0
             near = (step(before - tolerance) <= after) & (after <= step(before + tolerance))

@@ -106,8 +106,7 @@ def signs_of(step: StepMatch, values: np.ndarray) -> np.ndarray:
     """The result of a sign or rounding, unpacked, in the shape that Keras has it in."""
     if step.step.is_plain_sign:
         return unpack_signs(values, int(step.step.after.shape[-1]))
-    values = values.reshape(step.step.after.shape)
-    return values if step.step.grid is None else step.step.grid.rounded(values)
+    return values.reshape(step.step.after.shape)
 
 
 def _is_signed(data: tf.Tensor) -> bool:

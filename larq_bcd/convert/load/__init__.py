@@ -1,6 +1,7 @@
 """Finds the Keras model that a user names, and runs no code that its file carries.
 
 archive, hdf5, saved_model  the three formats: what a file is, and how Keras reads it
+larq_zoo                    networks of Larq Zoo by name
 signature                   a SavedModel that holds operations alone
 called                      a model whose class is the user's
 imported                    what a module of the user's defines
@@ -19,7 +20,7 @@ from larq_bcd import models
 from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
-from larq_bcd.convert.load import archive, hdf5
+from larq_bcd.convert.load import archive, hdf5, larq_zoo
 from larq_bcd.convert.load.called import as_functional
 from larq_bcd.convert.load.code import advice_for
 from larq_bcd.convert.load.problems import cause, too_large
@@ -34,7 +35,7 @@ class LoadedModel:
     Attributes:
         model: a built Keras model.
         source: what it was loaded from.
-        is_trained: False for a published name, whose weights are random.
+        is_trained: False for a name whose weights are random.
     """
 
     model: tf.keras.Model
@@ -42,16 +43,20 @@ class LoadedModel:
     is_trained: bool
 
 
-def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
+def load_model(
+    source: str | Path, trust_code: bool = False, random_weights: bool = False
+) -> LoadedModel:
     """Loads a `.keras` or `.h5` file or a SavedModel folder, or builds a published model.
 
     Args:
-        source: a path, or a name such as `BCDNetB`.
+        source: a path, or a name such as `BCDNetB` or `larq_zoo.sota.QuickNet`.
         trust_code: whether the file may name any function and class, and carry Python code
             (Lambda layers).
+        random_weights: whether the weights of a network of Larq Zoo are random; else they are
+            the published ones. Those of this package's networks are random.
 
     Returns:
-        The model; one of a published name has random weights.
+        The model.
 
     Raises:
         ConversionError: if there is no such model, it cannot be read, carries code that is
@@ -62,6 +67,9 @@ def load_model(source: str | Path, trust_code: bool = False) -> LoadedModel:
     if not path.exists() and name in models.list_models():
         model = as_if_trained(models.get_model(name))
         return LoadedModel(model, name, is_trained=False)
+    if not path.exists() and larq_zoo.is_name(name):
+        model = larq_zoo.load(name, random_weights)
+        return LoadedModel(model, name, is_trained=not random_weights)
     if not path.exists():
         meant = did_you_mean(name, models.list_models())
         raise ConversionError(

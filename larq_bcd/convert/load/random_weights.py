@@ -36,6 +36,16 @@ def calibrate(model: tf.keras.Model, rng: np.random.Generator) -> None:
     outputs = tf.nest.flatten(model(image, training=False))
     if max(float(tf.reduce_max(tf.abs(output))) for output in outputs) < _LARGEST:
         return
+    set_statistics(model, image)
+
+
+def set_statistics(model: tf.keras.Model, images: np.ndarray) -> None:
+    """Gives batch norms the statistics of what a network makes of images.
+
+    Args:
+        model: a built model; it is changed.
+        images: a batch of its inputs.
+    """
     norms = [
         layer
         for layer in model.submodules
@@ -44,6 +54,6 @@ def calibrate(model: tf.keras.Model, rng: np.random.Generator) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    model(image, training=True)
+    model(images, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -56,6 +56,32 @@ def restore_padding(graph: Graph, matches: list[Match]) -> Rewrite:
     return Rewrite([repaired[node] for node in sorted(repaired, key=order.__getitem__)])
 
 
+def round_after_zeros(graph: Graph) -> Rewrite:
+    """Lets binary convolutions give float32 that pad with zeros and were to give int8.
+
+    Larq Compute Engine corrects for zeros in float32 alone, and runs no such operator of int8.
+
+    The precondition: an LceBconv2d of int8 results pads with zeros. A QUANTIZE after it makes
+    the same int8.
+
+    Args:
+        graph: is changed.
+
+    Returns:
+        The names of the results.
+    """
+    done = Rewrite()
+    for node in graph.nodes_of(BINARY_CONVOLUTION):
+        value, pads = node.output, padding(node) == SAME and node.options["pad_values"] == 0
+        if value.dtype != np.int8 or not pads:
+            continue
+        real = Value.new(value.shape, np.float32, f"{value.name}/float32")
+        node.outputs, real.producer = (real,), node
+        graph.add_node("QUANTIZE", [real], [value])
+        done.changed.append(value.name)
+    return done
+
+
 def pad(graph: Graph, node: Node, around: list[tuple[int, int]]) -> None:
     """Lets a convolution pad nothing, and pads its input with zeros before it."""
     data = node.data

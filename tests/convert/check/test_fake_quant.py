@@ -46,6 +46,13 @@ def _quantized_in_part(image):
     return layers.Dense(4)(layers.Flatten()(binary_conv(name="third")(x)))
 
 
+def _over_zeros_and_beyond_the_range(image):
+    """int8 after a padding with zeros, and sums beyond the range, which ends a step later."""
+    x = layers.Conv2D(32, 3, name="stem")(image)
+    x = quantized(binary_conv(name="first", pad_values=0.0)(x), -4.0, 4.0)
+    return layers.Flatten()(binary_conv(name="second")(x))
+
+
 def _by_quantizers_of_larq(image):
     options = {"input_quantizer": quantized, "kernel_quantizer": kernel_quantized}
     x = lq.layers.QuantConv2D(32, 3, **options)(image)
@@ -62,7 +69,14 @@ def _without_signs(image):
 
 
 @pytest.mark.parametrize(
-    "build", [_toy, _quantized_in_part, _by_quantizers_of_larq, _without_signs]
+    "build",
+    [
+        _toy,
+        _quantized_in_part,
+        _over_zeros_and_beyond_the_range,
+        _by_quantizers_of_larq,
+        _without_signs,
+    ],
 )
 def test_networks_of_fake_quantization_are_right(build):
     image = tf.keras.Input((8, 8, 3))

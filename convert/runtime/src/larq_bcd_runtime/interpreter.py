@@ -3,7 +3,7 @@
 import operator
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -12,7 +12,7 @@ import numpy as np
 
 from larq_bcd_runtime.delegate import describe, fastest_kernels, load, runtime
 from larq_bcd_runtime.flatbuffer import Damaged
-from larq_bcd_runtime.model_file import ModelFile, read_model, with_shapes
+from larq_bcd_runtime.model_file import ModelFile, Names, read_model, with_shapes
 from larq_bcd_runtime.rules import ShapesDisagree
 from larq_bcd_runtime.trial import computed_shapes, crash, has_python
 
@@ -26,7 +26,7 @@ class TensorDetail:
     """An input or output of the file.
 
     Attributes:
-        name: its name in the file.
+        name: what the file's signature calls it, or its name in a file without one.
         shape: its shape in the file, the batch first.
         dtype: what to feed, or what comes out.
         scale: int8 only, 0 otherwise: real value = scale * (value - zero_point).
@@ -40,12 +40,22 @@ class TensorDetail:
     zero_point: int
 
     @classmethod
-    def _of(cls, detail: dict[str, Any]) -> "TensorDetail":
+    def _of(cls, detail: dict[str, Any], name: str) -> "TensorDetail":
         scale, zero_point = detail["quantization"]
         shape = tuple(int(size) for size in detail["shape"])
-        return cls(
-            detail["name"], shape, np.dtype(detail["dtype"]), float(scale), int(zero_point)
-        )
+        return cls(name, shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+
+
+def _described(details: list[dict[str, Any]], signature: Names) -> list[TensorDetail]:
+    """Returns inputs or outputs under the names that a signature gives to their tensors."""
+    left = list(signature)
+    described = []
+    for detail in details:
+        found = next((entry for entry in left if entry[0] == detail["index"]), None)
+        if found is not None:
+            left.remove(found)
+        described.append(TensorDetail._of(detail, found[1] if found else detail["name"]))
+    return described
 
 
 def _integer(name: str, value: Any) -> int:
@@ -87,8 +97,9 @@ class Interpreter:
     ```
 
     Attributes:
-        input_details: of each input of the file.
-        output_details: of each output.
+        input_details: of each input, in the order of the file, which is the model's if
+            `lce_convert` has written it.
+        output_details: of each output, likewise.
         file: preprocessing and labels, if the file's metadata have them.
         kernels: the name of the kernels that execute the binary operators.
 
@@ -139,8 +150,8 @@ class Interpreter:
         self._runtime = self._open()
         self._inputs = self._runtime.get_input_details()
         self._outputs = self._runtime.get_output_details()
-        self.input_details = [TensorDetail._of(detail) for detail in self._inputs]
-        self.output_details = [TensorDetail._of(detail) for detail in self._outputs]
+        self.input_details = _described(self._inputs, self.file.inputs)
+        self.output_details = _described(self._outputs, self.file.outputs)
         self._batch = self._file_batch = self.input_details[0].shape[0] if self._inputs else 1
         self._can_resize = self.file.keeps_samples
 
@@ -184,6 +195,40 @@ class Interpreter:
         samples = self._check(list(arrays))
         with self._turn:
             return self._predict(list(arrays), samples, batch_size)
+
+    def predict_named(
+        self, inputs: Mapping[str, np.ndarray], batch_size: int = 32
+    ) -> dict[str, np.ndarray]:
+        """Computes the outputs as `predict` does, with a name for each input and output.
+
+        ```python
+        outputs = interpreter.predict_named({"left": images, "right": others})
+        outputs["distance"]
+        ```
+
+        Args:
+            inputs: one array by the name of each input, which `input_details` has.
+            batch_size: samples computed at once.
+
+        Returns:
+            One array by the name of each output, which `output_details` has.
+
+        Raises:
+            ValueError: a name is missing or is not one of the file's, or as of `predict`.
+            RuntimeError: as of `predict`.
+        """
+        names = [detail.name for detail in self.input_details]
+        if not isinstance(inputs, Mapping) or set(inputs) != set(names):
+            given = (
+                ", ".join(map(repr, inputs)) if isinstance(inputs, Mapping) else "no mapping"
+            )
+            raise ValueError(
+                f"inputs has {given or 'nothing'}, and has to have an array for each of "
+                f"{', '.join(map(repr, names))}."
+            )
+        outputs = self.predict([inputs[name] for name in names], batch_size)
+        listed = outputs if isinstance(outputs, list) else [outputs]
+        return {detail.name: output for detail, output in zip(self.output_details, listed)}
 
     def _predict(
         self, arrays: list[np.ndarray], samples: int, batch_size: int

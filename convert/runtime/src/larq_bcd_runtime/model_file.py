@@ -26,6 +26,8 @@ _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11:
          15: 32, 16: 16, 17: 4, 18: 16}  # fmt: skip
 
 
+# Tensors with what they are called, of which one may have several names.
+Names = tuple[tuple[int, str], ...]
 RESAMPLINGS = ("bilinear", "bicubic")
 LARGEST_RESIZE = 16_384
 
@@ -59,6 +61,8 @@ class ModelFile:
         keeps_samples: whether it works on more samples than it was written for; False if one
             of its constants says how many there are, or an operator mixes them.
         knows_rules: whether the rules of all its operators are known here.
+        inputs, outputs: what its signature calls them, by tensor; a tensor that is put out
+            twice has two names. Empty if it has no signature.
     """
 
     preprocessing: Optional[Preprocessing]
@@ -66,6 +70,8 @@ class ModelFile:
     labels: Optional[tuple[str, ...]]
     keeps_samples: bool
     knows_rules: bool
+    inputs: Names
+    outputs: Names
 
 
 def read_model(content: bytes) -> ModelFile:
@@ -93,9 +99,12 @@ def read_model(content: bytes) -> ModelFile:
         )
         preprocessing, labels = _read_metadata(model, buffers, content)
         preprocessing, takes_pixels = _read_own_metadata(model, buffers, preprocessing)
+        inputs, outputs = _signature(model)
     except (struct.error, OverflowError, MemoryError, RecursionError) as error:
         raise Damaged(str(error)) from None
-    return ModelFile(preprocessing, takes_pixels, labels, keeps_apart, not unknown)
+    return ModelFile(
+        preprocessing, takes_pixels, labels, keeps_apart, not unknown, inputs, outputs
+    )
 
 
 def with_shapes(content: bytes, shapes: dict[int, list[int]]) -> bytes:
@@ -218,6 +227,20 @@ def _check_operator(
     read = [tensors[index] if index >= 0 else None for index in inputs]
     check_operator(number, code, operator, read, [tensors[index] for index in outputs])
     return keeps_samples(code, operator, [tensor for tensor in read if tensor])
+
+
+def _signature(model: Table) -> tuple[Names, Names]:
+    """Returns what the signature of the first graph calls its inputs and outputs."""
+    for signature in model.tables(7):
+        if signature.number(4, "<I") == 0:
+            inputs, outputs = (
+                tuple(
+                    (entry.number(1, "<I"), entry.text(0)) for entry in signature.tables(side)
+                )
+                for side in (0, 1)
+            )
+            return inputs, outputs
+    return (), ()
 
 
 def _read_metadata(model: Table, buffers: list[memoryview], content: bytes):

@@ -1,5 +1,6 @@
 """What every command accepts, without TensorFlow: help and a mistyped option take no time."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,11 @@ from larq_bcd.commands.parser import (
     whole_number,
 )
 
-_STATUSES = """exit status:
+_EXAMPLES, _EXIT_STATUS = "\n\nexamples:\n", "\n\nexit status:\n"
+_STATUSES = """\
   0    done
   2    the arguments or the files they name are at fault
-  130  interrupted; nothing is written
-"""
+  130  interrupted; nothing is written"""
 _MODEL = (
     "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
     "Larq Zoo, such as larq_zoo.sota.QuickNet"
@@ -34,30 +35,55 @@ class Command:
         name: what is typed, such as `larq-bcd train`.
         module: has `run(arguments, signals)`, which returns the exit status.
         summary: a few words for the list of the commands.
-        description: for its help.
-        examples: lines, each with an example.
-        add_arguments: declares what it accepts.
-        statuses: what its exit statuses mean.
+        add_arguments: declares what it accepts; its docstring is the help: what the command
+            does, examples, and what its exit statuses mean where that is not as usual.
     """
 
     name: str
     module: str
     summary: str
-    description: str
-    examples: str
     add_arguments: Callable[[Parser], None]
-    statuses: str = _STATUSES
 
     def parser(self) -> Parser:
         """Returns its parser."""
-        parser = Parser(
-            self.name, self.description, f"examples:\n{self.examples}\n{self.statuses}"
-        )
+        description, _, rest = (inspect.getdoc(self.add_arguments) or "").partition(_EXAMPLES)
+        examples, _, statuses = rest.partition(_EXIT_STATUS)
+        epilog = f"{_EXAMPLES}{examples}{_EXIT_STATUS}{statuses or _STATUSES}\n".strip()
+        parser = Parser(self.name, description, epilog)
         self.add_arguments(parser)
         return parser
 
 
+# By the word after `larq-bcd`.
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(name: str, summary: str, module: str = ""):
+    word = name.split()[-1]
+
+    def declared(add_arguments: Callable[[Parser], None]) -> None:
+        path = f"larq_bcd.commands.{module or word}"
+        COMMANDS[word] = Command(name, path, summary, add_arguments)
+
+    return declared
+
+
+@_command("larq-bcd train", "train a network by a recipe")
 def _train(parser: Parser) -> None:
+    """Trains a network by a recipe; a training that was stopped or killed goes on.
+
+    examples:
+      larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
+      larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
+      larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
+      larq-bcd train models/bcdnet_a_imagenet2012/recipe.yaml --strategy mirrored
+
+    exit status:
+      0    done
+      2    the arguments or the files they name are at fault
+      130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on
+           from it
+    """
     add = parser.add_argument
     add("recipe", metavar="RECIPE", type=not_a_setting, help="recipe.yaml, or its folder")
     parser.add_settings("changes to the recipe by dotted path; * stands for every stage")
@@ -76,7 +102,16 @@ def _train(parser: Parser) -> None:
     )
 
 
+@_command("larq-bcd evaluate", "accuracy of a model or .tflite file")
 def _evaluate(parser: Parser) -> None:
+    """Evaluates a classifier, a Keras model or a .tflite file, on a split of data.
+
+    examples:
+      larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
+      larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+      larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
+          --confusion birds.png
+    """
     add = parser.add_argument
     add("model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file")
     add(
@@ -104,7 +139,14 @@ def _evaluate(parser: Parser) -> None:
     _add_loading(parser)
 
 
+@_command("larq-bcd import", "PyTorch checkpoint to Keras model", module="import_checkpoint")
 def _import(parser: Parser) -> None:
+    """Turns an official PyTorch checkpoint into a Keras model.
+
+    examples:
+      larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
+      larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
+    """
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help=".pth, .pt, .pth.tar or .safetensors file")
     add("--model", required=True, help="network, such as BCDNetA")
@@ -124,11 +166,23 @@ def _import(parser: Parser) -> None:
     add("--num-classes", type=whole_number(1), default=1000, help="classes (1000)")
 
 
+@_command("larq-bcd models", "the networks by name")
 def _models(parser: Parser) -> None:
-    """It takes no arguments."""
+    """Lists the networks that can be given by name.
+
+    examples:
+      larq-bcd models
+    """
 
 
+@_command("larq-bcd summary", "what a network costs")
 def _summary(parser: Parser) -> None:
+    """Prints what a network costs, layer by layer and in total.
+
+    examples:
+      larq-bcd summary BCDNetB
+      larq-bcd summary trained.keras --format json
+    """
     parser.add_argument("model", metavar="MODEL", help=_MODEL)
     parser.add_argument(
         "--format", choices=_choices.SUMMARY_FORMATS, default="table", help="by default table"
@@ -136,7 +190,19 @@ def _summary(parser: Parser) -> None:
     _add_loading(parser)
 
 
+@_command("larq-bcd explain", "what a network makes of an image")
 def _explain(parser: Parser) -> None:
+    """Draws what a network makes of an image, as PNG, beside another network if given.
+
+    The effective receptive field of the central unit of a layer; Grad-CAM for the class that
+    the network chooses; and the thresholds that DySign or a contextual embedding chooses for
+    the image against the static ones.
+
+    examples:
+      larq-bcd explain trained.keras photo.jpg -o seen.png
+      larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
+      larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
+    """
     add = parser.add_argument
     add("model", metavar="MODEL", help=_MODEL)
     add("image", metavar="IMAGE", type=Path, help="an image file")
@@ -155,11 +221,42 @@ def _explain(parser: Parser) -> None:
     _add_loading(parser)
 
 
+@_command("larq-bcd show", "what a .tflite file is made of")
 def _show(parser: Parser) -> None:
+    """Prints what a .tflite file is made of and says about itself.
+
+    examples:
+      larq-bcd show trained.tflite
+    """
     parser.add_argument("file", metavar="FILE.tflite", type=Path, help="the file")
 
 
+@_command("lce_convert", "a Keras model to a checked .tflite file")
 def _lce_convert(parser: Parser) -> None:
+    """Converts a Keras model with Larq Compute Engine, and writes what has passed the check.
+
+    It reports what became binary, and checks the result against Keras.
+
+    examples:
+      lce_convert trained.keras -o trained.tflite
+      lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
+      lce_convert siamese.keras -o siamese.tflite --check-inputs pairs.npz
+      lce_convert open.keras -o open.tflite --input-shape 1,224,224,3
+      lce_convert trained.keras -o cam.tflite --input-type uint8 --head int8 --labels names.txt
+      lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
+      lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
+      lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
+      lce_convert BCDNetB -o latency.tflite --force
+      lce_convert mine.h5 -o mine.tflite --import my_layers
+      lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
+
+    exit status:
+      0    the file is written
+      1    a layer that trains as binary would ship as float, or the flatbuffer does not compute
+           what the model computes; nothing is written
+      2    the model or the arguments are at fault; nothing is written
+      130  interrupted; nothing is written
+    """
     add = parser.add_argument
     add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
     parser.add_output(
@@ -329,124 +426,4 @@ def _add_preprocessing(parser: Parser) -> None:
     )
 
 
-LCE_CONVERT = Command(
-    "lce_convert",
-    "larq_bcd.commands.lce_convert",
-    "a Keras model to a checked .tflite file",
-    "Converts a Keras model with Larq Compute Engine, reports what became binary, checks the "
-    "result\nagainst Keras, and writes it.",
-    """\
-  lce_convert trained.keras -o trained.tflite
-  lce_convert trained.h5 -o trained.tflite --check-inputs photos --report trained.json
-  lce_convert siamese.keras -o siamese.tflite --check-inputs pairs.npz
-  lce_convert open.keras -o open.tflite --input-shape 1,224,224,3
-  lce_convert trained.keras -o camera.tflite --input-type uint8 --head int8 --labels names.txt
-  lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
-  lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
-  lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
-  lce_convert BCDNetB -o latency.tflite --force
-  lce_convert mine.h5 -o mine.tflite --import my_layers
-  lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
-""",
-    _lce_convert,
-    """exit status:
-  0    the file is written
-  1    a layer that trains as binary would ship as float, or the flatbuffer does not compute
-       what the model computes; nothing is written
-  2    the model or the arguments are at fault; nothing is written
-  130  interrupted; nothing is written
-""",
-)
-
-# By the word after `larq-bcd`.
-COMMANDS = {
-    command.name.split()[1]: command
-    for command in (
-        Command(
-            "larq-bcd train",
-            "larq_bcd.commands.train",
-            "train a network by a recipe",
-            "Trains a network by a recipe; a training that was stopped or killed goes on.",
-            """\
-  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
-  larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
-  larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
-  larq-bcd train models/bcdnet_a_imagenet2012/recipe.yaml --strategy mirrored
-""",
-            _train,
-            """exit status:
-  0    done
-  2    the arguments or the files they name are at fault
-  130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on from it
-""",
-        ),
-        Command(
-            "larq-bcd evaluate",
-            "larq_bcd.commands.evaluate",
-            "accuracy of a model or .tflite file",
-            "Evaluates a classifier, a Keras model or a .tflite file, on a split of data.",
-            """\
-  larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
-  larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
-  larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
-      --confusion birds.png
-""",
-            _evaluate,
-        ),
-        Command(
-            "larq-bcd import",
-            "larq_bcd.commands.import_checkpoint",
-            "PyTorch checkpoint to Keras model",
-            "Turns an official PyTorch checkpoint into a Keras model.",
-            """\
-  larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
-  larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
-""",
-            _import,
-        ),
-        Command(
-            "larq-bcd models",
-            "larq_bcd.commands.models",
-            "the networks by name",
-            "Lists the networks that can be given by name.",
-            "  larq-bcd models\n",
-            _models,
-        ),
-        Command(
-            "larq-bcd summary",
-            "larq_bcd.commands.summary",
-            "what a network costs",
-            "Prints what a network costs, layer by layer and in total.",
-            """\
-  larq-bcd summary BCDNetB
-  larq-bcd summary trained.keras --format json
-""",
-            _summary,
-        ),
-        Command(
-            "larq-bcd explain",
-            "larq_bcd.commands.explain",
-            "what a network makes of an image",
-            """\
-Draws what a network makes of an image, as PNG, beside another network if given.
-
-The effective receptive field of the central unit of a layer; Grad-CAM for the class that the
-network chooses; and the thresholds that DySign or a contextual embedding chooses for the image
-against the static ones.""",
-            """\
-  larq-bcd explain trained.keras photo.jpg -o seen.png
-  larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
-  larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
-""",
-            _explain,
-        ),
-        Command(
-            "larq-bcd show",
-            "larq_bcd.commands.show",
-            "what a .tflite file is made of",
-            "Prints what a .tflite file is made of and says about itself.",
-            "  larq-bcd show trained.tflite\n",
-            _show,
-        ),
-    )
-}
+LCE_CONVERT = COMMANDS.pop("lce_convert")

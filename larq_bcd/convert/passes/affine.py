@@ -3,6 +3,8 @@
 All of them are one value for each channel. The results are equal to rounding.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from larq_bcd.convert.passes.flow import Plan, per_channel, variable_and_constant
@@ -10,18 +12,18 @@ from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.operators import QUANTIZE
 
 
-def _operands(graph: Graph, node: Node) -> tuple[Value, np.ndarray] | None:
-    """The computed input of an operator, and the constant one for each of its channels.
+def _with_constant(graph: Graph, *types: str) -> Iterator[tuple[Node, Value, np.ndarray]]:
+    """Operators of a computed input and a constant one, which has a value for each channel.
 
-    None for an operator that does not have these two, or whose output the file shows.
+    Those whose output the file shows are left out.
     """
-    positions = variable_and_constant(node)
-    if positions is None or node.output in graph.outputs:
-        return None
-    variable, constant = (node.operands[position] for position in positions)
-    values = per_channel(constant, variable.channels)
-    assert values is not None
-    return variable, values.astype(np.float64)
+    for node in graph.nodes_of(*types):
+        positions = variable_and_constant(node)
+        if positions is not None and node.output not in graph.outputs:
+            variable, constant = (node.operands[position] for position in positions)
+            values = per_channel(constant, variable.channels)
+            assert values is not None
+            yield node, variable, values.astype(np.float64)
 
 
 def _drop(graph: Graph, node: Node, value: Value, done: Rewrite) -> None:
@@ -47,11 +49,7 @@ def fold_gains(graph: Graph) -> Rewrite:
     stands there, and no gain is 0 or infinite, after which a kernel could not be told.
     """
     done = Rewrite()
-    for node in graph.nodes_of("MUL"):
-        operands = _operands(graph, node)
-        if operands is None:
-            continue
-        variable, gain = operands
+    for node, variable, gain in _with_constant(graph, "MUL"):
         plan = Plan(graph)
         usable = np.all(np.isfinite(gain)) and np.all(gain != 0)
         if usable and plan.scale_by(variable, gain):
@@ -110,11 +108,7 @@ def fold_offsets(graph: Graph) -> Rewrite:
     through an activation function or out of the file stays, and with it the addition.
     """
     done = Rewrite()
-    for node in graph.nodes_of("ADD"):
-        operands = _operands(graph, node)
-        if operands is None:
-            continue
-        variable, offset = operands
+    for node, variable, offset in _with_constant(graph, "ADD"):
         up, down = Plan(graph), Plan(graph)
         if up.raise_by(variable, offset):
             up.carry_out()
@@ -131,11 +125,7 @@ def fold_offsets(graph: Graph) -> Rewrite:
 def drop_zeros(graph: Graph) -> Rewrite:
     """Drops additions of zero and multiplications by one. Bit-exact, but for -0 + 0 = 0."""
     done = Rewrite()
-    for node in graph.nodes_of("ADD", "SUB", "MUL"):
-        operands = _operands(graph, node)
-        if operands is None:
-            continue
-        variable, values = operands
+    for node, variable, values in _with_constant(graph, "ADD", "SUB", "MUL"):
         neutral = 1.0 if node.type == "MUL" else 0.0
         negated = node.type == "SUB" and variable is node.operands[1]
         if not negated and np.all(values == neutral):

@@ -15,6 +15,8 @@ from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION, SAME
 from larq_bcd.tflite.windows import padding
 
+# From a value and a number for each of its channels to whether it can be changed so.
+Way = Callable[[Value, np.ndarray], bool]
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Positions of the activations among the inputs of a binary convolution and of float ones.
 _MULTIPLIER, _BIAS = 2, 3
@@ -181,20 +183,29 @@ class Plan:
             return self._raise_sum(node, offset)
         if keeps_channels(node):
             return self.raise_by(node.data, offset)
-        parts = concatenated(node)
-        return parts is not None and all(
-            self.raise_by(i, offset[part]) for i, part in zip(node.operands, parts, strict=True)
-        )
+        return self._part_by_part(node, self.raise_by, offset)
 
     def _raise_sum(self, node: Node, offset: np.ndarray) -> bool:
         def term(position: int) -> bool:
-            value = node.operands[position]
             by = -offset if node.type == "SUB" and position == 1 else offset
-            if value.constant is not None:
-                return self._change(node, position, lambda old: old + by)
-            return value.channels == len(offset) and self.raise_by(value, by)
+            return self._term(node, position, np.add, self.raise_by, by)
 
         return self._attempt([partial(term, p) for p in range(len(node.inputs))])
+
+    def _term(
+        self, node: Node, position: int, change: np.ufunc, further: Way, by: np.ndarray
+    ) -> bool:
+        """Changes a constant input, or what a computed one is made of."""
+        value = node.operands[position]
+        if value.constant is not None:
+            return self._change(node, position, lambda old: change(old, by))
+        return value.channels == len(by) and further(value, by)
+
+    def _part_by_part(self, node: Node, further: Way, by: np.ndarray) -> bool:
+        parts = concatenated(node)
+        return parts is not None and all(
+            further(value, by[part]) for value, part in zip(node.operands, parts, strict=True)
+        )
 
     def scale_by(self, value: Value, factor: np.ndarray) -> bool:
         """Plans that a value is `factor` times as large, as `raise_by` does."""
@@ -213,22 +224,14 @@ class Plan:
         if node.type in ("ADD", "SUB", "ADD_N", "MUL"):
             # Every term of a sum, one factor of a product.
             terms = [
-                partial(self._scale_term, node, p, factor) for p in range(len(node.inputs))
+                partial(self._term, node, p, np.multiply, self.scale_by, factor)
+                for p in range(len(node.inputs))
             ]
             return self._attempt(terms) if node.type == "MUL" else all(t() for t in terms)
         if keeps_channels(node):
             positive = node.type != "MAX_POOL_2D" or bool(np.all(factor > 0))
             return positive and self.scale_by(node.data, factor)
-        parts = concatenated(node)
-        return parts is not None and all(
-            self.scale_by(i, factor[part]) for i, part in zip(node.operands, parts, strict=True)
-        )
-
-    def _scale_term(self, node: Node, position: int, factor: np.ndarray) -> bool:
-        value = node.operands[position]
-        if value.constant is not None:
-            return self._change(node, position, lambda old: old * factor)
-        return value.channels == len(factor) and self.scale_by(value, factor)
+        return self._part_by_part(node, self.scale_by, factor)
 
     def _scale_weights(self, node: Node, factor: np.ndarray) -> bool:
         weights = node.constant(_WEIGHTS)
@@ -292,12 +295,8 @@ class Plan:
         return same_channels and self.make_up_for(node.output, offset)
 
     def _other_term(self, node: Node, other: int, position: int, offset: np.ndarray) -> bool:
-        value = node.operands[other]
-        if value.constant is not None:
-            return self._change(node, other, lambda old: old + offset)
-        if value is node.inputs[position] or value.channels != len(offset):
-            return False
-        return self.raise_by(value, offset)
+        same = node.inputs[other] is node.inputs[position]
+        return not same and self._term(node, other, np.add, self.raise_by, offset)
 
     def _bias_makes_up(self, node: Node, offset: np.ndarray) -> bool:
         """W (x + c) + b = W x + (b + W c), where the convolution pads nothing."""

@@ -1,5 +1,7 @@
 # Python 3.10 to 3.12, pip and make are all it takes; everything else goes into .venv.
-PYTHON ?= $(firstword $(shell command -v python3.12 python3.11 python3.10))
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.10 python3; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 DATASET ?= digits
 DATA_DIR ?=
 STEPS ?=

@@ -73,7 +73,12 @@ class FileClassifier(Classifier):
 
     def __init__(self, path: Path, threads: int | None = None):
         self.name = str(path)
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}): name a .tflite file."
+            ) from error
         inputs, outputs = _tensors(path, content)
         if len(inputs) != 1 or len(outputs) != 1:
             raise UserError(
@@ -111,7 +116,7 @@ def _tensors(path: Path, content: bytes) -> tuple[list[dict], list[dict]]:
             described = tf.lite.Interpreter(model_content=content)
     except ValueError:
         raise UserError(
-            f"{path} is damaged or no .tflite file: convert the model again."
+            f"{path} is damaged or not a .tflite file: convert the model again."
         ) from None
     return described.get_input_details(), described.get_output_details()
 

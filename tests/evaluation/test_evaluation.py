@@ -1,5 +1,7 @@
+import errno
 import json
 import textwrap
+from pathlib import Path
 
 import images
 import larq_compute_engine as lce
@@ -271,8 +273,8 @@ def test_a_file_of_integers_takes_and_gives_real_values(rng, tmp_path):
         ),
         (("{keras}", "--dataset", "{data}", "--confusion", "a.xyz"), "another suffix"),
         (("{other}", *KNOWN[1:]), "the data have 6 classes"),
-        (("{damaged}", "--dataset", "{data}"), "damaged or no .tflite file"),
-        (("{cut}", "--dataset", "{data}"), "damaged or no .tflite file"),
+        (("{damaged}", "--dataset", "{data}"), "damaged or not a .tflite file"),
+        (("{cut}", "--dataset", "{data}"), "damaged or not a .tflite file"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(options, message, files, color_folder, tmp_path, capsys):
@@ -290,6 +292,16 @@ def test_what_is_wrong_is_one_sentence(options, message, files, color_folder, tm
     status, printed = run(*(option.format(**places) for option in options), capsys=capsys)
     assert status == 2
     assert message in printed.err.splitlines()[-1]
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(files, color_folder, capsys, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    status, printed = run(files / "colors.tflite", "--dataset", color_folder, capsys=capsys)
+    assert status == 2
+    assert "colors.tflite cannot be read (Input/output error)" in printed.err
 
 
 def test_a_folder_without_test_is_evaluated_on_its_validation_split(files, tmp_path, capsys):

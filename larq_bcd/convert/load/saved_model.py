@@ -32,8 +32,8 @@ class SavedModel:
         self._path = path
         if not (path / _GRAPH).is_file():
             raise ConversionError(
-                f"{path} is a folder but no SavedModel: give one with {_GRAPH}, or a .keras or "
-                ".h5 file."
+                f"{path} is a folder but not a SavedModel: give one with {_GRAPH}, or a .keras "
+                "or .h5 file."
             )
         metadata = saved_metadata_pb2.SavedMetadata()
         if (path / _METADATA).is_file():

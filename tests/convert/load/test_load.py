@@ -115,7 +115,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    _refuses(tmp_path, "no SavedModel")
+    _refuses(tmp_path, "not a SavedModel")
 
 
 def test_a_saved_model_without_layers_and_signatures_is_refused(tmp_path):

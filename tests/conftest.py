@@ -1,3 +1,5 @@
+import signal
+
 import larq_bcd  # noqa: F401  (settles Keras before other modules import larq)
 
 # isort: split
@@ -24,6 +26,14 @@ def clean_keras():
     tf.keras.mixed_precision.set_global_policy("float32")
     tf.keras.backend.set_image_data_format("channels_last")
     tf.keras.backend.clear_session()
+
+
+@pytest.fixture
+def interrupts_raise():
+    """A process that was started in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -358,13 +358,6 @@ def test_an_interrupt_leaves_nothing_behind(small_file, tmp_path, step, number, 
     assert os.listdir(scratch) == []
 
 
-@pytest.fixture
-def interrupts_raise():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interrupts_raise")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_of_which_foreign_code_makes_another_error(

@@ -151,7 +151,7 @@ def test_a_command_that_there_is_not_is_one_line(capsys, words, message):
 
 
 @pytest.fixture
-def running(monkeypatch):
+def running(monkeypatch, interrupts_raise):
     """Runs `larq-bcd models` with another body."""
 
     def run(body):
@@ -159,9 +159,7 @@ def running(monkeypatch):
         monkeypatch.setattr(main, "_imported", lambda name: module)
         return main.larq_bcd(["models"])
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield run
-    signal.signal(signal.SIGINT, before)
+    return run
 
 
 def test_a_fault_of_the_user_is_one_line_with_the_name_of_the_command(running, capsys):

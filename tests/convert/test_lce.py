@@ -147,6 +147,7 @@ def test_where_no_process_can_be_started_it_is_said(small, monkeypatch, tmp_path
         convert_model(small)
 
 
+@pytest.mark.usefixtures("interrupts_raise")
 def test_an_interrupt_ends_the_converter(small, failing, monkeypatch):
     """Ctrl-C in a notebook reaches the kernel alone, while the converter computes."""
     failing(SAVED, action="os.kill(os.getppid(), signal.SIGINT); import time; time.sleep(60)")

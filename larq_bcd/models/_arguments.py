@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd._downloads import DownloadError, downloads
 from larq_bcd._hdf5 import other_file_of_weights
 from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
@@ -176,9 +177,15 @@ def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
 
 def _downloaded(weights: Weights) -> Path:
     try:
-        file = tf.keras.utils.get_file(
-            origin=weights.url, file_hash=weights.sha256, cache_subdir="larq_bcd"
-        )
+        with downloads():
+            file = tf.keras.utils.get_file(
+                origin=weights.url, file_hash=weights.sha256, cache_subdir="larq_bcd"
+            )
+    except DownloadError as error:
+        raise UserError(
+            f"the published weights cannot be fetched ({error}): connect this machine to the "
+            "network, or get the file by other means and pass its path."
+        ) from error
     except ValueError as error:  # of another hash
         raise UserError(
             f"the file at {weights.url} is not the published one, whose SHA-256 is "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_bcd._downloads import DownloadError, downloads
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.models import get_model
@@ -73,24 +74,22 @@ def _resnet50(
 
 def _network(weights: str | None, shape: tuple, num_classes: int) -> tf.keras.Model:
     try:
-        return tf.keras.applications.ResNet50(
-            weights=weights,
-            input_shape=shape,
-            classes=num_classes,
-            classifier_activation=None,
-        )
+        with downloads():
+            return tf.keras.applications.ResNet50(
+                weights=weights,
+                input_shape=shape,
+                classes=num_classes,
+                classifier_activation=None,
+            )
+    except DownloadError as error:
+        raise UserError(
+            f"teacher: the weights {weights!r} of ResNet50 could not be had ({error}): "
+            "download the file of tf.keras.applications on another machine, and pass its path "
+            "as teacher.weights."
+        ) from error
     except (ValueError, OSError) as error:  # the image size; a damaged or foreign file
         raise UserError(
             f"teacher: ResNet50 with weights={weights!r} does not take images of {shape} and "
             f"{num_classes} classes ({str(error).splitlines()[0]}): change preprocessing or "
             "teacher.weights."
-        ) from error
-    except Exception as error:
-        # Keras raises a bare Exception where a download fails, and nothing is downloaded else.
-        if weights != "imagenet":
-            raise
-        raise UserError(
-            f"teacher: the weights {weights!r} of ResNet50 could not be had "
-            f"({str(error).splitlines()[0]}): download the file of tf.keras.applications on "
-            "another machine, and pass its path as teacher.weights."
         ) from error

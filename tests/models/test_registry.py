@@ -2,6 +2,7 @@ import ast
 import hashlib
 import inspect
 import json
+import socket
 import sys
 
 import mypy.api
@@ -166,3 +167,15 @@ def test_published_weights_load_by_name_and_only_if_they_are_the_published_ones(
     (tmp_path / ".keras" / "larq_bcd" / file.name).unlink()
     with pytest.raises(UserError, match="is not the published one, whose SHA-256 is 000"):
         get_model("ReActNetA", weights="damaged", **REDUCED)
+
+
+def test_published_weights_without_a_connection_are_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with socket.socket() as closed:  # bound, and not listening: nothing answers
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.weights.h5"
+        monkeypatch.setitem(
+            model_info("ReActNetA").weights, "far", registry.Weights(url, "0" * 64)
+        )
+        with pytest.raises(UserError, match=r"cannot be fetched .*refused.*pass its path"):
+            get_model("ReActNetA", weights="far", **REDUCED)

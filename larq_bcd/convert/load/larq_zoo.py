@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import tensorflow as tf
 
+from larq_bcd._downloads import DownloadError, downloads
 from larq_bcd._names import did_you_mean
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
@@ -103,10 +104,11 @@ def _imported() -> ModuleType:
 
 def _trained(name: str, build) -> tf.keras.Model:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # Keras tells of the download
+        # Keras tells of the download.
+        with downloads(), contextlib.redirect_stdout(io.StringIO()):
             return build(weights="imagenet")
-    # Keras raises a bare Exception where it cannot fetch a file.
-    except Exception as error:
+    # The last two are of a file that has come damaged.
+    except (DownloadError, OSError, ValueError) as error:
         raise ConversionError(
             f"the published weights of {name} cannot be fetched ({cause(error)}): connect this "
             "machine to the network, or give --random-weights (random_weights=True in Python) "
@@ -118,7 +120,7 @@ def _class_names() -> tuple[str, ...] | None:
     """The names of ImageNet's classes as Keras has them, if they can be fetched."""
     decode = tf.keras.applications.imagenet_utils.decode_predictions
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with downloads(), contextlib.redirect_stdout(io.StringIO()):
             return tuple(first[1] for (first,) in decode(np.eye(_CLASSES), top=1))
-    except Exception:  # as above; what they are called is then not known
+    except (DownloadError, OSError, ValueError):  # what they are called is then not known
         return None

@@ -54,6 +54,15 @@ def test_without_a_connection_random_weights_are_offered(monkeypatch, tmp_path, 
     assert "--random-weights" in error
 
 
+def test_a_fault_of_a_network_is_not_called_one_of_the_connection(monkeypatch):
+    def get_file(origin, **_):
+        raise TypeError("no such argument")
+
+    monkeypatch.setattr(tf.keras.utils, "get_file", get_file)
+    with pytest.raises(TypeError, match="no such argument"):
+        load_model(NAME)
+
+
 def test_random_weights_have_statistics_of_data(random):
     assert not random.is_trained
     norms = [one for one in random.model.layers if hasattr(one, "moving_variance")]

@@ -38,12 +38,15 @@ def main(arguments: Sequence[str]) -> int:
     loader.exec_module(converter)
     function, called_with = pickle.loads(request.read_bytes())
     try:
-        result.write_bytes(getattr(converter, function)(*called_with))
+        content = getattr(converter, function)(*called_with)
     except MemoryError:
         return OUT_OF_MEMORY
-    except Exception as error:  # the bindings raise whatever C++ throws
+    # The bindings raise an Exception of no class of its own for what the converter refuses,
+    # and what pybind11 makes of whatever C++ throws.
+    except Exception as error:
         result.write_text(str(error), encoding="utf-8")
         return REFUSED
+    result.write_bytes(content)
     return 0
 
 

@@ -198,12 +198,15 @@ def convert_model(model: tf.keras.Model) -> tuple[bytes, list[str]]:
     with captured_stderr() as lines, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for route, _ in _ROUTES:
-            # The native converter raises bare Exceptions; whatever it is ends the route.
             try:
                 content = route(model, quantized)
                 break
+            except ConversionError:  # no process can be started, on any route
+                raise
             except _OUT_OF_MEMORY as error:
                 raise _too_large(model) from error
+            # The converter's, or whatever the code of a layer raises while it is traced for an
+            # open batch, which it may do for one sample.
             except Exception as error:
                 failures.append(error)
     if not failures:

@@ -355,6 +355,7 @@ def _too_large(path: Path) -> UserError:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ModuleNotFoundError:
         raise ImportError(
@@ -365,7 +366,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except MemoryError as error:
         raise _too_large(path) from error
-    except Exception as error:  # what a damaged file raises is not documented
+    except (SafetensorError, OSError) as error:
         raise _damaged(path, "file of safetensors") from error
 
 

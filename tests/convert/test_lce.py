@@ -143,7 +143,9 @@ def test_tensorflow_itself_without_enough_memory_is_too(small, monkeypatch):
 
 def test_where_no_process_can_be_started_it_is_said(small, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(ConversionError, match=r"cannot be started .*/python'"):
+    with pytest.raises(
+        ConversionError, match=r"^the converter .* cannot be started .*/python'"
+    ):
         convert_model(small)
 
 

@@ -1,9 +1,13 @@
 """Inputs and outputs of int8, where a file quantizes its float32 ones first and last."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.errors import CheckError, ConversionError
+from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.graph import Graph, Node, Value
+from larq_bcd.tflite.quantization import dequantized, scales_of
 
 _REMEDY = (
     "train with fake quantization there, give --default-int8-range to measure latency, or "
@@ -59,6 +63,41 @@ def give_int8(graph: Graph) -> None:
         graph.remove(node)
         _write_instead(data.producer, data, value)
     graph.tidy()
+
+
+def require_same(before: bytes, after: Graph, given: Sequence[np.ndarray]) -> None:
+    """Runs a file of int8 beside that of float32 which it was made of: the same integers.
+
+    Args:
+        before: the file that quantizes its inputs first and its outputs last.
+        after: what is left without that.
+        given: one array for each input, as the file before takes them.
+
+    Raises:
+        CheckError: if an output differs by a step.
+    """
+    integers = [_rounded(x, value) for x, value in zip(given, after.inputs, strict=True)]
+    reals = [
+        q if q.dtype == x.dtype else dequantized(q, value.quantization).astype(np.float32)
+        for x, q, value in zip(given, integers, after.inputs, strict=True)
+    ]
+    files = before, after.write()
+    runs = (open_engine(content, 1, REFERENCE).predict for content in files)
+    expected, found = (run(*x) for run, x in zip(runs, (reals, integers), strict=True))
+    for value, ours, theirs in zip(after.outputs, expected, found, strict=True):
+        if not np.array_equal(_rounded(ours, value), theirs):
+            raise CheckError(
+                f"the file with int8 gives other values of {value.name!r} than the file that "
+                "was checked: leave input_type and output_type out."
+            )
+
+
+def _rounded(array: np.ndarray, value: Value) -> np.ndarray:
+    """Real values as the integers of an int8 value; of any other value as they are."""
+    if value.dtype != np.int8 or array.dtype != np.float32:
+        return array
+    (scale,), (zero,) = scales_of(value), value.quantization.zeroPoint
+    return np.clip(np.rint(array / scale) + zero, -128, 127).astype(np.int8)
 
 
 def _integers(node: Node) -> tuple[float, int] | None:

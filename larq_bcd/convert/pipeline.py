@@ -17,7 +17,7 @@ from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.input_shapes import require_batch_of_one, require_fixed_shapes
 from larq_bcd.convert.input_type import set_input_type
-from larq_bcd.convert.int8_types import give_int8, take_int8
+from larq_bcd.convert.int8_types import give_int8, require_same, take_int8
 from larq_bcd.convert.interface import arrays_of, input_names, is_image
 from larq_bcd.convert.layer_reports import layer_notes, layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model, convert_quantized, reduced_types
@@ -74,7 +74,8 @@ def convert(
 
     Raises:
         ConversionError: if the model cannot be converted, or not to such a file.
-        CheckError, EngineError: if nothing on this machine can run the flatbuffer.
+        CheckError, EngineError: if nothing on this machine can run the flatbuffer, or a file of
+            int8 gives other values than the one that was checked.
     """
     model = as_functional(model)
     require_fixed_shapes(model)
@@ -143,10 +144,15 @@ def convert(
                 f"{change}: the file is good for measuring latency only, and what of it was "
                 "checked is the file without"
             )
-    if options.input_type == "int8" and description.preprocessing is None:
-        take_int8(file)
-    if options.output_type == "int8":
-        give_int8(file)
+    takes_int8 = options.input_type == "int8" and description.preprocessing is None
+    if takes_int8 or options.output_type == "int8":
+        with progress.step("take and give int8"):
+            checked = file.write()
+            if takes_int8:
+                take_int8(file)
+            if options.output_type == "int8":
+                give_int8(file)
+            require_same(checked, file, fed.given)
     report.inputs = _tensors(file.inputs, file.input_names)
     report.outputs = _tensors(file.outputs, file.output_names)
     final = add_metadata(file, graph.model.name, description, origin_of(report, options))

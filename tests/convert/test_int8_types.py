@@ -3,10 +3,17 @@ import pytest
 import tensorflow as tf
 from conversion_models import binary_conv, randomize
 
-from larq_bcd.convert import ConversionError, FileOptions, convert
+from larq_bcd.convert import (
+    CheckError,
+    ConversionError,
+    FileOptions,
+    convert,
+    int8_types,
+    pipeline,
+)
 from larq_bcd.convert.inputs import noise
 from larq_bcd.tflite.engines import REFERENCE, open_engine
-from larq_bcd.tflite.graph import Graph
+from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.quantization import dequantized
 
 layers = tf.keras.layers
@@ -42,6 +49,19 @@ def test_integers_go_in_and_out_as_the_model_quantizes_them():
     (expected,) = open_engine(plain.content, 1, REFERENCE).predict(real)
     (found,) = open_engine(result.content, 1, REFERENCE).predict(pixels)
     np.testing.assert_allclose(dequantized(found, back.quantization), expected, atol=1e-6)
+
+
+def test_a_file_of_int8_that_computes_something_else_is_a_fault(monkeypatch):
+    def wrong(graph):
+        int8_types.take_int8(graph)
+        (dense,) = graph.nodes_of("FULLY_CONNECTED")
+        weights = dense.input(1)
+        turned = Value.of(-weights.values, weights.name, weights.quantization)
+        dense.set_input(1, turned)
+
+    monkeypatch.setattr(pipeline, "take_int8", wrong)
+    with pytest.raises(CheckError, match="than the file that was checked"):
+        convert(_network(_quantized), options=FileOptions(**BOTH))
 
 
 def test_what_has_no_range_gets_the_default_one_and_the_difference_is_reported():

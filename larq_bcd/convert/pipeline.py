@@ -146,13 +146,12 @@ def convert(
             )
     takes_int8 = options.input_type == "int8" and description.preprocessing is None
     if takes_int8 or options.output_type == "int8":
-        with progress.step("take and give int8"):
-            checked = file.write()
-            if takes_int8:
-                take_int8(file)
-            if options.output_type == "int8":
-                give_int8(file)
-            require_same(checked, file, fed.given)
+        checked = file.write()
+        if takes_int8:
+            take_int8(file)
+        if options.output_type == "int8":
+            give_int8(file)
+        require_same(checked, file, fed.given)
     report.inputs = _tensors(file.inputs, file.input_names)
     report.outputs = _tensors(file.outputs, file.output_names)
     final = add_metadata(file, graph.model.name, description, origin_of(report, options))

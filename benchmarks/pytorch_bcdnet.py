@@ -96,15 +96,16 @@ class MLPUnit(nn.Module):
 class BCDNetA(nn.Module):
     """Returns the logits of both heads."""
 
-    def __init__(self, classes=1000):
+    def __init__(self, classes=1000, width=1.0, strides=(2, 1, 2, 2, 2, 2), mlp_blocks=3):
         super().__init__()
-        layers = [nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32)]
-        channels = 32
-        for stride, extra in zip((1, 2, 2, 2, 2), (0, 1, 1, 3, 0), strict=True):
+        channels = round(32 * width)
+        stem = nn.Conv2d(3, channels, 3, strides[0], 1, bias=False)
+        layers = [stem, nn.BatchNorm2d(channels)]
+        for stride, extra in zip(strides[1:], (0, 1, 1, 3, 0), strict=True):
             layers.append(ReActBlock(channels, True, stride))
             channels *= 2
             layers += [ReActBlock(channels, False, 1) for _ in range(extra)]
-        for _ in range(3):
+        for _ in range(mlp_blocks):
             layers += [MLPUnit(channels, branches) for branches in (3, 3, 3, 1)]
         self.features = nn.Sequential(*layers)
         self.heads = nn.ModuleList(nn.Linear(channels, classes) for _ in range(2))

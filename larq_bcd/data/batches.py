@@ -54,11 +54,7 @@ def training_batches(
     Raises:
         UserError: if pairs are mixed and the batch is odd.
     """
-    if augmentation.mixes and batch_size % 2:
-        raise UserError(
-            f"batch_size={batch_size} is odd, but mixup and cutmix mix pairs of images: make "
-            "it even in every process."
-        )
+    check_batch(augmentation, batch_size)
     _check_shard(shard)
     first = first_step * batch_size * shard[1]
 
@@ -118,6 +114,15 @@ def evaluation_batches(
 
     examples = _examples(source, located, example, broken.nothing)
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def check_batch(augmentation: Augmentation, batch_size: int) -> None:
+    """Refuses an odd batch of which pairs are mixed."""
+    if augmentation.mixes and batch_size % 2:
+        raise UserError(
+            f"batch_size={batch_size} is odd, but mixup and cutmix mix pairs of images: make "
+            "it even in every process."
+        )
 
 
 def _check_shard(shard: tuple[int, int]) -> None:

@@ -51,11 +51,19 @@ class FolderSource(Source):
 
     def read(self, path: tf.Tensor, offset: tf.Tensor, label: tf.Tensor) -> tf.data.Dataset:
         """Returns a data set of the content and the class of a file."""
-        example = tf.data.Dataset.from_tensors((path, label))
-        return example.map(lambda path, label: (tf.io.read_file(path), label))
+        return tf.data.Dataset.from_tensors((path, label)).map(_read)
+
+    def contents(self) -> tf.data.Dataset:
+        """Returns a data set of all examples in order: encoded image and label."""
+        examples = tf.data.Dataset.from_tensor_slices((list(self._paths), self._labels))
+        return examples.map(_read, tf.data.AUTOTUNE)
 
     def describe(self, path: bytes, offset: int) -> str:
         return path.decode(errors="replace")
+
+
+def _read(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.io.read_file(path), label
 
 
 def _folders(folder: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """A data set that tensorflow_datasets has prepared."""
 
+import functools
 import re
 import struct
 from pathlib import Path
@@ -75,16 +76,22 @@ class PreparedSource(Source):
         record = tf.data.experimental.from_variant(records, tf.TensorSpec([], tf.string)).take(
             1
         )
+        return record.map(self._parsed)
+
+    def contents(self) -> tf.data.Dataset:
+        """Returns a data set of all examples in order: encoded image and label."""
+        parts = zip(self._files, self._skips, self.groups, strict=True)
+        records = [tf.data.TFRecordDataset(file).skip(skip).take(n) for file, skip, n in parts]
+        together = functools.reduce(tf.data.Dataset.concatenate, records)
+        return together.map(self._parsed, tf.data.AUTOTUNE)
+
+    def _parsed(self, serialized):
         features = {
             self._image: tf.io.FixedLenFeature([], tf.string),
             self._label: tf.io.FixedLenFeature([], tf.int64),
         }
-
-        def parsed(serialized):
-            example = tf.io.parse_single_example(serialized, features)
-            return example[self._image], example[self._label]
-
-        return record.map(parsed)
+        example = tf.io.parse_single_example(serialized, features)
+        return example[self._image], example[self._label]
 
     def _record_offsets(self, file: int, count: int) -> np.ndarray:
         path = self._files[file]

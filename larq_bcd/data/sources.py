@@ -80,6 +80,10 @@ class Source(abc.ABC):
         """Returns a data set of the one example there: encoded image and label."""
 
     @abc.abstractmethod
+    def contents(self) -> tf.data.Dataset:
+        """Returns a data set of all examples in order: encoded image and label."""
+
+    @abc.abstractmethod
     def describe(self, path: bytes, offset: int) -> str:
         """Returns the name of the example there, for messages."""
 

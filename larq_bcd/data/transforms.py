@@ -122,26 +122,70 @@ def training_image(
     Returns:
         float32 image `(height, width, channels)`.
     """
-    key = tf.stack([tf.constant(seed, tf.int64), position])
-    draws = tf.random.stateless_uniform([_DRAWS], key, alg="philox")
+    draws = _draws(position, seed)
     if augmentation.random_resized_crop:
         image = decode(contents, preprocessing.channels)
         image = _random_resized_crop(
             image, augmentation.random_resized_crop, preprocessing, draws
         )
     else:
-        image = tf.cast(_fitted(contents, preprocessing), tf.float32)
+        image = _fitted(contents, preprocessing)
+    return _augmented(image[None], draws[None], preprocessing, augmentation)[0]
+
+
+def training_images(
+    images: tf.Tensor,
+    positions: tf.Tensor,
+    seed: int,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+) -> tf.Tensor:
+    """Augments a batch of images for training, each as `training_image` does.
+
+    Args:
+        images: uint8 `(batch, height, width, channels)`, of the network's size.
+        positions: int64 `(batch,)`, their indices in the stream.
+        seed: of the augmentation.
+        preprocessing: size and statistics.
+        augmentation: what is random, without a random resized crop.
+
+    Returns:
+        float32 images `(batch, height, width, channels)`.
+    """
+    draws = tf.map_fn(
+        lambda position: _draws(position, seed), positions, fn_output_signature=tf.float32
+    )
+    return _augmented(images, draws, preprocessing, augmentation)
+
+
+def _draws(position: tf.Tensor, seed: int) -> tf.Tensor:
+    """The random numbers of an example, float32 `(64,)` in [0, 1)."""
+    key = tf.stack([tf.constant(seed, tf.int64), position])
+    return tf.random.stateless_uniform([_DRAWS], key, alg="philox")
+
+
+def _augmented(
+    images: tf.Tensor,
+    draws: tf.Tensor,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+) -> tf.Tensor:
+    """The changes after the crop, of a batch of images of the network's size."""
     if augmentation.horizontal_flip:
-        image = tf.cond(draws[_FLIP] < 0.5, lambda: image[:, ::-1], lambda: image)
-    if augmentation.color_jitter:
-        image = _color_jitter(image, augmentation.color_jitter, draws[_JITTER:])
-    image = _normalized(image, preprocessing)
+        images = _flipped(images, draws[:, _FLIP] < 0.5)
+    images = tf.cast(images, tf.float32)
+    if jitter := augmentation.color_jitter:
+        images = tf.map_fn(
+            lambda pair: _color_jitter(pair[0], jitter, pair[1][_JITTER:]),
+            (images, draws),
+            fn_output_signature=tf.float32,
+        )
+    images = _normalized(images, preprocessing)
     if augmentation.pad_crop:
-        image = _pad_crop(image, augmentation.pad_crop, preprocessing.image_size, draws[_PAD:])
+        images = _pad_crop(images, augmentation.pad_crop, draws[:, _PAD:])
     if augmentation.cutout:
-        image = _cutout(image, augmentation.cutout, draws[_CUTOUT:])
-    image.set_shape((*preprocessing.image_size, preprocessing.channels))
-    return image
+        images = _cutout(images, augmentation.cutout, draws[:, _CUTOUT:])
+    return tf.ensure_shape(images, (None, *preprocessing.input_shape))
 
 
 def _below(draw: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -201,24 +245,35 @@ def _random_resized_crop(
     return _resized(image, preprocessing)
 
 
-def _pad_crop(image, margin: int, image_size, draws) -> tf.Tensor:
-    """Of a normalized image, where 0 is the mean color."""
-    image = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]])
-    top, left = _below(draws[0], 2 * margin + 1), _below(draws[1], 2 * margin + 1)
-    return image[top : top + image_size[0], left : left + image_size[1]]
+def _flipped(images, which) -> tf.Tensor:
+    columns = tf.range(tf.shape(images)[2])
+    # A gather takes a quarter of the time of a reversed slice and a choice.
+    seen = tf.where(which[:, None], columns[::-1], columns)
+    return tf.gather(images, seen, axis=2, batch_dims=1)
 
 
-def _cutout(image, side: int, draws) -> tf.Tensor:
+def _pad_crop(images, margin: int, draws) -> tf.Tensor:
+    """Of normalized images, where 0 is the mean color."""
+    size = tf.shape(images)[1:3]
+    images = tf.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
+    corners = _below(draws[:, :2], 2 * margin + 1)
+    for axis in (0, 1):
+        seen = corners[:, axis, None] + tf.range(size[axis])
+        images = tf.gather(images, seen, axis=axis + 1, batch_dims=1)
+    return images
+
+
+def _cutout(images, side: int, draws) -> tf.Tensor:
     """Blanks the square around a random pixel, as much of it as is inside the image."""
-    size = tf.shape(image)
 
     def inside(axis: int) -> tf.Tensor:
-        start = _below(draws[axis], size[axis]) - side // 2
-        index = tf.range(size[axis])
+        length = tf.shape(images)[axis + 1]
+        start = _below(draws[:, axis, None], length) - side // 2
+        index = tf.range(length)
         return (index >= start) & (index < start + side)
 
-    square = inside(0)[:, None] & inside(1)[None, :]
-    return tf.where(square[..., None], 0.0, image)
+    square = inside(0)[:, :, None] & inside(1)[:, None, :]
+    return tf.where(square[..., None], 0.0, images)
 
 
 _LUMA = (0.299, 0.587, 0.114)

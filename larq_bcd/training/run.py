@@ -1,6 +1,7 @@
 """A training: the stages of a recipe one after the other, and where it goes on."""
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import yaml
 import larq_bcd
 from larq_bcd._files import replacing, write_json
 from larq_bcd._signals import Signals
+from larq_bcd.data import decoded
 from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
@@ -280,20 +282,30 @@ class Training:
             stack.enter_context(source.user_errors())
         return stack
 
+    @functools.cached_property
+    def _held_images(self) -> decoded.Decoded | None:
+        """The training images, decoded once, if they are small and few enough for memory."""
+        preprocessing = self.recipe.preprocessing
+        augmentations = [stage.augmentation for stage in self.recipe.stages]
+        if not decoded.suits(self.training, preprocessing, augmentations):
+            return None
+        megabytes = decoded.size(self.training, preprocessing) / 1e6
+        self._report(
+            f"Decoding the {self.training.num_examples:,} training images, once; they stay in "
+            f"memory ({megabytes:,.0f} MB)."
+        )
+        return decoded.Decoded(self.training, preprocessing)
+
     def _training_batches(self, index: int, first_step: int):
         recipe = self.recipe
+        augmentation = recipe.stages[index].augmentation
+        read = functools.partial(training_batches, self.training, recipe.preprocessing)
+        give = self._held_images.training_batches if self._held_images else read
 
         def batches(size: int, shard: tuple[int, int]) -> tf.data.Dataset:
-            return training_batches(
-                self.training,
-                recipe.preprocessing,
-                recipe.stages[index].augmentation,
-                size,
-                # Another order in each stage.
-                seed=recipe.seed + index,
-                first_step=first_step,
-                shard=shard,
-            )
+            # Another order in each stage.
+            seed = recipe.seed + index
+            return give(augmentation, size, seed=seed, first_step=first_step, shard=shard)
 
         return self.placement.distributed(batches, recipe.batch_size)
 
@@ -303,6 +315,8 @@ class Training:
         batches = evaluation_batches(
             self.validation, self.recipe.preprocessing, self.recipe.batch_size
         )
+        if decoded.size(self.validation, self.recipe.preprocessing) * 4 <= decoded.LIMIT:
+            batches = batches.cache()
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = (
             tf.data.experimental.AutoShardPolicy.DATA

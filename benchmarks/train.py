@@ -2,9 +2,10 @@
 
 Each has a process of its own, and they take turns, so that what else the machine does falls
 on all alike. A step is forward, backward and the update of AdamW; memory per image is by how
-much the peak grows from a small to the full batch.
+much the peak grows from a small to the full batch. BCDNet-A is that of ImageNet, and those of
+a quarter and half of the channels on images of 32x32.
 
-python benchmarks/train.py --batch 8 --threads 2 --rounds 10
+python benchmarks/train.py --threads 2 --rounds 10 --case imagenet quarter half
 """
 
 import argparse
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -22,13 +24,51 @@ from rich.table import Table
 _SMALL = 2
 
 
-def tensorflow_step(model, batch, size, optimizer):
+@dataclass(frozen=True)
+class Case:
+    """A network and what it is trained on.
+
+    Attributes:
+        name: for the table.
+        size: height and width of the images.
+        batch: images in a step.
+        classes: number of them.
+        arguments: of the network: width, strides and blocks of the MLP stage.
+    """
+
+    name: str
+    size: int
+    batch: int
+    classes: int
+    arguments: dict = field(default_factory=dict)
+
+
+CASES = {
+    "imagenet": Case("BCDNet-A", 224, 8, 1000),
+    "quarter": Case(
+        "BCDNet-A of a quarter of the channels",
+        32,
+        128,
+        10,
+        {"width": 0.25, "strides": (1, 2, 1, 2, 2, 1), "mlp_blocks": 1},
+    ),
+    "half": Case(
+        "BCDNet-A of half of the channels",
+        32,
+        128,
+        10,
+        {"width": 0.5, "strides": (1, 1, 2, 2, 2, 1), "mlp_blocks": 1},
+    ),
+}
+
+
+def tensorflow_step(model, batch, case, optimizer):
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype(np.float32))
-    labels = tf.constant(rng.integers(0, 1000, batch))
+    images = tf.constant(rng.normal(size=(batch, case.size, case.size, 3)).astype(np.float32))
+    labels = tf.constant(rng.integers(0, case.classes, batch))
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function
@@ -42,7 +82,7 @@ def tensorflow_step(model, batch, size, optimizer):
     return lambda: step().numpy()
 
 
-def ours(size, precision="float32"):
+def ours(case, precision="float32"):
     import tensorflow as tf
 
     import larq_bcd
@@ -52,35 +92,39 @@ def ours(size, precision="float32"):
 
     tf.keras.mixed_precision.set_global_policy(precision)
     models = larq_bcd.models
-    model = models.with_training_heads(models.BCDNetA(input_shape=(size, size, 3)))
+    network = models.BCDNetA(
+        (case.size, case.size, 3), num_classes=case.classes, **case.arguments
+    )
+    model = models.with_training_heads(network)
     optimizer = build_optimizer(
         Optimizer(name="adamw", weight_decay=0.01),
         WarmUpThenDecay(1e-3, 1000),
         model,
     )
-    return lambda batch: tensorflow_step(model, batch, size, optimizer)
+    return lambda batch: tensorflow_step(model, batch, case, optimizer)
 
 
-def larq(size):
+def larq(case):
     import tensorflow as tf
     from larq_bcdnet import bcdnet_a
 
-    model = bcdnet_a(size)
+    model = bcdnet_a(case.size)
     optimizer = tf.keras.optimizers.AdamW(1e-3, weight_decay=0.01)
     optimizer.build(model.trainable_variables)
-    return lambda batch: tensorflow_step(model, batch, size, optimizer)
+    return lambda batch: tensorflow_step(model, batch, case, optimizer)
 
 
-def pytorch(size, bfloat16=False):
+def pytorch(case, bfloat16=False):
     import torch
     from pytorch_bcdnet import BCDNetA
 
     torch.manual_seed(0)
-    model = BCDNetA()
+    model = BCDNetA(case.classes, **case.arguments)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01)
 
     def of_batch(batch):
-        images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 1000, (batch,))
+        images = torch.randn(batch, 3, case.size, case.size)
+        labels = torch.randint(0, case.classes, (batch,))
 
         def step():
             optimizer.zero_grad()
@@ -100,11 +144,11 @@ def pytorch(size, bfloat16=False):
 
 CONTENDERS = {
     "larq_bcd": ours,
-    "larq_bcd, bfloat16": lambda size: ours(size, "mixed_bfloat16"),
+    "larq_bcd, bfloat16": lambda case: ours(case, "mixed_bfloat16"),
     "larq": larq,
     "larq, oneDNN": larq,
     "PyTorch": pytorch,
-    "PyTorch, bfloat16": lambda size: pytorch(size, bfloat16=True),
+    "PyTorch, bfloat16": lambda case: pytorch(case, bfloat16=True),
 }
 # TensorFlow uses oneDNN by itself on CPUs with VNNI alone; larq_bcd on all, as PyTorch does.
 ENVIRONMENTS = {
@@ -117,7 +161,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def serve(name: str, batch: int, size: int, threads: int) -> None:
+def serve(name: str, case: Case, threads: int) -> None:
     """Runs a step for each line of stdin, and says in JSON how long it took."""
     if name.startswith("PyTorch"):
         import torch
@@ -129,14 +173,14 @@ def serve(name: str, batch: int, size: int, threads: int) -> None:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-    of_batch = CONTENDERS[name](size)
+    of_batch = CONTENDERS[name](case)
     peaks = []
-    for count in (_SMALL, batch):
+    for count in (_SMALL, case.batch):
         step = of_batch(count)
         for _ in range(3):
             loss = step()
         peaks.append(_peak())
-    per_image = (peaks[1] - peaks[0]) / (batch - _SMALL)
+    per_image = (peaks[1] - peaks[0]) / (case.batch - _SMALL)
     print(
         json.dumps({"per_image": per_image, "peak": peaks[1], "loss": float(loss)}), flush=True
     )
@@ -151,23 +195,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--batch", type=int, default=8, help="images in a step, over 2")
-    parser.add_argument("--size", type=int, default=224, help="their height and width")
+    parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--batch", type=int, help="images in a step, over 2")
     parser.add_argument("--threads", type=int, default=2, help="threads of an operation")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each that are timed")
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    cases = [CASES[name] for name in options.case]
+    if options.batch:
+        cases = [replace(case, batch=options.batch) for case in cases]
     if options.serve:
-        serve(options.serve, options.batch, options.size, options.threads)
+        serve(options.serve, cases[0], options.threads)
         return 0
+    for name, case in zip(options.case, cases, strict=True):
+        compare(name, case, options)
+    return 0
 
+
+def compare(key: str, case: Case, options) -> None:
+    """Times the steps of a case in turns, and prints its table."""
     console = Console()
     workers, memory = {}, {}
-    for name in options.only:
-        command = [sys.executable, __file__, "--serve", name]
-        command += ["--batch", str(options.batch), "--size", str(options.size)]
-        command += ["--threads", str(options.threads)]
+    # The network in plain larq is that of ImageNet.
+    small = [name for name in options.only if CONTENDERS[name] is not larq]
+    for name in options.only if key == "imagenet" else small:
+        command = [sys.executable, __file__, "--serve", name, "--case", key]
+        command += ["--batch", str(case.batch), "--threads", str(options.threads)]
         worker = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -193,18 +247,17 @@ def main() -> int:
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
-    show(options, times, memory)
-    return 0
+    show(case, options.threads, times, memory)
 
 
-def show(options, times, memory) -> None:
+def show(case, threads, times, memory) -> None:
     """Prints the table; the ratios are medians over the rounds, of neighbors in time.
 
     The CPU time is what a machine that does other things at the same time disturbs least.
     """
     table = Table(
-        title=f"Training step of BCDNet-A, {options.size}x{options.size}, batch "
-        f"{options.batch}, {options.threads} threads"
+        title=f"Training step of {case.name}, {case.size}x{case.size}, batch {case.batch}, "
+        f"{threads} threads"
     )
     columns = ("", "s per step", "CPU s", "images/s", "x PyTorch", "MB per image", "peak MB")
     for column in columns:
@@ -217,9 +270,9 @@ def show(options, times, memory) -> None:
             ratio = f"{statistics.median(theirs[0] / ours[0] for ours, theirs in pairs):.2f}"
         table.add_row(
             name,
-            f"{wall:.2f}",
-            f"{cpu:.2f}",
-            f"{options.batch / wall:.2f}",
+            f"{wall:.3f}",
+            f"{cpu:.3f}",
+            f"{case.batch / wall:.2f}",
             ratio,
             f"{memory[name]['per_image'] / 1e6:,.0f}",
             f"{memory[name]['peak'] / 1e6:,.0f}",

@@ -1,5 +1,6 @@
 """Keras layers of binary networks. All take and return NHWC tensors."""
 
+from larq_bcd.layers.batch_normalization import BatchNormalization
 from larq_bcd.layers.dynamic_threshold import DynamicThreshold
 from larq_bcd.layers.dynamic_threshold_quant_conv2d import DynamicThresholdQuantConv2D
 from larq_bcd.layers.dysign import DySign
@@ -16,6 +17,7 @@ from larq_bcd.layers.sequence_pooling import SequencePooling
 from larq_bcd.layers.spatial_shift import SpatialShift
 
 __all__ = [
+    "BatchNormalization",
     "DySign",
     "DynamicThreshold",
     "DynamicThresholdQuantConv2D",

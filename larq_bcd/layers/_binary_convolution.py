@@ -50,7 +50,7 @@ def binary_convolution(
 
     @tf.custom_gradient
     def convolved(signs, kernel):
-        integers = _integers(signs)
+        integers = tf.cast(signs, tf.int8)
         # XLA's concatenation is the faster one where a row is not consecutive in memory.
         patches = _patches if strides == (1, 1) else _fused_patches
         seen = integers if dense else patches(integers, size, strides, pads, pad_value)
@@ -67,7 +67,7 @@ def binary_convolution(
                     input_sizes=tf.shape(signs), filter=kernel, out_backprop=upstream, **strided
                 )
                 of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                    input=_real(integers, upstream),
+                    input=tf.cast(integers, upstream.dtype),
                     filter_sizes=kernel.shape,
                     out_backprop=upstream,
                     **strided,
@@ -88,7 +88,7 @@ def binary_convolution(
                 )
                 of_signs = of_padded[:, top : top + height, left : left + width]
             of_kernel = tf.matmul(
-                _real(_matrix(seen), upstream), _matrix(upstream), transpose_a=True
+                tf.cast(_matrix(seen), upstream.dtype), _matrix(upstream), transpose_a=True
             )
             return of_signs, tf.reshape(of_kernel, kernel.shape)
 
@@ -103,18 +103,8 @@ def _matrix(x: tf.Tensor) -> tf.Tensor:
 
 
 @fused
-def _integers(signs):
-    return tf.cast(signs, tf.int8)
-
-
-@fused
 def _integers_of_kernel(kernel):
     return tf.cast(tf.sign(kernel), tf.int8)
-
-
-@fused
-def _real(integers, like):
-    return tf.cast(integers, like.dtype)
 
 
 @fused

@@ -12,6 +12,7 @@ import tensorflow as tf
 from larq_bcd.activations import DynamicRPReLU, RPReLU
 from larq_bcd.errors import UserError
 from larq_bcd.layers import (
+    BatchNormalization,
     DynamicThreshold,
     DynamicThresholdQuantConv2D,
     GroupAverage,
@@ -76,7 +77,7 @@ class Binarization:
 
 def batch_norm(x, name: str):
     """Batch normalization with the papers' epsilon and momentum."""
-    return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
 def real_conv(x, filters: int, kernel_size: int, stride: int, name: str, groups: int = 1):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from larq_bcd._signals import Signals
 from larq_bcd.errors import UserError
+from larq_bcd.training.allocator import keep_memory
 from larq_bcd.training.progress import StageProgress
 
 # Steps between two points in TensorBoard.
@@ -68,6 +69,7 @@ class Recorder(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Gives the metrics what they were when the epoch was interrupted."""
+        keep_memory()
         self._epoch_end = self._stage.step + self._steps_per_epoch
         self._since = time.monotonic()
         if self._restored is not None:

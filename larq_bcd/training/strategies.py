@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from larq_bcd._choices import STRATEGIES
 from larq_bcd.errors import UserError
+from larq_bcd.layers import BatchNormalization
 from larq_bcd.training.synchronized import SynchronizedBatchNormalization
 
 
@@ -86,7 +87,7 @@ class Placement:
             return network
 
         def clone(layer):
-            if type(layer) is tf.keras.layers.BatchNormalization:
+            if type(layer) in (tf.keras.layers.BatchNormalization, BatchNormalization):
                 return SynchronizedBatchNormalization.from_config(layer.get_config())
             return type(layer).from_config(layer.get_config())
 

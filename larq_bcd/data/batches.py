@@ -9,7 +9,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.data import broken, mixing, stream, transforms
+from larq_bcd.data import broken, mixing, python_calls, stream, transforms
 from larq_bcd.data.augmentation import Augmentation
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.data.sources import Source, open_source
@@ -152,7 +152,9 @@ def _examples(source: Source, located, example, in_place_of) -> tf.data.Dataset:
         other = in_place_of(source, index, path, offset, label).map(at_position)
         return there.concatenate(other).take(1)
 
-    locations = tf.data.Dataset.from_generator(located, output_signature=_LOCATED)
+    locations = tf.data.Dataset.from_generator(
+        python_calls.generating(located), output_signature=_LOCATED
+    )
     return (
         locations.prefetch(1)
         .unbatch()

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.data import images, mixing, stream, transforms
+from larq_bcd.data import images, mixing, python_calls, stream, transforms
 from larq_bcd.data.augmentation import Augmentation
 from larq_bcd.data.batches import check_batch
 from larq_bcd.data.preprocessing import Preprocessing
@@ -119,7 +119,7 @@ class Decoded:
 
         integers = tf.TensorSpec([None], tf.int64)
         locations = tf.data.Dataset.from_generator(
-            located, output_signature=(integers, integers)
+            python_calls.generating(located), output_signature=(integers, integers)
         )
         batches = locations.unbatch().batch(batch_size, drop_remainder=True)
         return batches.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)

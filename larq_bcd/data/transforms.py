@@ -9,7 +9,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from larq_bcd.data import images
+from larq_bcd.data import images, python_calls
 from larq_bcd.data.augmentation import Augmentation, ColorJitter, RandomResizedCrop
 from larq_bcd.data.preprocessing import Preprocessing
 
@@ -85,6 +85,7 @@ def evaluation_image(contents: tf.Tensor, preprocessing: Preprocessing) -> tf.Te
 
 
 def _by_pillow(read, contents: tf.Tensor, dtype: tf.DType, shape) -> tf.Tensor:
+    @python_calls.called
     def read_or_nothing(contents) -> np.ndarray:
         try:
             # Eager, they are in an array.

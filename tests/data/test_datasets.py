@@ -1,5 +1,7 @@
 import itertools
 import os
+import subprocess
+import sys
 
 import images
 import numpy as np
@@ -325,3 +327,23 @@ def test_data_without_images_and_labels_is_refused(tmp_path):
     metadata.write_text(metadata.read_text().replace('"tfrecord"', '"array_record"'))
     with pytest.raises(UserError, match=r"prepared as 'array_record'.*--file_format=tfrecord"):
         open_source("words", "train", tmp_path)
+
+
+LEFT_HALF_READ = """
+import sys
+from larq_bcd.data.augmentation import Augmentation
+from larq_bcd.data.batches import open_source, training_batches
+from larq_bcd.data.preprocessing import Preprocessing
+
+source = open_source(sys.argv[1], "train")
+large = Preprocessing((512, 512), resize=None)
+batches = iter(training_batches(source, large, Augmentation(), 16, seed=0))
+for _ in range(3):
+    next(batches)
+"""
+
+
+def test_a_process_that_leaves_its_pipeline_half_read_ends(tmp_path):
+    folder = images.write_folder(tmp_path, {"train": {"cat": 200, "dog": 200}})
+    command = [sys.executable, "-c", LEFT_HALF_READ, str(folder)]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from larq_bcd import activations, layers
 from larq_bcd.activations import DynamicRPReLU, RPReLU
 from larq_bcd.layers import (
+    BatchNormalization,
     DynamicThreshold,
     DynamicThresholdQuantConv2D,
     DySign,
@@ -27,6 +28,7 @@ from larq_bcd.summary import cost
 PAGE = (Path(__file__).parents[2] / "docs" / "layers" / "index.md").read_text()
 BINARY = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}
 LAYERS = {
+    "BatchNormalization": BatchNormalization(),
     "LearnableBias": LearnableBias(),
     "RSign": RSign(),
     "activations.RPReLU": RPReLU(),

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
 from larq_bcd.errors import UserError
-from larq_bcd.models import _arguments, blocks
+from larq_bcd.models import _arguments, blocks, pytorch
 from larq_bcd.models.described import around
 from larq_bcd.models.packed import unpack
 from larq_bcd.models.published import SUFFIX, Weights, arrays_of, read_file
@@ -109,7 +109,9 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
                 meant = did_you_mean(unknown[0], signature.parameters, "; ") if unknown else ""
                 raise TypeError(f"{name}: {error}{meant}") from None
             found = _published(info, bound.arguments.get("weights"))
-            if found is not None:
+            if found is None:
+                bound.arguments |= _of_checkpoint(info, bound.arguments)
+            else:
                 bound.arguments |= found[0].completed(bound.arguments)
                 bound.arguments["weights"] = None
             bound.apply_defaults()
@@ -124,6 +126,13 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
         return build
 
     return made
+
+
+def _of_checkpoint(info: ModelInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that an official checkpoint was trained with and that are not given."""
+    if info.official is None or not pytorch.is_checkpoint(given.get("weights")):
+        return {}
+    return {key: value for key, value in info.official.arguments.items() if key not in given}
 
 
 def _docstring(info: ModelInfo, own: Callable, family: Callable, arguments) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
-import yaml
 
 import larq_bcd
 from larq_bcd._files import replacing, write_json
@@ -23,15 +22,11 @@ from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
 from larq_bcd.training.recipe import Recipe, Start
-from larq_bcd.training.recipe_file import with_defaults, write_recipe
+from larq_bcd.training.recipe_file import changed_keys, write_recipe
 from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen
-
-# What may change between two starts of the same training: how often it is kept, and where its
-# images are, which have to be the same.
-_FREE = (("checkpoint_every",), ("data", "data_dir"), ("data", "name"))
 
 
 @dataclass(frozen=True)
@@ -170,13 +165,11 @@ class Training:
         path = self.output / "recipe.yaml"
         if not path.exists():
             return
-        old, new = with_defaults(path.read_text()), yaml.safe_load(write_recipe(self.recipe))
-        changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
-        if changed:
-            keys = ", ".join(".".join(key) for key in changed)
+        if changed := changed_keys(path.read_text(), self.recipe):
             raise UserError(
-                f"{self.output} holds a training of another recipe, which differs in {keys}: "
-                "give another --output, or remove the folder to start again."
+                f"{self.output} holds a training of another recipe, which differs in "
+                f"{', '.join(changed)}: give another --output, or remove the folder to start "
+                "again."
             )
 
     def _folder(self, index: int) -> Path:
@@ -394,15 +387,3 @@ def _check_same_classes(training: Source, validation: Source) -> None:
             f"the splits {training.split!r} and {validation.split!r} of {training.name!r} have "
             f"different classes: {', '.join(missing[:10])} are in one of them alone."
         )
-
-
-def _differences(old, new, path: tuple = ()) -> Iterator[tuple]:
-    """The paths at which two recipes differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
-            yield from _differences(old.get(key), new.get(key), (*path, str(key)))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, pair in enumerate(zip(old, new, strict=True)):
-            yield from _differences(*pair, (*path, str(index)))
-    elif old != new:
-        yield path

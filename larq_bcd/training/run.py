@@ -15,6 +15,7 @@ from larq_bcd.data.batches import evaluation_batches, open_source, training_batc
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights, describe
+from larq_bcd.summary import cost
 from larq_bcd.training import networks
 from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
@@ -361,6 +362,7 @@ class Training:
         network = describe(network, self.recipe.preprocessing, self.training.class_names)
         with replacing(self.output / "model.keras", _bytes(network)) as temporary:
             network.save(temporary)
+        costs = cost(network)
         write_json(
             self.output / "results.json",
             {
@@ -369,6 +371,7 @@ class Training:
                 "larq_bcd": larq_bcd.__version__,
                 "tensorflow": tf.__version__,
                 "replicas": self.placement.replicas,
+                "cost": {"bops": costs.bops, "flops": costs.flops, "ops": costs.ops},
                 "stages": [summary(stage) for stage in progress.stages],
             },
         )

@@ -1,12 +1,16 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from larq_bcd.summary import cost
+from larq_bcd.training import networks
 from larq_bcd.training.schema import SchemaError
 from larq_bcd.training.studies import StudyFolder, comparison, read_study, report, statistics
 from larq_bcd.training.studies.statistics import Interval
 
+STUDIES = sorted((Path(__file__).parents[2] / "models" / "studies").glob("*/study.yaml"))
 RECIPE = """
 network: BCDNetB
 data: {name: cifar10}
@@ -217,3 +221,37 @@ def test_a_page_of_some_seeds_says_so(study, tmp_path):
     assert f"larq-bcd study study.yaml batch_size=8 --output {folder.path}" in page
     assert "larq-bcd train recipe.yaml batch_size=8 seed=0" in page
     assert folder.seconds_left() == 2 * 90.0
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
+def test_a_shipped_study_says_its_command_and_keeps_off_the_test_split(path):
+    study, recipes = read_study(path)
+    smoke = read_study(path, ["smoke=true"])[1]
+    assert f"larq-bcd study models/studies/{path.parent.name}" in path.read_text()
+    assert len(study.seeds) >= 3
+    for name, recipe in recipes.items():
+        parts = (recipe.data.train, recipe.data.validation)
+        assert parts == ("train[:90%]", "train[90%:]"), name
+        assert all(stage.iterations <= 10 for stage in smoke[name].stages)
+        # Each a network of its own.
+        assert [other for other in recipes if recipes[other] == recipe] == [name]
+
+
+def test_the_variants_of_the_claims_have_equal_epochs_and_equal_ops():
+    (path,) = (path for path in STUDIES if path.parent.name == "claims_cifar10")
+    study, recipes = read_study(path)
+    assert len({sum(stage.epochs for stage in each.stages) for each in recipes.values()}) == 1
+    assert len({(each.batch_size, each.preprocessing) for each in recipes.values()}) == 1
+    built: dict[str, float] = {}  # several variants have the same network
+
+    def ops(recipe):
+        key = f"{recipe.network} {recipe.arguments}"
+        if key not in built:
+            last = len(recipe.stages) - 1
+            built[key] = cost(networks.build_network(recipe, last, 10)).ops
+        return built[key]
+
+    base = ops(recipes[study.base])
+    for name, recipe in recipes.items():
+        assert ops(recipe) == pytest.approx(base, rel=0.02), name
+    assert "of the same OPs to 2 %" in " ".join(path.read_text().replace("#", "").split())

@@ -22,7 +22,7 @@ from larq_bcd.training.curves import plot
 from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
-from larq_bcd.training.recipe import Recipe, Start
+from larq_bcd.training.recipe import Data, Recipe, Start
 from larq_bcd.training.recipe_file import changed_keys, write_recipe
 from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
@@ -94,13 +94,7 @@ class Training:
         )
         self._networks: dict[int, tf.keras.Model] = {}
         placement.check_batch(recipe.batch_size)
-        data = recipe.data
-        data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
-        self.training = open_source(data.name, data.train, data_dir)
-        self.validation = None
-        if data.validation is not None:
-            self.validation = open_source(data.name, data.validation, data_dir)
-            _check_same_classes(self.training, self.validation)
+        self.training, self.validation = open_data(recipe.data)
         self._check_lengths()
 
     def run(self) -> Progress:
@@ -381,6 +375,21 @@ def _bytes(network: tf.keras.Model) -> int:
     """What a file of the weights takes, with a page for what HDF5 writes of each."""
     sizes = (4096 + x.dtype.size * x.shape.num_elements() for x in network.weights)
     return sum(sizes)
+
+
+def open_data(data: Data) -> tuple[Source, Source | None]:
+    """Opens the split to train on and, if there is one, that to validate on.
+
+    Raises:
+        UserError: if they are not there, or have different classes.
+    """
+    data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
+    training = open_source(data.name, data.train, data_dir)
+    if data.validation is None:
+        return training, None
+    validation = open_source(data.name, data.validation, data_dir)
+    _check_same_classes(training, validation)
+    return training, validation
 
 
 def _check_same_classes(training: Source, validation: Source) -> None:

@@ -19,6 +19,11 @@ def main(recipe: str, seed: str, option: str, output: str) -> int:
     name = f"{folder.parent.name}/{folder.name}"
     assert (Path(recipe) / "recipe.yaml").exists()
     assert (seed, option) == (f"seed={folder.name.removeprefix('seed')}", "--output")
+    # Should it outlive the study, the folder is still in use.
+    files = [
+        os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+    ]
+    assert os.path.realpath(folder.parents[1] / ".lock") in files
     with open(os.environ["FAKE_LOG"], "a") as log:
         log.write(f"{name}\n")
     outcome = json.loads(os.environ["FAKE"])[name]

@@ -46,6 +46,8 @@ ACCURACIES = {
 @pytest.fixture
 def study(tmp_path):
     """A study of two variants in a folder of its own."""
+    few = {"cat": 16, "dog": 16}
+    images.write_folder(tmp_path / "data", {"train": few, "test": few})
     folder = tmp_path / "rates"
     folder.mkdir()
     (folder / "recipe.yaml").write_text(RECIPE.format(data=tmp_path / "data"))
@@ -226,6 +228,16 @@ def test_a_folder_in_use_is_refused(larq_bcd_study, tmp_path):
     assert "is in use by the same command" in printed
 
 
+def test_data_that_are_not_there_are_named_before_anything_is_trained(larq_bcd_study, tmp_path):
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    status, printed, trained = larq_bcd_study()
+    assert (status, trained) == (2, [])
+    assert f"{tmp_path / 'data'}' does not exist: check its path" in printed
+    # Images that have moved are the same images.
+    status, _, trained = larq_bcd_study(f"data.name={tmp_path / 'elsewhere'}")
+    assert (status, len(trained)) == (0, 6)
+
+
 def test_damaged_results_are_named(larq_bcd_study, tmp_path):
     damaged = tmp_path / "out" / "low" / "seed1" / "results.json"
     damaged.parent.mkdir(parents=True)
@@ -235,14 +247,7 @@ def test_damaged_results_are_named(larq_bcd_study, tmp_path):
     assert "low/seed1/results.json is damaged: remove it" in printed
 
 
-def test_a_real_training_that_was_killed_goes_on(study, tmp_path, monkeypatch, capfd, rng):
-    for split, count in (("train", 16), ("test", 4)):
-        for name in ("cat", "dog"):
-            of_class = tmp_path / "data" / split / name
-            of_class.mkdir(parents=True)
-            for number in range(count):
-                picture = images.encoded(images.random_image(rng, 8, 8))
-                (of_class / f"{number}.png").write_bytes(picture)
+def test_a_real_training_that_was_killed_goes_on(study, tmp_path, monkeypatch, capfd):
     one = STUDY.partition("claims:")[0].replace("[0, 1, 2]", "[5]")
     (study / "study.yaml").write_text(one.replace("  high: {stages.0.schedule.peak: 0.1}", ""))
     monkeypatch.setattr(trainings, "TRAIN", (sys.executable, str(TINY), "train"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from larq_bcd._signals import Signals
 from larq_bcd.training.recorder import StoppedError
+from larq_bcd.training.run import open_data
 from larq_bcd.training.studies.folder import Run, StudyFolder
 
 # What trains by a recipe.
@@ -38,12 +39,16 @@ def train_all(
 
     Raises:
         StoppedError: if a signal asked for it; the training has written a checkpoint.
-        UserError: if the folder is in use.
+        UserError: if the folder is in use, or the data are not there.
     """
     failed: dict[Run, str] = {}
     with folder.claimed() as lock:
         done = folder.results()
         left = [run for run in folder.runs if run not in done]
+        # What all of them would fail by is said at once. A smoke run may do without data.
+        recipes = [folder.recipes[run.variant] for run in left]
+        for data in dict.fromkeys(recipe.data for recipe in recipes if not recipe.smoke):
+            open_data(data)
         for index, run in enumerate(left):
             report(_announced(folder, run, len(done) + index + 1, len(left) - index))
             if reason := _train(run, signals, lock):

@@ -8,13 +8,13 @@ a family. The arguments that many networks have are documented here alone.
 import inspect
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
 
 import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
-from larq_bcd.models import _arguments, blocks
+from larq_bcd.models import _arguments, blocks, pytorch
 from larq_bcd.models.registry import ModelInfo, register
 
 ImageShape: TypeAlias = Sequence[int | None]
@@ -99,6 +99,7 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
                 unknown = [key for key in kwargs if key not in signature.parameters]
                 meant = did_you_mean(unknown[0], signature.parameters, "; ") if unknown else ""
                 raise TypeError(f"{name}: {error}{meant}") from None
+            bound.arguments |= _of_checkpoint(info, bound.arguments)
             bound.apply_defaults()
             return family(info, *bound.args, **bound.kwargs)
 
@@ -110,6 +111,13 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
         return build
 
     return made
+
+
+def _of_checkpoint(info: ModelInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that an official checkpoint was trained with and that are not given."""
+    if info.official is None or not pytorch.is_checkpoint(given.get("weights")):
+        return {}
+    return {key: value for key, value in info.official.arguments.items() if key not in given}
 
 
 def _docstring(info: ModelInfo, own: Callable, family: Callable, arguments) -> str:

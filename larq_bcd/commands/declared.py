@@ -172,6 +172,38 @@ def _import(parser: Parser) -> None:
     add("--num-classes", type=whole_number(1), default=1000, help="classes (1000)")
 
 
+@_command("larq-bcd study", "variants of a recipe, compared over several seeds")
+def _study(parser: Parser) -> None:
+    """Trains the variants of a study with every seed, and compares them.
+
+    One training after the other, each in a process of its own. A study that was stopped or
+    killed goes on with the same command. It writes a table, a picture and a page: means over
+    the seeds with their 95 % intervals, and differences that are paired by seed.
+
+    examples:
+      larq-bcd study models/studies/claims_cifar10 --dry-run
+      larq-bcd study models/studies/claims_cifar10 data.data_dir=~/tensorflow_datasets
+      larq-bcd study my_study.yaml stages.*.epochs=2 --output runs/short
+
+    exit status:
+      0    done
+      1    a training has failed; the others are done, and the same command tries it again
+      2    the arguments or the files they name are at fault
+      130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on
+           from it
+    """
+    add = parser.add_argument
+    add("study", metavar="STUDY", type=not_a_setting, help="study.yaml, or its folder")
+    parser.add_settings("changes to the recipe of every variant, by dotted path")
+    add(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="folder of the study (by default runs/, and the name of the study's folder)",
+    )
+    add("--dry-run", action="store_true", help="list the trainings and what is left, and end")
+
+
 @_command("larq-bcd models", "the networks by name")
 def _models(parser: Parser) -> None:
     """Lists the networks that can be given by name.

@@ -22,8 +22,8 @@ _STATUSES = """\
   2    the arguments or the files they name are at fault
   130  interrupted; nothing is written"""
 _MODEL = (
-    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
-    "Larq Zoo, such as larq_zoo.sota.QuickNet"
+    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` or, trained, "
+    "`larq-bcd models --pretrained` lists, or one of Larq Zoo, such as larq_zoo.sota.QuickNet"
 )
 
 
@@ -109,11 +109,17 @@ def _evaluate(parser: Parser) -> None:
     examples:
       larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
       larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+      larq-bcd evaluate BCDNetB:cifar10 --dataset cifar10
       larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
           --confusion birds.png
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file")
+    add(
+        "model",
+        metavar="MODEL",
+        help=".keras or .h5 file, SavedModel folder, .tflite file, or a name that `larq-bcd "
+        "models --pretrained` lists",
+    )
     add(
         "--recipe",
         type=Path,
@@ -169,13 +175,54 @@ def _import(parser: Parser) -> None:
     add("--num-classes", type=whole_number(1), default=1000, help="classes (1000)")
 
 
+@_command("larq-bcd study", "variants of a recipe, compared over several seeds")
+def _study(parser: Parser) -> None:
+    """Trains the variants of a study with every seed, and compares them.
+
+    One training after the other, each in a process of its own. A study that was stopped or
+    killed goes on with the same command. It writes a table, a picture and a page: means over
+    the seeds with their 95 % intervals, and differences that are paired by seed.
+
+    examples:
+      larq-bcd study models/studies/claims_cifar10 --dry-run
+      larq-bcd study models/studies/claims_cifar10 data.data_dir=~/tensorflow_datasets
+      larq-bcd study my_study.yaml stages.*.epochs=2 --output runs/short
+
+    exit status:
+      0    done
+      1    a training has failed; the others are done, and the same command tries it again
+      2    the arguments or the files they name are at fault
+      130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on
+           from it
+    """
+    add = parser.add_argument
+    add("study", metavar="STUDY", type=not_a_setting, help="study.yaml, or its folder")
+    parser.add_settings("changes to the recipe of every variant, by dotted path")
+    add(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="folder of the study (by default runs/, and the name of the study's folder)",
+    )
+    add("--dry-run", action="store_true", help="list the trainings and what is left, and end")
+
+
 @_command("larq-bcd models", "the networks by name")
 def _models(parser: Parser) -> None:
     """Lists the networks that can be given by name.
 
+    A trained one is given by the names of the network and of its weights: BCDNetB:cifar10.
+
     examples:
       larq-bcd models
+      larq-bcd models --pretrained
     """
+    parser.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="list the trained networks that come with the package, with what they were "
+        "trained on, their accuracy on the images of a split, and their cost",
+    )
 
 
 @_command("larq-bcd summary", "what a network costs")
@@ -250,6 +297,7 @@ def _lce_convert(parser: Parser) -> None:
       lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
       lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
       lce_convert BCDNetB -o latency.tflite --force
+      lce_convert BCDNetB:cifar10 -o cifar10.tflite
       lce_convert mine.h5 -o mine.tflite --import my_layers
       lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
 
@@ -261,7 +309,11 @@ def _lce_convert(parser: Parser) -> None:
       130  interrupted; nothing is written
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
+    add(
+        "model",
+        metavar="MODEL",
+        help=f"{_MODEL}; weights of a name without any are random",
+    )
     parser.add_output(
         "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
     )

@@ -20,7 +20,7 @@ def pack(model: tf.keras.Model) -> dict[str, np.ndarray]:
     it is, in float16 where that holds every one of its values.
 
     Args:
-        model: a network of this package; it is not changed.
+        model: a network as its function builds it; it is not changed.
 
     Returns:
         By the names of the variables: uint8 `(ceil(weights / 8),)` as `NAME.signs`, the first
@@ -29,7 +29,12 @@ def pack(model: tf.keras.Model) -> dict[str, np.ndarray]:
 
     Raises:
         UserError: if a kernel is not the same to its quantizer when its magnitudes are gone.
+        ValueError: if variables are not named by their layers, as in a model from a file.
     """
+    for layer in model.layers:
+        for variable in layer.weights:
+            if not variable.name.startswith(f"{layer.name}/"):
+                raise ValueError(f"{variable.name} of {layer.name} is not named by its layer")
     quantizers = _quantizers(model)
     arrays: dict[str, np.ndarray] = {}
     for variable in model.weights:

@@ -110,6 +110,12 @@ def test_a_quantizer_of_more_than_signs_and_means_is_refused(quantizer, name, rn
         pack(model)
 
 
+def test_variables_without_names_of_their_own_are_refused(tmp_path):
+    network().save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="kernel:0 of conv is not named by its l"):
+        pack(tf.keras.models.load_model(tmp_path / "model.keras"))
+
+
 def test_nothing_is_rounded_without_being_asked(rng):
     model = network()
     randomize(model, rng)

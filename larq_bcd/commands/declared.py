@@ -22,8 +22,8 @@ _STATUSES = """\
   2    the arguments or the files they name are at fault
   130  interrupted; nothing is written"""
 _MODEL = (
-    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
-    "Larq Zoo, such as larq_zoo.sota.QuickNet"
+    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` or, trained, "
+    "`larq-bcd models --pretrained` lists, or one of Larq Zoo, such as larq_zoo.sota.QuickNet"
 )
 
 
@@ -109,11 +109,17 @@ def _evaluate(parser: Parser) -> None:
     examples:
       larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
       larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+      larq-bcd evaluate BCDNetB:cifar10 --dataset cifar10
       larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
           --confusion birds.png
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file")
+    add(
+        "model",
+        metavar="MODEL",
+        help=".keras or .h5 file, SavedModel folder, .tflite file, or a name that `larq-bcd "
+        "models --pretrained` lists",
+    )
     add(
         "--recipe",
         type=Path,
@@ -202,9 +208,18 @@ def _study(parser: Parser) -> None:
 def _models(parser: Parser) -> None:
     """Lists the networks that can be given by name.
 
+    A trained one is given by the names of the network and of its weights: BCDNetB:cifar10.
+
     examples:
       larq-bcd models
+      larq-bcd models --pretrained
     """
+    parser.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="list the trained networks that come with the package, with what they were "
+        "trained on, their accuracy on the images of a split, and their cost",
+    )
 
 
 @_command("larq-bcd summary", "what a network costs")
@@ -279,6 +294,7 @@ def _lce_convert(parser: Parser) -> None:
       lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
       lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
       lce_convert BCDNetB -o latency.tflite --force
+      lce_convert BCDNetB:cifar10 -o cifar10.tflite
       lce_convert mine.h5 -o mine.tflite --import my_layers
       lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
 
@@ -290,7 +306,11 @@ def _lce_convert(parser: Parser) -> None:
       130  interrupted; nothing is written
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
+    add(
+        "model",
+        metavar="MODEL",
+        help=f"{_MODEL}; weights of a name without any are random",
+    )
     parser.add_output(
         "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
     )

@@ -149,6 +149,9 @@ def _evaluate(parser: Parser) -> None:
 def _import(parser: Parser) -> None:
     """Turns an official PyTorch checkpoint into a Keras model.
 
+    The model says of itself how its images are prepared and, of a thousand classes, the names
+    of ImageNet's.
+
     examples:
       larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
       larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras

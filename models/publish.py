@@ -29,6 +29,7 @@ from larq_bcd.convert import FileOptions, convert
 from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.load import load_model
 from larq_bcd.data.batches import open_source
+from larq_bcd.data.sources import Source
 from larq_bcd.data.splits import parse
 from larq_bcd.errors import UserError
 from larq_bcd.evaluation.accuracy import Evaluation, plot_confusion
@@ -140,6 +141,7 @@ def publish(run: Path, name: str, zoo: Path, split: str, rounds_kernels: bool) -
     about = add(dataclasses.replace(about, top1=100 * by_keras.top1), arrays)
     plot_confusion(by_keras, zoo / "confusion.png")
     _write_confusion(by_keras, zoo / "confusion.csv")
+    (zoo / "example.png").write_bytes(_first_image(source))
     shutil.copy(run / "curves.png", zoo / "curves.png")
     results |= {
         "weights": {"name": about.full_name, "sha256": about.sha256, "bytes": about.size},
@@ -210,6 +212,14 @@ def _write_confusion(result: Evaluation, path: Path) -> None:
             writer.writerow([name, *row])
 
 
+def _first_image(source: Source) -> bytes:
+    """The first image of a split as PNG, in its own size."""
+    located = (tf.constant(array[0]) for array in source.locate(np.arange(1)))
+    contents, _ = next(iter(source.read(*located)))
+    image = tf.io.decode_image(contents, expand_animations=False)
+    return tf.io.encode_png(image).numpy()
+
+
 def _write_card(zoo: Path, recipe: Recipe, results: dict) -> None:
     """Writes the figures into card.md, in place of those that it has."""
     path = zoo / "card.md"
@@ -262,7 +272,8 @@ def card(zoo: str, recipe: Recipe, results: dict) -> str:
     lines = ["", "| | | printed by |", "|---|---|---|"]
     lines += [f"| {what} | {value} | `{command}` |" for what, value, command in rows]
     made = f"lce_convert {name} -o {file} --recipe {folder}/recipe.yaml"
-    lines += ["", f"The file is that of `{made}`.", *_remarks(recipe, results), ""]
+    lines += ["", f"The file is that of `{made}`; `bcd-run {file} {folder}/example.png` tells"]
+    lines += ["what the first image of the split is.", *_remarks(recipe, results), ""]
     steps = f"steps of {recipe.batch_size} images"
     lines += [
         f"| stage | {steps} | epochs | validation accuracy | time |",

@@ -115,16 +115,14 @@ def load_weights(
     published: Collection[str],
     official: pytorch.Layout | None,
 ) -> tf.keras.Model:
-    """Loads a file of Keras weights or an official checkpoint, if given.
+    """Loads a file of Keras weights or an official checkpoint.
 
     Args:
         model: what gets them.
-        weights: the path, or None.
+        weights: the path.
         published: names that might have been given instead.
         official: what the official checkpoint is like, if there is one.
     """
-    if weights is None:
-        return model
     if not isinstance(weights, str | os.PathLike):
         raise UserError(
             f"{model.name}: weights={weights!r} is a {type(weights).__name__}: pass the path "

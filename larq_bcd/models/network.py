@@ -171,6 +171,8 @@ def build_model(
     if include_top:
         x = classifier(x, num_classes, info.heads)
     model = tf.keras.Model(inputs, x, name=name)
+    if weights is None:
+        return model
     return _arguments.load_weights(model, weights, info.weights, info.official)
 
 

@@ -89,9 +89,11 @@ def test_one_command_makes_a_published_network_of_a_run(done, trained):
     known = description_of(model)
     assert known.class_names == weights.class_names == ("blue", "red")
     assert known.preprocessing == weights.preprocessing == Preprocessing((8, 8), resize=None)
-    files = "card.md confusion.csv confusion.png curves.png recipe.yaml results.json"
-    expected = {*files.split(), "reactnet_a_colors.tflite"}
+    files = "card.md confusion.csv confusion.png curves.png example.png recipe.yaml"
+    expected = {*files.split(), "reactnet_a_colors.tflite", "results.json"}
     assert {path.name for path in zoo.iterdir()} == expected
+    example, split = np.array(Image.open(zoo / "example.png")), trained / "data" / "test"
+    assert any((example == Image.open(path)).all() for path in split.rglob("*.png"))
     metadata = read_metadata((zoo / "reactnet_a_colors.tflite").read_bytes())
     assert metadata.labels == ["blue", "red"]
     assert metadata.origin["recipe_sha256"] == publish._sha256(zoo / "recipe.yaml")

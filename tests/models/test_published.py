@@ -28,6 +28,8 @@ from larq_bcd.models.published import Weights, architecture
 from larq_bcd.summary import cost
 from larq_bcd.tflite.graph import Graph
 from larq_bcd.tflite.metadata import read_metadata
+from larq_bcd.training.networks import build_network, load_start
+from larq_bcd.training.recipe_file import read_recipe
 
 ROOT = Path(__file__).parents[2]
 IMAGES = Preprocessing((16, 16), (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), resize=18)
@@ -219,6 +221,8 @@ def test_a_damaged_index_is_one_sentence(text, folder):
     index.unlink() if text is None else index.write_text(text)
     with pytest.raises(UserError, match=r"index\.json, the index .* missing or damaged"):
         list_models(pretrained=True)
+    assert "ReActNetA" in list_models()
+    assert ReActNetA(**ARGUMENTS).count_params() > 0
 
 
 def test_an_unknown_name_of_weights_names_those_that_there_are(tiny):
@@ -320,6 +324,29 @@ def test_a_trained_network_is_finetuned(tiny):
     assert losses[-1] < 0.5 * losses[0]
     flipped = [np.sign(w) != np.sign(old) for w, old in zip(kernels, before, strict=True)]
     assert all(flips.any() for flips in flipped)
+
+
+@pytest.mark.parametrize("classes", ["", ", num_classes: 5"])
+@pytest.mark.filterwarnings("ignore:ReActNetA. the classifier is a new one")
+def test_a_recipe_starts_from_published_weights(classes, tiny, network, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    shape = {key: tiny.arguments[key] for key in ("width", "strides", "blocks", "pad_values")}
+    recipe.write_text(f"""
+        network: ReActNetA
+        arguments: {json.dumps(shape)}
+        data: {{name: cifar10}}
+        preprocessing: {{image_size: [16, 16]}}
+        stages:
+          - {{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}},
+             start: {{file: tiny{classes}}}}}
+        """)
+    recipe = read_recipe(recipe)
+    model = build_network(recipe, 0, num_classes=3)
+    load_start(recipe, 0, recipe.stages[0].start, model)
+    features = [
+        tf.keras.Model(m.inputs, m.get_layer("pool").output)(images()) for m in (model, network)
+    ]
+    np.testing.assert_array_equal(*features)
 
 
 def test_every_network_that_is_published_is_what_the_index_says(monkeypatch):

@@ -74,21 +74,29 @@ def binarization_errors(model: tf.keras.Model, images: np.ndarray) -> list[Binar
             "no binarization error: give a binary network, not one of the first training step."
         )
     _check_latent(model, products)
-    layers = list({id(product.layer): product.layer for product in products}.values())
-    view = tf.keras.Model(model.inputs, [layer.get_input_at(0) for layer in layers])
-    sums = np.zeros((len(products), 3))
-    for start in range(0, len(images), _BATCH):
-        inputs = tf.nest.flatten(view(images[start : start + _BATCH], training=False))
-        of_layer = {id(layer): x for layer, x in zip(layers, inputs, strict=True)}
-        for row, product in zip(sums, products, strict=True):
-            x = tf.cast(of_layer[id(product.layer)], tf.float32)
-            real = product.real(x).numpy().astype(np.float64)
-            binary = product.binary(x).numpy().astype(np.float64)
-            row += [(real * binary).sum(), (real**2).sum(), (binary**2).sum()]
+    view = tf.keras.Model(model.inputs, [one.layer.get_input_at(0) for one in products])
+
+    any_batch = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+
+    @tf.function(input_signature=[any_batch], autograph=False)
+    def sums_of(batch):
+        inputs = tf.nest.flatten(view(batch, training=False))
+        return tf.stack([_sums(*pair) for pair in zip(products, inputs, strict=True)])
+
+    starts = range(0, len(images), _BATCH)
+    sums = sum(sums_of(images[start : start + _BATCH]).numpy() for start in starts)
     return [
         BinarizationError(product.name, product.kind, _error(*row))
         for product, row in zip(products, sums, strict=True)
     ]
+
+
+def _sums(product: _Product, x: tf.Tensor) -> tf.Tensor:
+    """Sums of the products of real and binary values, and of the squares of each."""
+    x = tf.cast(x, tf.float32)
+    real, binary = tf.cast(product.real(x), tf.float64), tf.cast(product.binary(x), tf.float64)
+    pairs = (real, binary), (real, real), (binary, binary)
+    return tf.stack([tf.reduce_sum(one * other) for one, other in pairs])
 
 
 def _error(common: float, real: float, binary: float) -> float:

@@ -248,14 +248,26 @@ def _explain(parser: Parser) -> None:
     the network chooses; and the thresholds that DySign or a contextual embedding chooses for
     the image against the static ones.
 
+    With --binarization-error it draws instead, for each binary product in the order of the
+    network, by how much what it computes of signs differs from the product of the real values:
+    0 is the same up to a factor, 1 nothing in common. The branches of a binary MLP have colors
+    of their own.
+
     examples:
       larq-bcd explain trained.keras photo.jpg -o seen.png
       larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
       larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
+      larq-bcd explain trained.keras photos --binarization-error -o errors.png \
+        --numbers errors.csv
     """
     add = parser.add_argument
     add("model", metavar="MODEL", help=_MODEL)
-    add("image", metavar="IMAGE", type=Path, help="an image file")
+    add(
+        "image",
+        metavar="IMAGE",
+        type=Path,
+        help="an image file, or with --binarization-error a folder of them",
+    )
     parser.add_output(
         "-o",
         "--output",
@@ -263,6 +275,13 @@ def _explain(parser: Parser) -> None:
         required=True,
         suffixes=(".png",),
         help="the picture",
+    )
+    add("--binarization-error", action="store_true", help="draw what the signs lose instead")
+    parser.add_output(
+        "--numbers",
+        metavar="FILE",
+        suffixes=(".csv", ".json"),
+        help="the numbers that --binarization-error draws",
     )
     add("--compare", metavar="MODEL", help="a second network, drawn below the first")
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")

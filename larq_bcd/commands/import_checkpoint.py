@@ -6,7 +6,6 @@ from larq_bcd import models
 from larq_bcd._files import replacing
 from larq_bcd._signals import Signals
 from larq_bcd.data import imagenet
-from larq_bcd.data.preprocessing import Description
 from larq_bcd.errors import UserError
 from larq_bcd.models.pytorch import SUFFIXES
 
@@ -29,14 +28,12 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     except (ImportError, TypeError) as error:  # no PyTorch; a network without such kernels
         raise UserError(str(error)) from None
     names = imagenet.class_names()
-    known = Description(
+    model = models.describe(
+        model,
         models.model_info(arguments.model).preprocessing,
         names if arguments.num_classes == len(names) else None,
-        origin=f"as of {arguments.model}",
-        names_origin="ImageNet's",
     )
-    model = models.describe(model, known.preprocessing, known.class_names)
-    print("\n".join(known.lines()))
+    print("\n".join(models.description_of(model).lines()))
     with replacing(output) as temporary:
         model.save(temporary)
     print(f"{output}: {model.name}, {model.count_params():,} parameters")

@@ -94,7 +94,7 @@ def claims(folder: StudyFolder) -> list[tuple[str, ...]]:
             said if seeds in (0, count) or said == "not known yet" else f"{said} so far",
         )
 
-    head = ("claim", "difference", "seeds", "of the accuracy", "")
+    head = ("claim", "compared", "seeds", "difference", "result")
     return [head, *map(line, folder.study.claims)]
 
 

@@ -9,7 +9,7 @@ import rich.table
 from larq_bcd._signals import Signals
 from larq_bcd.models import list_models, model_info
 
-_WIDTH = 140
+_WIDTH = 200
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:

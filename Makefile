@@ -40,8 +40,10 @@ test-zoo: .venv/installed-zoo .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
 	$(BIN)/python -m pytest -m slow tests/convert/test_larq_zoo.py
 
-# Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself.
-test-pytorch: .venv/installed-pytorch
+# Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself, and
+# the way from one to the runtime.
+test-pytorch: .venv/installed-pytorch .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
 	$(BIN)/python -m pytest tests/pytorch
 
 # Apart, because it needs packages of the system: the page of a conversion in a browser, the
@@ -95,6 +97,7 @@ bench-data: .venv/installed-dev
 test-all: test test-docs test-zoo test-pytorch test-system test-runtime test-aarch64 test-runtimes
 	$(BIN)/python -m pytest -m slow tests --ignore tests/pytorch --ignore tests/system \
 		--ignore tests/docs --ignore tests/convert/test_larq_zoo.py
+	$(BIN)/python -m pytest -m slow tests/pytorch
 	$(BIN)/python .ci/stacks.py
 
 lint: .venv/installed-dev

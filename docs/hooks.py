@@ -3,6 +3,7 @@
 A line `<!-- generated: NAME -->` becomes what the function `NAME` returns.
 """
 
+import functools
 import json
 import os
 import re
@@ -14,11 +15,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from griffe import Docstring, DocstringSectionKind
 from latex2mathml.converter import convert as latex_to_mathml
+from pydantic import BaseModel
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT, Command
 from larq_bcd.convert.passes import PASSES
 from larq_bcd.models import list_models, model_info
 from larq_bcd.training.recipe import Recipe
+from larq_bcd.training.studies import Study
 
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
@@ -41,9 +44,9 @@ def _math(latex: str, display: str) -> str:
     return latex_to_mathml(unescape(" ".join(latex.split())), display=display)
 
 
-def _recipe() -> str:
-    """The keys of a recipe, section by section, from its JSON schema."""
-    schema = Recipe.model_json_schema()
+def _keys(model: type[BaseModel]) -> str:
+    """The keys of a file, section by section, from the JSON schema of what it may say."""
+    schema = model.model_json_schema()
     parts = []
     for path, section in _sections("", schema, schema["$defs"]):
         text = Docstring(section["description"]).parse("google")
@@ -142,5 +145,6 @@ _GENERATED = {
     "commands": _commands,
     "networks": _networks,
     "passes": _passes,
-    "recipe": _recipe,
+    "recipe": functools.partial(_keys, Recipe),
+    "study": functools.partial(_keys, Study),
 }

@@ -8,6 +8,7 @@ import tensorflow as tf
 from larq_bcd.convert import convert
 from larq_bcd.layers import QuantAttention
 from larq_bcd.models import get_model, model_info
+from larq_bcd.models.packed import pack, unpack
 
 
 def randomize(layer_or_model, rng, scale=0.5):
@@ -100,7 +101,7 @@ def reduced_network(name, rng, **arguments):
 
 
 def run_network_test(name, rng, folder, fresh_process):
-    """Shapes, saving, conversion, agreement with Keras and a training step of a network."""
+    """Shapes, saving, conversion, agreement with Keras, packing and a training step."""
     info = model_info(name)
     model, images = reduced_network(name, rng)
     _has_its_shapes(info, model)
@@ -111,6 +112,7 @@ def run_network_test(name, rng, folder, fresh_process):
     _converts(info, model, images)
     fresh_process.wait()
     np.testing.assert_array_equal(np.load(folder / "logits.npy"), logits)
+    _is_packed(info, model, images, logits)
     _moves_every_weight(model, images)
 
 
@@ -134,6 +136,16 @@ def _converts(info, model, images):
     binary = [layer for layer in result.report.layers if layer.ships_as == "binary"]
     assert bool(binary) == info.is_binary
     result.require_equal()
+
+
+def _is_packed(info, model, images, logits):
+    """It computes the same, bit for bit, when its binary kernels have been mere signs."""
+    arrays = pack(model)
+    assert any(name.endswith(".signs") for name in arrays) == info.is_binary
+    for variable in model.weights:
+        variable.assign(tf.zeros_like(variable))
+    unpack(arrays, model)
+    np.testing.assert_array_equal(model(images), logits)
 
 
 def _moves_every_weight(model, images):

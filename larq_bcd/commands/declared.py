@@ -22,8 +22,8 @@ _STATUSES = """\
   2    the arguments or the files they name are at fault
   130  interrupted; nothing is written"""
 _MODEL = (
-    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` lists, or one of "
-    "Larq Zoo, such as larq_zoo.sota.QuickNet"
+    "a .keras or .h5 file, a SavedModel folder, a name that `larq-bcd models` or, trained, "
+    "`larq-bcd models --pretrained` lists, or one of Larq Zoo, such as larq_zoo.sota.QuickNet"
 )
 
 
@@ -109,11 +109,17 @@ def _evaluate(parser: Parser) -> None:
     examples:
       larq-bcd evaluate bcdnet_b.tflite --recipe models/bcdnet_b_cifar10/recipe.yaml
       larq-bcd evaluate bcdnet_a.keras --dataset imagenet2012 --resize 256
+      larq-bcd evaluate BCDNetB:cifar10 --dataset cifar10
       larq-bcd evaluate birds.keras --dataset ~/birds --split validation --json birds.json \\
           --confusion birds.png
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=".keras or .h5 file, SavedModel folder, or .tflite file")
+    add(
+        "model",
+        metavar="MODEL",
+        help=".keras or .h5 file, SavedModel folder, .tflite file, or a name that `larq-bcd "
+        "models --pretrained` lists",
+    )
     add(
         "--recipe",
         type=Path,
@@ -143,6 +149,9 @@ def _evaluate(parser: Parser) -> None:
 def _import(parser: Parser) -> None:
     """Turns an official PyTorch checkpoint into a Keras model.
 
+    The model says of itself how its images are prepared and, of a thousand classes, the names
+    of ImageNet's.
+
     examples:
       larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
       larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
@@ -166,13 +175,54 @@ def _import(parser: Parser) -> None:
     add("--num-classes", type=whole_number(1), default=1000, help="classes (1000)")
 
 
+@_command("larq-bcd study", "variants of a recipe, compared over several seeds")
+def _study(parser: Parser) -> None:
+    """Trains the variants of a study with every seed, and compares them.
+
+    One training after the other, each in a process of its own. A study that was stopped or
+    killed goes on with the same command. It writes a table, a picture and a page: means over
+    the seeds with their 95 % intervals, and differences that are paired by seed.
+
+    examples:
+      larq-bcd study models/studies/claims_cifar10 --dry-run
+      larq-bcd study models/studies/claims_cifar10 data.data_dir=~/tensorflow_datasets
+      larq-bcd study my_study.yaml stages.*.epochs=2 --output runs/short
+
+    exit status:
+      0    done
+      1    a training has failed; the others are done, and the same command tries it again
+      2    the arguments or the files they name are at fault
+      130  interrupted, 143 after SIGTERM; its state is kept, and the same command goes on
+           from it
+    """
+    add = parser.add_argument
+    add("study", metavar="STUDY", type=not_a_setting, help="study.yaml, or its folder")
+    parser.add_settings("changes to the recipe of every variant, by dotted path")
+    add(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="folder of the study (by default runs/, and the name of the study's folder)",
+    )
+    add("--dry-run", action="store_true", help="list the trainings and what is left, and end")
+
+
 @_command("larq-bcd models", "the networks by name")
 def _models(parser: Parser) -> None:
     """Lists the networks that can be given by name.
 
+    A trained one is given by the names of the network and of its weights: BCDNetB:cifar10.
+
     examples:
       larq-bcd models
+      larq-bcd models --pretrained
     """
+    parser.add_argument(
+        "--pretrained",
+        action="store_true",
+        help="list the trained networks that come with the package, with what they were "
+        "trained on, their accuracy on the images of a split, and their cost",
+    )
 
 
 @_command("larq-bcd summary", "what a network costs")
@@ -198,14 +248,26 @@ def _explain(parser: Parser) -> None:
     the network chooses; and the thresholds that DySign or a contextual embedding chooses for
     the image against the static ones.
 
+    With --binarization-error it draws instead, for each binary product in the order of the
+    network, by how much what it computes of signs differs from the product of the real values:
+    0 is the same up to a factor, 1 nothing in common. The branches of a binary MLP have colors
+    of their own.
+
     examples:
       larq-bcd explain trained.keras photo.jpg -o seen.png
       larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
       larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
+      larq-bcd explain trained.keras photos --binarization-error -o errors.png \
+        --numbers errors.csv
     """
     add = parser.add_argument
     add("model", metavar="MODEL", help=_MODEL)
-    add("image", metavar="IMAGE", type=Path, help="an image file")
+    add(
+        "image",
+        metavar="IMAGE",
+        type=Path,
+        help="an image file, or with --binarization-error a folder of them",
+    )
     parser.add_output(
         "-o",
         "--output",
@@ -213,6 +275,13 @@ def _explain(parser: Parser) -> None:
         required=True,
         suffixes=(".png",),
         help="the picture",
+    )
+    add("--binarization-error", action="store_true", help="draw what the signs lose instead")
+    parser.add_output(
+        "--numbers",
+        metavar="FILE",
+        suffixes=(".csv", ".json"),
+        help="the numbers that --binarization-error draws",
     )
     add("--compare", metavar="MODEL", help="a second network, drawn below the first")
     add("--layer", metavar="NAME", help="layer to look at, by default the last before pooling")
@@ -247,6 +316,7 @@ def _lce_convert(parser: Parser) -> None:
       lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
       lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
       lce_convert BCDNetB -o latency.tflite --force
+      lce_convert BCDNetB:cifar10 -o cifar10.tflite
       lce_convert mine.h5 -o mine.tflite --import my_layers
       lce_convert larq_zoo.sota.QuickNet -o quicknet.tflite
 
@@ -258,7 +328,11 @@ def _lce_convert(parser: Parser) -> None:
       130  interrupted; nothing is written
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help=f"{_MODEL}; of these names only Larq Zoo's have weights")
+    add(
+        "model",
+        metavar="MODEL",
+        help=f"{_MODEL}; weights of a name without any are random",
+    )
     parser.add_output(
         "-o", "--output", metavar="FILE.tflite", required=True, help="file to be written"
     )

@@ -20,6 +20,7 @@ from larq_bcd.data.splits import NoSplitError
 from larq_bcd.errors import UserError
 from larq_bcd.evaluation.accuracy import Evaluation, evaluate, plot_confusion
 from larq_bcd.evaluation.classifiers import Classifier, FileClassifier, KerasClassifier
+from larq_bcd.models import list_models
 from larq_bcd.training.recipe_file import read_recipe
 
 
@@ -70,10 +71,10 @@ def _classifier(arguments: argparse.Namespace) -> Classifier:
     path = Path(arguments.model)
     if path.is_file() and path.suffix == ".tflite":
         return FileClassifier(path, arguments.threads)
-    if not path.exists():
+    if not path.exists() and arguments.model not in list_models(pretrained=True):
         raise UserError(
-            f"{path} does not exist: give a .keras or .h5 file, a SavedModel folder or a "
-            ".tflite file."
+            f"{path} does not exist: give a .keras or .h5 file, a SavedModel folder, a "
+            ".tflite file, or a name that larq-bcd models --pretrained lists."
         )
     return KerasClassifier(str(path), load(str(path), arguments).model)
 

@@ -11,7 +11,6 @@ from larq_bcd._signals import Signals
 from larq_bcd.errors import UserError
 from larq_bcd.training import generated
 from larq_bcd.training.progress import Progress
-from larq_bcd.training.recipe import Recipe
 from larq_bcd.training.recipe_file import read_recipe
 from larq_bcd.training.recorder import StoppedError
 from larq_bcd.training.run import Training
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     # Unbroken lines: a path in them can be copied.
     console = Console(highlight=False, soft_wrap=True, markup=False)
     recipe = read_recipe(arguments.recipe, arguments.settings)
-    output = arguments.output or _default_output(arguments.recipe, recipe)
+    output = arguments.output or default_output(arguments.recipe, recipe.smoke)
     # First of all: a strategy of several processes has to be there before any operation.
     placement = choose_placement(arguments.strategy)
     if recipe.deterministic:
@@ -70,10 +69,11 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     return 0
 
 
-def _default_output(path: str, recipe: Recipe) -> Path:
+def default_output(path: str, smoke: bool) -> Path:
+    """Returns the folder of a run by the file that says what to do, or by its folder."""
     file = Path(path).absolute()
-    name = file.parent.name if file.name == "recipe.yaml" else file.stem
-    return Path("runs") / (f"{name}-smoke" if recipe.smoke else name)
+    name = file.parent.name if file.name in ("recipe.yaml", "study.yaml") else file.stem
+    return Path("runs") / (f"{name}-smoke" if smoke else name)
 
 
 def _show(progress: Progress, output: Path, placement: Placement, console: Console) -> None:

@@ -6,8 +6,7 @@ from larq_bcd.layers import _checks
 class HyperFunction:
     r"""Values that an image's channel statistics give: \\(W_2 relu(W_1 GAP(x) + b_1) + b_2\\).
 
-    The hidden values are `channels / reduction`, at least one. \\(W_2\\) and \\(b_2\\) start
-    at zero, so that a static network keeps its function. The weights belong to the layer.
+    The hidden values are `channels / reduction`, at least one. The weights belong to the layer.
     """
 
     def __init__(self, layer: str, reduction: int):
@@ -26,18 +25,27 @@ class HyperFunction:
         """
         channels = _checks.channels(self.layer, input_shape)
         hidden = max(1, channels // self.reduction)
-        self.hidden_kernel = layer.add_weight(
-            name="hidden_kernel", shape=(channels, hidden), initializer="glorot_uniform"
-        )
-        self.hidden_bias = layer.add_weight(
-            name="hidden_bias", shape=(hidden,), initializer="zeros"
-        )
-        self.output_kernel = layer.add_weight(
-            name="output_kernel", shape=(hidden, outputs), initializer="zeros"
-        )
-        self.output_bias = layer.add_weight(
-            name="output_bias", shape=(outputs,), initializer="zeros"
-        )
+        initializers = self.initializers(channels, hidden)
+
+        def weight(name: str, *shape: int) -> tf.Variable:
+            return layer.add_weight(name=name, shape=shape, initializer=initializers[name])
+
+        self.hidden_kernel = weight("hidden_kernel", channels, hidden)
+        self.hidden_bias = weight("hidden_bias", hidden)
+        self.output_kernel = weight("output_kernel", hidden, outputs)
+        self.output_bias = weight("output_bias", outputs)
+
+    def initializers(self, channels: int, hidden: int) -> dict:
+        """Returns the initializer of each weight, by which all values start at zero.
+
+        A static network to which the function is added keeps what it computes.
+        """
+        return {
+            "hidden_kernel": "glorot_uniform",
+            "hidden_bias": "zeros",
+            "output_kernel": "zeros",
+            "output_bias": "zeros",
+        }
 
     @property
     def kernels(self) -> tuple[tf.Variable, tf.Variable]:

@@ -1,6 +1,7 @@
 import tensorflow as tf
 
 from larq_bcd.layers import _checks
+from larq_bcd.layers import _initial_values as initial_values
 from larq_bcd.layers._hyper_function import HyperFunction
 from larq_bcd.layers._layer import Layer
 
@@ -12,6 +13,18 @@ class _UnitInterval(tf.keras.constraints.Constraint):
         return tf.clip_by_value(weight, 0.0, 1.0)
 
 
+class _Squeeze(HyperFunction):
+    """The squeeze and the expansion, which start as PyTorch's convolutions do."""
+
+    def initializers(self, channels: int, hidden: int) -> dict:
+        return {
+            "hidden_kernel": initial_values.of_kernel(),
+            "hidden_bias": initial_values.of_bias(channels),
+            "output_kernel": initial_values.of_kernel(),
+            "output_bias": initial_values.of_bias(hidden),
+        }
+
+
 @tf.keras.utils.register_keras_serializable("larq_bcd")
 class InformationRecoupling(Layer):
     r"""Weights the channels of a binary branch by what it and its real input have in common.
@@ -20,12 +33,12 @@ class InformationRecoupling(Layer):
 
     for the branch \\(b\\) and the input \\(x\\), a learned share \\(s\\) of each
     channel, kept in [0, 1], and a hyper function \\(g\\) of the channel means with
-    `channels / reduction` hidden values.
+    `channels / reduction` hidden values, whose weights start as those of a convolution.
 
     Takes `[b, x]`, both NHWC of the same shape `(batch, height, width, channels)`, and returns
     that shape, of the layer's compute dtype.
 
-    Source: BNext (arXiv 2211.12933), the Info-RCP module.
+    Source: BNext (arXiv 2211.12933), the Info-RCP module, and its official code.
 
     Args:
         reduction: channels per hidden value.
@@ -40,7 +53,7 @@ class InformationRecoupling(Layer):
 
     def __init__(self, reduction=8, share_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        self.hyper_function = HyperFunction(self.name, reduction)
+        self.hyper_function = _Squeeze(self.name, reduction)
         self.reduction = self.hyper_function.reduction
         if share_initializer is None:
             share_initializer = tf.keras.initializers.Constant(0.5)

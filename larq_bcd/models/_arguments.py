@@ -4,17 +4,15 @@ import math
 import operator
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorflow as tf
 
-from larq_bcd._downloads import DownloadError, downloads
 from larq_bcd._hdf5 import other_file_of_weights
 from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
 from larq_bcd.models import pytorch
-from larq_bcd.models.registry import Weights
 
 
 def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
@@ -114,19 +112,23 @@ def _integer(value) -> int:
 def load_weights(
     model: tf.keras.Model,
     weights,
-    published: Mapping[str, Weights],
+    published: Collection[str],
     official: pytorch.Layout | None,
 ) -> tf.keras.Model:
-    """Loads published weights, a file of Keras weights or an official checkpoint, if given."""
-    if weights is None:
-        return model
+    """Loads a file of Keras weights or an official checkpoint.
+
+    Args:
+        model: what gets them.
+        weights: the path.
+        published: names that might have been given instead.
+        official: what the official checkpoint is like, if there is one.
+    """
     if not isinstance(weights, str | os.PathLike):
         raise UserError(
             f"{model.name}: weights={weights!r} is a {type(weights).__name__}: pass the path "
             "to a file, a published name, or None for random weights."
         )
-    found = published.get(str(weights))
-    path = Path(weights).expanduser() if found is None else _downloaded(found)
+    path = Path(weights).expanduser()
     if path.is_dir():
         raise UserError(
             f"{model.name}: weights={str(weights)!r} is a folder: pass the path to a .h5, "
@@ -173,22 +175,3 @@ def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
             f"{model.name}: weights={str(path)!r} takes weights from another file, {other}, as "
             "no file of Keras's does: pass a file that holds all of them."
         )
-
-
-def _downloaded(weights: Weights) -> Path:
-    try:
-        with downloads():
-            file = tf.keras.utils.get_file(
-                origin=weights.url, file_hash=weights.sha256, cache_subdir="larq_bcd"
-            )
-    except DownloadError as error:
-        raise UserError(
-            f"the published weights cannot be fetched ({error}): connect this machine to the "
-            "network, or get the file by other means and pass its path."
-        ) from error
-    except ValueError as error:  # of another hash
-        raise UserError(
-            f"the file at {weights.url} is not the published one, whose SHA-256 is "
-            f"{weights.sha256}: try again, or get the file by other means and pass its path."
-        ) from error
-    return Path(file)

@@ -53,7 +53,9 @@ def bcdnet(
     16x16, `(1, 1, 1, 2, 2, 2)` those of 32x32.
 
     BCDNet-B starts from a trained BCDNet-A: `larq_bcd.models.copy_weights(a, b)`, or an
-    official PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function.
+    official PyTorch checkpoint of BCDNet-A as `weights`, gives it exactly that function. Such
+    a checkpoint was trained with a long range of 3, which it keeps at any image size unless
+    `long_range` is given; at its own, 224x224, 3 is half of the feature map.
 
     Source: BCDNet (arXiv 2209.01404), figure 4 and section 4; of BCDNet-B, equations 16 to 22.
 
@@ -85,7 +87,7 @@ def bcdnet(
 _FACTS: dict = {
     "paper": papers.BCDNET,
     "heads": ("fc", "fc_dist"),
-    "official": pytorch.MOBILENET,
+    "official": pytorch.BCDNET,
     "reduced": {
         "input_shape": (16, 16, 3),
         "num_classes": 5,

@@ -20,6 +20,7 @@ from larq_bcd.layers import (
     QuantConv2D,
     QuantShiftMLP,
 )
+from larq_bcd.layers import _initial_values as initial_values
 from larq_bcd.models import _arguments
 
 Quantizer: TypeAlias = str | Callable | None
@@ -64,8 +65,7 @@ class Binarization:
     def kernel_arguments(self) -> dict:
         """Returns the quantizers and the initializer of a binary layer's kernel."""
         if self.kernel_quantizer is None:
-            # PyTorch's default, U(-1, 1) / sqrt(fan_in), with which step 1 starts.
-            initializer = tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+            initializer = initial_values.of_kernel()
         else:
             initializer = tf.keras.initializers.RandomUniform(0.0, 0.001)
         return {
@@ -83,7 +83,14 @@ def batch_norm(x, name: str):
 def real_conv(x, filters: int, kernel_size: int, stride: int, name: str, groups: int = 1):
     """Real convolution without bias, padded on both sides."""
     return QuantConv2D(
-        filters, kernel_size, stride, "symmetric", groups=groups, use_bias=False, name=name
+        filters,
+        kernel_size,
+        stride,
+        "symmetric",
+        groups=groups,
+        use_bias=False,
+        kernel_initializer=initial_values.of_kernel(),
+        name=name,
     )(x)
 
 
@@ -94,8 +101,15 @@ def stem(x, filters: int, stride: int, kernel_size: int = 3):
 
 def patches(x, filters: int, size: int):
     """Real linear embedding of patches, and batch normalization."""
-    x = QuantConv2D(filters, size, size, "valid", use_bias=False, name="stem_conv")(x)
-    return batch_norm(x, "stem_bn")
+    embedding = QuantConv2D(
+        filters,
+        size,
+        size,
+        use_bias=False,
+        kernel_initializer=initial_values.of_kernel(),
+        name="stem_conv",
+    )
+    return batch_norm(embedding(x), "stem_bn")
 
 
 def threshold(x, binarization: Binarization, name: str):
@@ -323,7 +337,14 @@ def heads(x, num_classes: int, names: tuple[str, ...]):
     The logits are float32 under every precision policy.
     """
     outputs = [
-        tf.keras.layers.Dense(num_classes, dtype="float32", name=name)(x) for name in names
+        tf.keras.layers.Dense(
+            num_classes,
+            kernel_initializer=initial_values.of_kernel(),
+            bias_initializer=initial_values.of_bias(x.shape[-1]),
+            dtype="float32",
+            name=name,
+        )(x)
+        for name in names
     ]
     if len(outputs) == 1:
         return outputs[0]

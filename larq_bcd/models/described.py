@@ -75,6 +75,30 @@ def describe(
     Raises:
         UserError: if the preprocessing or the names do not fit the model.
     """
+    content = _content(model, preprocessing, class_names)
+    described = DescribedModel.from_config(
+        {**_functional(model).get_config(), "description": content}
+    )
+    described.set_weights(model.get_weights())
+    return described
+
+
+def around(
+    model: tf.keras.Model,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str] | None = None,
+) -> tf.keras.Model:
+    """Returns what `describe` returns, but of the very layers of the model."""
+    content = _content(model, preprocessing, class_names)
+    described = DescribedModel(model.input, model.output, name=model.name)
+    described.description = content
+    return described
+
+
+def _content(
+    model: tf.keras.Model, preprocessing: Preprocessing, class_names: Sequence[str] | None
+) -> str:
+    """The description, as it is saved."""
     shape = tuple(model.inputs[0].shape[1:])
     if preprocessing.input_shape != shape:
         raise UserError(
@@ -89,10 +113,7 @@ def describe(
                 f"{model.outputs[0].shape[-1]} outputs: give one for each."
             )
         content["class_names"] = list(class_names)
-    config = {**_functional(model).get_config(), "description": json.dumps(content)}
-    described = DescribedModel.from_config(config)
-    described.set_weights(model.get_weights())
-    return described
+    return json.dumps(content)
 
 
 def description_of(model: tf.keras.Model, network: str | None = None) -> Description:

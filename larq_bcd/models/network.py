@@ -8,13 +8,20 @@ a family. The arguments that many networks have are documented here alone.
 import inspect
 import os
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
-from larq_bcd.models import _arguments, blocks
+from larq_bcd.errors import UserError
+from larq_bcd.models import _arguments, blocks, pytorch
+from larq_bcd.models.described import around
+from larq_bcd.models.packed import unpack
+from larq_bcd.models.published import SUFFIX, Weights, arrays_of, read_file
 from larq_bcd.models.registry import ModelInfo, register
 
 ImageShape: TypeAlias = Sequence[int | None]
@@ -22,6 +29,7 @@ KerasTensor: TypeAlias = Any  # for which Keras 2 has no public name
 PathLike: TypeAlias = os.PathLike[str]
 Shift: TypeAlias = int | Literal["half"]
 P = ParamSpec("P")
+Arrays: TypeAlias = Mapping[str, np.ndarray]
 Family: TypeAlias = Callable[Concatenate[ModelInfo, P], tf.keras.Model]
 
 # The default of an argument of a family for which each of its networks has its own.
@@ -32,8 +40,9 @@ _ARGUMENTS = """\
     input_shape: `(height, width, channels)`, by default that of its data set; height and width
         may be `None` where no layer depends on the positions.
     input_tensor: Keras tensor to use as the image instead.
-    weights: name of published weights, path to a file of Keras weights or, where there is one,
-        to an official PyTorch checkpoint of either training step, or `None` for random weights.
+    weights: name of published weights, whose architecture the network takes where arguments
+        are left out; path to a file of Keras weights or, where there is one, to an official
+        PyTorch checkpoint of either training step; or `None` for random weights.
     include_top: whether to end in the classifier; otherwise the network returns its features,
         `(batch, new_height, new_width, channels)`.
     num_classes: number of classes.
@@ -99,8 +108,15 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
                 unknown = [key for key in kwargs if key not in signature.parameters]
                 meant = did_you_mean(unknown[0], signature.parameters, "; ") if unknown else ""
                 raise TypeError(f"{name}: {error}{meant}") from None
+            found = _published(info, bound.arguments.get("weights"))
+            if found is None:
+                bound.arguments |= _of_checkpoint(info, bound.arguments)
+            else:
+                bound.arguments |= found[0].completed(bound.arguments)
+                bound.arguments["weights"] = None
             bound.apply_defaults()
-            return family(info, *bound.args, **bound.kwargs)
+            model = family(info, *bound.args, **bound.kwargs)
+            return model if found is None else _trained(model, info, bound.arguments, *found)
 
         info = ModelInfo(name=name, build=build, **facts)
         register(info)
@@ -110,6 +126,13 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
         return build
 
     return made
+
+
+def _of_checkpoint(info: ModelInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that an official checkpoint was trained with and that are not given."""
+    if info.official is None or not pytorch.is_checkpoint(given.get("weights")):
+        return {}
+    return {key: value for key, value in info.official.arguments.items() if key not in given}
 
 
 def _docstring(info: ModelInfo, own: Callable, family: Callable, arguments) -> str:
@@ -148,4 +171,56 @@ def build_model(
     if include_top:
         x = classifier(x, num_classes, info.heads)
     model = tf.keras.Model(inputs, x, name=name)
+    if weights is None:
+        return model
     return _arguments.load_weights(model, weights, info.weights, info.official)
+
+
+def _published(info: ModelInfo, weights) -> tuple[Weights, Arrays] | None:
+    """Published weights by their name or by the path of their file; None of anything else."""
+    if not isinstance(weights, str | os.PathLike):
+        return None
+    if found := info.weights.get(str(weights)):
+        return found, arrays_of(found)
+    path = Path(weights).expanduser()
+    if path.suffix != SUFFIX or not path.is_file():
+        return None
+    found, arrays = read_file(path)
+    if found.network != info.name:
+        raise UserError(
+            f"{info.name}: weights={str(weights)!r} are of {found.network}: build that, or "
+            "build both and take over what fits with larq_bcd.models.copy_weights."
+        )
+    return found, arrays
+
+
+def _trained(
+    model: tf.keras.Model,
+    info: ModelInfo,
+    arguments: Mapping[str, Any],
+    weights: Weights,
+    arrays: Arrays,
+) -> tf.keras.Model:
+    """Gives a network published weights, and what is known of its images and classes.
+
+    A network of an input tensor is described by nobody: what is before it is not known here.
+    """
+    has_top, classes = arguments["include_top"], weights.arguments["num_classes"]
+    is_whole = has_top and arguments["num_classes"] == classes
+    if has_top and not is_whole:
+        warnings.warn(
+            f"{info.name}: the classifier is a new one of num_classes="
+            f"{arguments['num_classes']}, as the weights {weights.name!r} are of {classes}: "
+            "train it.",
+            stacklevel=3,
+        )
+    try:
+        unpack(arrays, model, without=() if is_whole else info.heads)
+    except ValueError as error:
+        raise UserError(
+            f"{info.name}: the weights {weights.name!r} do not fit the network ({error}): they "
+            "are of another version of larq_bcd; install the newest."
+        ) from error
+    if arguments["input_tensor"] is not None:
+        return model
+    return around(model, weights.preprocessing, weights.class_names if is_whole else None)

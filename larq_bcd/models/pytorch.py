@@ -5,12 +5,14 @@ and a pickle that holds more than tensors is refused.
 """
 
 import math
+import os
 import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -54,12 +56,14 @@ class Layout:
         units: unit by regular expression of its name, with a group for each number.
         doubling: the same for the units whose shortcut is repeated.
         heads: modules that a network with `include_top=False` does without.
+        arguments: those of the network here that its code has fixed, for any image size.
     """
 
     layers: Mapping[str, str]
     units: Mapping[str, Unit]
     doubling: Mapping[str, Unit]
     heads: tuple[str, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self, name: str, names: set[str]) -> tuple[Unit, str] | None:
         """Returns the unit of a name and its module, or None for a layer in no unit."""
@@ -84,7 +88,7 @@ _POINT = Unit(
     ("bn1",),
     ("move1", "prelu", "move2"),
 )
-# BCDNet and ReActNet-A, on the stages of MobileNetV1.
+# ReActNet-A, on the stages of MobileNetV1.
 MOBILENET = Layout(
     layers={
         "stem_conv": "feature.0.conv1",
@@ -117,6 +121,9 @@ MOBILENET = Layout(
     },
     heads=("fc", "fc_dist"),
 )
+
+# BCDNet, whose long shift is half of its 7x7 map, written as a number.
+BCDNET = replace(MOBILENET, arguments={"long_range": 3})
 
 # ReActNet-18, on the stages of ResNet-18.
 RESNET_18 = Layout(
@@ -249,6 +256,11 @@ def _parameters(model: tf.keras.Model, layout: Layout, flat: bool) -> Iterator[_
         found = layout.find(match[1], names) if match else None
         if match and found:
             yield from _of_part(layer, match[2], *found, flat)
+
+
+def is_checkpoint(weights: Any) -> bool:
+    """Whether weights are given as the path of a file that is named as PyTorch's are."""
+    return isinstance(weights, str | os.PathLike) and Path(weights).name.endswith(SUFFIXES)
 
 
 def load_checkpoint(model: tf.keras.Model, path: Path, layout: Layout) -> None:

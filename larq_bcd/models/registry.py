@@ -10,6 +10,7 @@ import tensorflow as tf
 from larq_bcd._names import did_you_mean
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
+from larq_bcd.models.published import Weights, index, published_for
 from larq_bcd.models.pytorch import Layout
 
 _IMAGENET = Preprocessing()
@@ -25,14 +26,6 @@ class Paper:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.venue}, arXiv {self.arxiv})"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Published weights of a network: a file of Keras weights by URL and SHA-256."""
-
-    url: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,6 @@ class ModelInfo:
         settings: what its family knows it by, beside the defaults of its arguments.
         reduced: arguments of a network of a few thousand parameters with all of its parts,
             to try things in seconds.
-        weights: published weights by name.
     """
 
     name: str
@@ -82,7 +74,11 @@ class ModelInfo:
     preprocessing: Preprocessing = _IMAGENET
     settings: Mapping[str, Any] = field(default_factory=dict)
     reduced: Mapping[str, object] = field(default_factory=dict)
-    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> dict[str, Weights]:
+        """Its published weights by name, with what is known of each."""
+        return published_for(self.name)
 
     @property
     def ops(self) -> float:
@@ -105,13 +101,16 @@ def register(info: ModelInfo) -> None:
     _MODELS[info.name] = info
 
 
-def list_models(pattern: str = "*") -> list[str]:
+def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     """Returns the names of the networks, in alphabetical order.
 
     Args:
         pattern: what a name has to match, such as `"BCDNet*"`; case does not matter.
+        pretrained: whether to list the trained ones instead, each by the names of the network
+            and of its weights, such as `"BCDNetB:cifar10"`.
     """
-    return [name for name in sorted(_MODELS) if fnmatch.fnmatch(name.lower(), pattern.lower())]
+    names = [weights.full_name for weights in index()] if pretrained else _MODELS
+    return [name for name in sorted(names) if fnmatch.fnmatch(name.lower(), pattern.lower())]
 
 
 def model_info(name: str) -> ModelInfo:
@@ -136,14 +135,17 @@ def get_model(name: str, /, **arguments) -> tf.keras.Model:
     """Builds a network by name.
 
     Args:
-        name: its name, such as `"BCDNetB"`; `list_models()` has all.
+        name: its name, such as `"BCDNetB"`; `list_models()` has all. `"BCDNetB:cifar10"` is
+            that of `weights="cifar10"`; `list_models(pretrained=True)` has all of those.
         **arguments: arguments of the function of that name in `larq_bcd.models`.
 
     Returns:
         A functional `tf.keras.Model`.
 
     Raises:
-        TypeError: if the network has no such argument.
+        TypeError: if the network has no such argument, or the weights are given twice.
         UserError: if there is no network of that name, or an argument is out of its range.
     """
-    return model_info(name).build(**arguments)
+    network, colon, weights = name.partition(":")
+    build = model_info(network).build
+    return build(weights=weights, **arguments) if colon else build(**arguments)

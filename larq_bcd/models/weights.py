@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from larq_bcd.layers import DynamicThresholdQuantConv2D
+from larq_bcd.layers import DynamicThresholdQuantConv2D, QuantShiftMLP, SpatialShift
 
 
 def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
@@ -17,7 +17,8 @@ def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
         target: the network that gets them; unchanged if an error is raised.
 
     Raises:
-        ValueError: if layers are missing in the source or of other shapes; it lists all.
+        ValueError: if layers are missing in the source, of other shapes, or shift by another
+            distance; it lists all.
     """
     found = {layer.name: layer for layer in source.layers}
     assignments, problems = [], []
@@ -32,11 +33,13 @@ def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
                     f"{variable.name} has shape {tuple(variable.shape)}, "
                     f"but {tuple(value.shape)} in the source"
                 )
+        if isinstance(layer, QuantShiftMLP):
+            problems += _other_ranges(layer, found[layer.name])
         assignments += pairs
     if problems:
         raise ValueError(
             f"the weights of {source.name!r} do not fit {target.name!r}: "
-            f"{'; '.join(problems)}. Build both with the same width, channels and classes."
+            f"{'; '.join(problems)}. Build both with the same arguments."
         )
     for variable, value in assignments:
         variable.assign(value)
@@ -61,6 +64,26 @@ def _matching_variables(layer, found: dict) -> list[tuple] | None:
     if len(layer.weights) != len(match.weights):
         return None
     return list(zip(layer.weights, match.weights, strict=True))
+
+
+def _other_ranges(layer: QuantShiftMLP, source: QuantShiftMLP) -> list[str]:
+    """The ranges that are not those of the source on the feature map of the layer."""
+    sides = layer.input_shape[1:3]
+    return [
+        f"{layer.name} has {name}={ours.shift!r}, which on its feature map of "
+        f"{sides[0]}x{sides[1]} is not the {theirs.shift!r} of the source"
+        for name, ours, theirs in (
+            ("short_range", layer.short_shift, source.short_shift),
+            ("long_range", layer.long_shift, source.long_shift),
+        )
+        if _distances(ours, sides) != _distances(theirs, sides)
+    ]
+
+
+def _distances(shift: SpatialShift, sides: tuple[int | None, ...]) -> list:
+    """Pixels by which a feature map is shifted; `"half"` of a side that is open."""
+    is_half = shift.shift == "half"
+    return [side // 2 if is_half and side is not None else shift.shift for side in sides]
 
 
 def with_training_heads(model: tf.keras.Model) -> tf.keras.Model:

@@ -1,6 +1,8 @@
 """The networks of a recipe's stages, and what they start from."""
 
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -23,14 +25,23 @@ def build_network(
     Raises:
         UserError: if the network cannot be built with the recipe's arguments.
     """
-    name = recipe.network_of(index)
-    allowed = inspect.signature(model_info(name).build).parameters
+    arguments = {**arguments_of(recipe, index), "num_classes": num_classes}
+    return _built(recipe.network_of(index), precision, arguments)
+
+
+def arguments_of(recipe: Recipe, index: int) -> dict[str, Any]:
+    """Returns the arguments of the network of a stage, but the number of classes."""
+    allowed = inspect.signature(model_info(recipe.network_of(index)).build).parameters
     quantizers = _QUANTIZERS[recipe.stages[index].binary]
     quantizers = {key: value for key, value in quantizers.items() if key in allowed}
-    return _built(recipe, name, precision, num_classes=num_classes, **quantizers)
+    return {**_arguments(recipe), **quantizers}
 
 
-def _built(recipe: Recipe, name: str, precision: str, **arguments) -> tf.keras.Model:
+def _arguments(recipe: Recipe) -> dict[str, Any]:
+    return {"input_shape": recipe.preprocessing.input_shape, **recipe.arguments}
+
+
+def _built(name: str, precision: str, arguments: Mapping[str, Any]) -> tf.keras.Model:
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)
     # Dropout and its like keep the state of their random numbers in variables then, and not
@@ -38,9 +49,8 @@ def _built(recipe: Recipe, name: str, precision: str, **arguments) -> tf.keras.M
     random = tf.keras.backend.experimental
     was_enabled = random.is_tf_random_generator_enabled()
     random.enable_tf_random_generator()
-    shape = (*recipe.preprocessing.image_size, recipe.preprocessing.channels)
     try:
-        return get_model(name, input_shape=shape, **{**recipe.arguments, **arguments})
+        return get_model(name, **arguments)
     except (ValueError, TypeError, OSError) as error:
         raise UserError(f"the network {name} cannot be built: {error}") from error
     finally:
@@ -74,7 +84,8 @@ def load_start(recipe: Recipe, index: int, start: Start, network: tf.keras.Model
     name = start.network or recipe.network_of(index)
     classes = start.num_classes or network.output_shape[-1]
     try:
-        source = _built(recipe, name, "float32", num_classes=classes, weights=start.file)
+        arguments = {**_arguments(recipe), "num_classes": classes, "weights": start.file}
+        source = _built(name, "float32", arguments)
         if classes == network.output_shape[-1]:
             copy_weights(source, network)
         else:

@@ -111,7 +111,7 @@ class Start(Section):
     """Weights to start from: a file, or by default those of the stage before."""
 
     file: str
-    """Keras model or weights, or an official PyTorch checkpoint."""
+    """Keras model or weights, official PyTorch checkpoint, or name of published weights."""
     network: str | None = None
     """The network of the file, if it is another one than that of the stage."""
     num_classes: PositiveInt | None = None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
-import yaml
 
 import larq_bcd
 from larq_bcd._files import replacing, write_json
@@ -18,22 +17,19 @@ from larq_bcd.data.batches import evaluation_batches, open_source, training_batc
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights, describe
+from larq_bcd.summary import cost
 from larq_bcd.training import networks
 from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
 from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
-from larq_bcd.training.recipe import Recipe, Start
-from larq_bcd.training.recipe_file import with_defaults, write_recipe
+from larq_bcd.training.recipe import Data, Recipe, Start
+from larq_bcd.training.recipe_file import changed_keys, write_recipe
 from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen
-
-# What may change between two starts of the same training: how often it is kept, and where its
-# images are, which have to be the same.
-_FREE = (("checkpoint_every",), ("data", "data_dir"), ("data", "name"))
 
 
 @dataclass(frozen=True)
@@ -100,13 +96,7 @@ class Training:
         )
         self._networks: dict[int, tf.keras.Model] = {}
         placement.check_batch(recipe.batch_size)
-        data = recipe.data
-        data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
-        self.training = open_source(data.name, data.train, data_dir)
-        self.validation = None
-        if data.validation is not None:
-            self.validation = open_source(data.name, data.validation, data_dir)
-            _check_same_classes(self.training, self.validation)
+        self.training, self.validation = open_data(recipe.data)
         self._check_lengths()
 
     def run(self) -> Progress:
@@ -172,13 +162,11 @@ class Training:
         path = self.output / "recipe.yaml"
         if not path.exists():
             return
-        old, new = with_defaults(path.read_text()), yaml.safe_load(write_recipe(self.recipe))
-        changed = [key for key in _differences(old, new) if tuple(key) not in _FREE]
-        if changed:
-            keys = ", ".join(".".join(key) for key in changed)
+        if changed := changed_keys(path.read_text(), self.recipe):
             raise UserError(
-                f"{self.output} holds a training of another recipe, which differs in {keys}: "
-                "give another --output, or remove the folder to start again."
+                f"{self.output} holds a training of another recipe, which differs in "
+                f"{', '.join(changed)}: give another --output, or remove the folder to start "
+                "again."
             )
 
     def _folder(self, index: int) -> Path:
@@ -382,6 +370,7 @@ class Training:
         network = describe(network, self.recipe.preprocessing, self.training.class_names)
         with replacing(self.output / "model.keras", _bytes(network)) as temporary:
             network.save(temporary)
+        costs = cost(network)
         write_json(
             self.output / "results.json",
             {
@@ -390,6 +379,7 @@ class Training:
                 "larq_bcd": larq_bcd.__version__,
                 "tensorflow": tf.__version__,
                 "replicas": self.placement.replicas,
+                "cost": {"bops": costs.bops, "flops": costs.flops, "ops": costs.ops},
                 "stages": [summary(stage) for stage in progress.stages],
             },
         )
@@ -401,6 +391,21 @@ def _bytes(network: tf.keras.Model) -> int:
     return sum(sizes)
 
 
+def open_data(data: Data) -> tuple[Source, Source | None]:
+    """Opens the split to train on and, if there is one, that to validate on.
+
+    Raises:
+        UserError: if they are not there, or have different classes.
+    """
+    data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
+    training = open_source(data.name, data.train, data_dir)
+    if data.validation is None:
+        return training, None
+    validation = open_source(data.name, data.validation, data_dir)
+    _check_same_classes(training, validation)
+    return training, validation
+
+
 def _check_same_classes(training: Source, validation: Source) -> None:
     if training.class_names != validation.class_names:
         missing = sorted(set(training.class_names) ^ set(validation.class_names))
@@ -408,15 +413,3 @@ def _check_same_classes(training: Source, validation: Source) -> None:
             f"the splits {training.split!r} and {validation.split!r} of {training.name!r} have "
             f"different classes: {', '.join(missing[:10])} are in one of them alone."
         )
-
-
-def _differences(old, new, path: tuple = ()) -> Iterator[tuple]:
-    """The paths at which two recipes differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
-            yield from _differences(old.get(key), new.get(key), (*path, str(key)))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, pair in enumerate(zip(old, new, strict=True)):
-            yield from _differences(*pair, (*path, str(index)))
-    elif old != new:
-        yield path

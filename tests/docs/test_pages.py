@@ -12,6 +12,7 @@ from larq_bcd_runtime import cli
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT
 from larq_bcd.training import read_recipe
+from larq_bcd.training.studies import read_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -50,6 +51,15 @@ def test_the_recipes_of_a_page_are_recipes(recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe)
     assert read_recipe(path, []).network == yaml.safe_load(recipe)["network"]
+
+
+@pytest.mark.parametrize(
+    "study", [block for page in PAGES for block in blocks(page, "yaml") if "variants:" in block]
+)
+def test_the_studies_of_a_page_are_studies(study, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(study.replace("recipe: models", f"recipe: {ROOT / 'models'}"))
+    assert list(read_study(path)[1]) == list(yaml.safe_load(study)["variants"])
 
 
 def command_lines():

@@ -184,6 +184,19 @@ def test_copying_between_networks_that_differ_lists_every_difference(rng):
         np.testing.assert_array_equal(weight, kept)
 
 
+def test_copying_to_a_network_that_shifts_by_another_distance_is_refused():
+    arguments = model_info("BCDNetA").reduced
+    source = BCDNetA(**arguments, long_range=1)
+    copy_weights(source, BCDNetA(**{**arguments, "input_shape": (12, 12, 3)}))  # a map of 3x3
+    wide = BCDNetA(**arguments)
+    with pytest.raises(
+        ValueError,
+        match=r"mlp1_1_shift_mlp has long_range='half', which on its feature map of 4x4 is "
+        r"not the 1 of the source; mlp1_2",
+    ):
+        copy_weights(source, wide)
+
+
 def test_output_is_the_mean_of_the_two_heads(rng):
     model = BCDNetA(**SMALL)
     randomize(model, rng)

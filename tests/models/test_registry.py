@@ -1,18 +1,15 @@
 import ast
-import hashlib
 import inspect
 import json
-import socket
 import sys
 
 import mypy.api
 import numpy as np
 import pytest
-from helpers import randomize
 
 from larq_bcd import models
 from larq_bcd.errors import UserError
-from larq_bcd.models import get_model, list_models, model_info, registry
+from larq_bcd.models import get_model, list_models, model_info
 
 REDUCED = dict(model_info("ReActNetA").reduced)
 
@@ -145,37 +142,3 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, message):
 def test_an_unknown_argument_is_named():
     with pytest.raises(TypeError, match=r"ReActNetA: .*'widht'"):
         get_model("ReActNetA", widht=0.5)
-
-
-def test_published_weights_load_by_name_and_only_if_they_are_the_published_ones(
-    rng, tmp_path, monkeypatch
-):
-    source = get_model("ReActNetA", **REDUCED)
-    randomize(source, rng)
-    file = tmp_path / "published.weights.h5"
-    source.save_weights(file)
-    (tmp_path / ".keras").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    published = model_info("ReActNetA").weights
-    assert isinstance(published, dict)
-    monkeypatch.setitem(published, "test", registry.Weights(file.as_uri(), digest))
-    loaded = get_model("ReActNetA", weights="test", **REDUCED)
-    image = rng.normal(size=(1, 16, 16, 3)).astype(np.float32)
-    np.testing.assert_array_equal(loaded(image), source(image))
-    monkeypatch.setitem(published, "damaged", registry.Weights(file.as_uri(), "0" * 64))
-    (tmp_path / ".keras" / "larq_bcd" / file.name).unlink()
-    with pytest.raises(UserError, match="is not the published one, whose SHA-256 is 000"):
-        get_model("ReActNetA", weights="damaged", **REDUCED)
-
-
-def test_published_weights_without_a_connection_are_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with socket.socket() as closed:  # bound, and not listening: nothing answers
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.weights.h5"
-        monkeypatch.setitem(
-            model_info("ReActNetA").weights, "far", registry.Weights(url, "0" * 64)
-        )
-        with pytest.raises(UserError, match=r"cannot be fetched .*refused.*pass its path"):
-            get_model("ReActNetA", weights="far", **REDUCED)

@@ -209,13 +209,15 @@ class Official:
         return self._activation(y, module, "move22", "prelu2", "move23")
 
     def _mlp_unit(self, x, module, ranged):
-        """Equation 15 and figure 4 of BCDNet; without the shifted branches a Point unit."""
+        """Equation 15 and figure 4 of BCDNet; without the shifted branches a Point unit.
+
+        The long shift is the 3 of the official code, half of the map of an image of 224x224.
+        """
         a = self._sign(x, f"{module}.move0")
         y = self._conv(a, f"{module}.binary_conv")
         if ranged:
             y = y + self._conv(shift(a, 1, 1), f"{module}.binary_conv1")
-            half = [size // 2 for size in a.shape[2:]]
-            y = y + self._conv(shift(a, *half), f"{module}.binary_conv2")
+            y = y + self._conv(shift(a, 3, 3), f"{module}.binary_conv2")
         y = self._norm(y, f"{module}.bn1") + x
         return self._activation(y, module, "move1", "prelu", "move2")
 

@@ -44,10 +44,15 @@ SMALL = {
     "strides": (1, 1, 1, 1, 2, 2),
 }
 SMALL_18 = {**SMALL, "width": STEM / 64, "strides": (2, 1, 1, 2, 1, 2)}
+ARGUMENTS = {
+    "bcdnet_a": {**SMALL, "long_range": 3},
+    "reactnet_a": SMALL,
+    "reactnet_18": SMALL_18,
+}
 
 
 def small_arguments(name):
-    return SMALL_18 if name == "reactnet_18" else SMALL
+    return ARGUMENTS[name]
 
 
 @functools.cache
@@ -150,6 +155,19 @@ def test_logits_are_those_of_the_official_network_in_full_size(name, tmp_path):
     path = saved(tmp_path / "official.pth.tar", checkpoint(name, state))
     logits = NETWORKS[name](weights=str(path))(batch)
     np.testing.assert_allclose(logits, sum(heads) / len(heads), rtol=0, atol=1e-3)
+
+
+def test_an_official_bcdnet_keeps_its_long_range_at_another_image_size(tmp_path):
+    images, batch = random_images(4, 32)  # the MLP stage sees 8x8, half of which is 4
+    strides = SMALL["strides"]
+    state, heads = calibrated("bcdnet_a", small_state("bcdnet_a"), True, strides, images)
+    path = saved(tmp_path / "official.pth.tar", checkpoint("bcdnet_a", state))
+    arguments = {**SMALL, "input_shape": (32, 32, 3), "weights": path}
+    logits = BCDNetB(**arguments)(batch).numpy()
+    np.testing.assert_allclose(logits, sum(heads) / len(heads), rtol=0, atol=1e-3)
+    asked_for = BCDNetA(long_range="half", **arguments)
+    assert asked_for.get_layer("mlp1_1_shift_mlp").long_shift.shift == "half"
+    assert np.abs(asked_for(batch) - logits).max() > 0.1
 
 
 def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():

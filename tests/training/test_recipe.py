@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from larq_bcd.models import get_model
-from larq_bcd.training.recipe_file import RecipeError, read_recipe, write_recipe
+from larq_bcd.training.recipe_file import read_recipe, write_recipe
+from larq_bcd.training.schema import SchemaError
 
 RECIPES = sorted((Path(__file__).parents[2] / "models").glob("*/recipe.yaml"))
 PLAIN = """
@@ -135,7 +136,7 @@ def test_smoke_settings_come_before_those_of_the_command_line(recipe):
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages):
-    with pytest.raises(RecipeError) as error:
+    with pytest.raises(SchemaError) as error:
         read_recipe(recipe(), settings)
     for message in messages:
         assert message in str(error.value)
@@ -151,12 +152,12 @@ def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages)
     ],
 )
 def test_a_file_that_is_not_a_recipe_is_refused(recipe, text, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(SchemaError, match=message):
         read_recipe(recipe(text=text))
 
 
 def test_a_missing_recipe_is_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"nothing\.yaml' cannot be read \(No such file"):
+    with pytest.raises(SchemaError, match=r"nothing\.yaml' cannot be read \(No such file"):
         read_recipe(tmp_path / "nothing.yaml")
 
 

@@ -127,6 +127,8 @@ def test_a_killed_and_restarted_run_has_bit_identical_weights(recipe, uninterrup
 def test_a_run_leaves_its_network_its_figures_and_its_curves(uninterrupted):
     results = json.loads((uninterrupted / "results.json").read_text())
     assert [stage["iterations"] for stage in results["stages"]] == [7, 8]
+    assert results["cost"]["bops"] > 0
+    assert results["cost"]["ops"] == results["cost"]["bops"] / 64 + results["cost"]["flops"]
     for stage in STAGES:
         summary = json.loads((uninterrupted / stage / "summary.json").read_text())
         assert summary["last"]["val_accuracy"] <= summary["best"]["val_accuracy"]

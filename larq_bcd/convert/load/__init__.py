@@ -58,11 +58,12 @@ def load_model(
     """Loads a `.keras` or `.h5` file or a SavedModel folder, or builds a published model.
 
     Args:
-        source: a path, or a name such as `BCDNetB` or `larq_zoo.sota.QuickNet`.
+        source: a path, or a name such as `BCDNetB`, `BCDNetB:cifar10` with the published
+            weights of that name, or `larq_zoo.sota.QuickNet`.
         trust_code: whether the file may name any function and class, and carry Python code
             (Lambda layers).
         random_weights: whether the weights of a network of Larq Zoo are random; else they are
-            the published ones. Those of this package's networks are random.
+            the published ones. Those of this package's networks are random without a name.
 
     Returns:
         The model.
@@ -76,15 +77,17 @@ def load_model(
     if not path.exists() and name in models.list_models():
         model = as_if_trained(models.get_model(name))
         return LoadedModel(model, name, is_trained=False)
+    if not path.exists() and name in models.list_models(pretrained=True):
+        return LoadedModel(models.get_model(name), name, is_trained=True)
     if not path.exists() and larq_zoo.is_name(name):
         model, description = larq_zoo.load(name, random_weights)
         return LoadedModel(model, name, not random_weights, description)
     if not path.exists():
-        meant = did_you_mean(name, models.list_models())
+        known = [*models.list_models(), *models.list_models(pretrained=True)]
+        meant = did_you_mean(name, known)
         raise ConversionError(
             f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
-            "or .h5 file, a SavedModel folder, or one of "
-            f"{', '.join(models.list_models())}."
+            f"or .h5 file, a SavedModel folder, or one of {', '.join(known)}."
         )
     file = _open(path)
     if not trust_code:

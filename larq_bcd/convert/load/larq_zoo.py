@@ -16,6 +16,7 @@ from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.problems import cause
 from larq_bcd.convert.load.random_weights import as_if_trained, set_statistics
+from larq_bcd.data import imagenet
 from larq_bcd.data.preprocessing import Description, Preprocessing
 
 _PACKAGE, _PARTS = "larq_zoo", ("literature", "sota")
@@ -23,7 +24,6 @@ _INSTALL = "run pip install 'larq-bcd[zoo]' and pip install --no-deps larq-zoo z
 # What larq_zoo.preprocess_input does: the center 224/256 of an image, enlarged by bicubic
 # interpolation, and the mean and standard deviation of ImageNet.
 _PREPROCESSING = Preprocessing((224, 224), resize=256, resampling="bicubic")
-_CLASSES = 1000
 
 
 def is_name(name: str) -> bool:
@@ -80,11 +80,9 @@ def load(name: str, random_weights: bool) -> tuple[tf.keras.Model, Description]:
             noise = np.random.default_rng(0).normal(size=(8, *_PREPROCESSING.input_shape))
             set_statistics(model, noise.astype(np.float32))
             return model, known_of_all
-        model, names = _trained(name, build), _class_names()
-    if names is None:
-        return model, known_of_all
+        model = _trained(name, build)
     return model, dataclasses.replace(
-        known_of_all, class_names=names, names_origin="ImageNet's, as Keras has them"
+        known_of_all, class_names=imagenet.class_names(), names_origin="ImageNet's"
     )
 
 
@@ -114,13 +112,3 @@ def _trained(name: str, build) -> tf.keras.Model:
             "machine to the network, or give --random-weights (random_weights=True in Python) "
             "for a file that is good for measuring latency."
         ) from error
-
-
-def _class_names() -> tuple[str, ...] | None:
-    """The names of ImageNet's classes as Keras has them, if they can be fetched."""
-    decode = tf.keras.applications.imagenet_utils.decode_predictions
-    try:
-        with downloads(), contextlib.redirect_stdout(io.StringIO()):
-            return tuple(first[1] for (first,) in decode(np.eye(_CLASSES), top=1))
-    except (DownloadError, OSError, ValueError):  # what they are called is then not known
-        return None

@@ -1,5 +1,6 @@
 """Binary networks as functional Keras models, in the manner of `tf.keras.applications`."""
 
+from larq_bcd.models.applications import decode_predictions, preprocess_input
 from larq_bcd.models.bcdnet import BCDNetA, BCDNetB
 from larq_bcd.models.bcdnet18 import BCDNetA18, BCDNetB18
 from larq_bcd.models.bireal import BiRealNet18, BiRealNet34, ReActNet18
@@ -38,11 +39,13 @@ __all__ = [
     "ResNet18",
     "ResNetMLP",
     "copy_weights",
+    "decode_predictions",
     "describe",
     "description_of",
     "get_model",
     "list_models",
     "model_info",
+    "preprocess_input",
     "with_training_heads",
 ]
 

@@ -12,6 +12,7 @@ from larq_bcd.models.network import (
     ImageShape,
     KerasTensor,
     PathLike,
+    Pooling,
     Shift,
     build_model,
     variant,
@@ -32,6 +33,7 @@ def bcdnet(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = _STRIDES,
     blocks: Sequence[int] = _BLOCKS,
@@ -80,7 +82,15 @@ def bcdnet(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

@@ -13,6 +13,7 @@ from larq_bcd.models.network import (
     ImageShape,
     KerasTensor,
     PathLike,
+    Pooling,
     Shift,
     build_model,
     variant,
@@ -28,6 +29,7 @@ def bcdnet18(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = resnet.STRIDES,
     units: Sequence[int] = resnet.UNITS_18,
@@ -72,7 +74,15 @@ def bcdnet18(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

@@ -6,7 +6,15 @@ import tensorflow as tf
 
 from larq_bcd.models import _arguments, papers, pytorch, resnet
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import OWN, ImageShape, KerasTensor, PathLike, build_model, variant
+from larq_bcd.models.network import (
+    OWN,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    variant,
+)
 from larq_bcd.models.registry import ModelInfo
 
 
@@ -18,6 +26,7 @@ def bireal(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = resnet.STRIDES,
     units: Sequence[int] = OWN,
@@ -44,7 +53,15 @@ def bireal(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

@@ -325,6 +325,18 @@ def mixer_block(x, token_expansion: int, expansion: int, binarization: Binarizat
     return mlp(x, expansion, binarization, f"{name}_mlp")
 
 
+def pooled(x, kind: Literal["avg", "max"]):
+    """The mean or the maximum of features over all positions, `(batch, channels)`."""
+    layers = tf.keras.layers
+    kinds = {
+        ("avg", 4): layers.GlobalAveragePooling2D,
+        ("max", 4): layers.GlobalMaxPooling2D,
+        ("avg", 3): layers.GlobalAveragePooling1D,
+        ("max", 3): layers.GlobalMaxPooling1D,
+    }
+    return kinds[kind, x.shape.rank](name="pool")(x)
+
+
 def classifier(x, num_classes: int, names: tuple[str, ...]):
     """Global average pooling and linear classifiers; their mean, where there are several."""
     x = tf.keras.layers.GlobalAveragePooling2D(name="pool")(x)

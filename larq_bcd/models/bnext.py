@@ -10,7 +10,14 @@ from larq_bcd.layers import InformationRecoupling
 from larq_bcd.models import _arguments, papers, reactnet
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.network import (
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    network,
+)
 from larq_bcd.models.registry import ModelInfo
 
 _LARGEST_WEIGHT = 1.5
@@ -48,6 +55,7 @@ def BNextT(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = reactnet.STRIDES,
     blocks: Sequence[int] = reactnet.BLOCKS,
@@ -83,7 +91,15 @@ def BNextT(
         return _prelu(x, "prelu")
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

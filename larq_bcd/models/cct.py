@@ -8,7 +8,15 @@ from larq_bcd.data.preprocessing import CIFAR10_MEAN, CIFAR10_STD, Preprocessing
 from larq_bcd.layers import MaxPooling2D, PositionEmbedding, QuantAttention, SequencePooling
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import OWN, ImageShape, KerasTensor, PathLike, build_model, variant
+from larq_bcd.models.network import (
+    OWN,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    variant,
+)
 from larq_bcd.models.registry import ModelInfo
 
 
@@ -20,6 +28,7 @@ def cct(
     include_top: bool = True,
     num_classes: int = OWN,
     *,
+    pooling: Pooling = None,
     channels: int = OWN,
     layers: int = OWN,
     heads: int = OWN,
@@ -55,7 +64,15 @@ def cct(
         return blocks.batch_norm(x, "norm")
 
     return _build(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

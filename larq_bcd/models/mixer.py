@@ -7,7 +7,14 @@ import tensorflow as tf
 from larq_bcd.models import _arguments, papers, resnet
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.network import (
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    network,
+)
 from larq_bcd.models.registry import ModelInfo
 
 _FACTS: dict = {
@@ -40,6 +47,7 @@ def BinaryMixerS(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     patch: int = 16,
     layers: int = 8,
@@ -75,7 +83,15 @@ def BinaryMixerS(
         return parts.batch_norm(x, "norm")
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 
@@ -95,6 +111,7 @@ def ResNetMLP(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = resnet.STRIDES,
     units: Sequence[int] = resnet.UNITS_18,
@@ -128,5 +145,13 @@ def ResNetMLP(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )

@@ -6,7 +6,14 @@ import tensorflow as tf
 
 from larq_bcd.models import _arguments, papers, reactnet
 from larq_bcd.models import blocks as parts
-from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.network import (
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    network,
+)
 from larq_bcd.models.registry import ModelInfo
 
 
@@ -27,6 +34,7 @@ def MobileNetV1(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = reactnet.STRIDES,
     blocks: Sequence[int] = reactnet.BLOCKS,
@@ -49,7 +57,15 @@ def MobileNetV1(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,7 @@ ImageShape: TypeAlias = Sequence[int | None]
 KerasTensor: TypeAlias = Any  # for which Keras 2 has no public name
 PathLike: TypeAlias = os.PathLike[str]
 Shift: TypeAlias = int | Literal["half"]
+Pooling: TypeAlias = Literal["avg", "max", None]
 P = ParamSpec("P")
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 Family: TypeAlias = Callable[Concatenate[ModelInfo, P], tf.keras.Model]
@@ -44,8 +45,10 @@ _ARGUMENTS = """\
         are left out; path to a file of Keras weights or, where there is one, to an official
         PyTorch checkpoint of either training step; or `None` for random weights.
     include_top: whether to end in the classifier; otherwise the network returns its features,
-        `(batch, new_height, new_width, channels)`.
+        `(batch, new_height, new_width, channels)`, or pooled.
     num_classes: number of classes.
+    pooling: of the features of a network without classifier: `"avg"` or `"max"` over all
+        positions, `(batch, channels)`, or `None`.
     width: factor of the channels.
     strides: strides of the stem and of the first block of each stage, 1 or 2.
     blocks: number of blocks of each of the five stages.
@@ -156,6 +159,7 @@ def build_model(
     include_top: bool,
     num_classes: int,
     name: str,
+    pooling: Pooling,
     classifier: Callable = blocks.classifier,
 ) -> tf.keras.Model:
     """Builds a network around its features, an NHWC tensor of the image.
@@ -166,10 +170,16 @@ def build_model(
         UserError: if an argument is out of its range.
     """
     num_classes = _arguments.positive("num_classes", num_classes)
+    if pooling not in get_args(Pooling):
+        raise UserError(
+            f"{info.name}: pooling={pooling!r} is not supported: pass 'avg', 'max' or None."
+        )
     image, inputs = _arguments.image_input(input_shape, input_tensor, info.input_shape)
     x = features(image)
     if include_top:
         x = classifier(x, num_classes, info.heads)
+    elif pooling is not None:
+        x = blocks.pooled(x, pooling)
     model = tf.keras.Model(inputs, x, name=name)
     if weights is None:
         return model

@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent / "trained"
 LARGEST = 2_000_000  # bytes of a file in the package
 SUFFIX = ".npz"
 # Arguments of every network that are not of its architecture.
-_FREE = frozenset({"input_tensor", "weights", "include_top", "name"})
+_FREE = frozenset({"input_tensor", "weights", "include_top", "name", "pooling"})
 _ABOUT = "about"  # the array of what is known, as JSON
 _INDEX = "index.json"
 

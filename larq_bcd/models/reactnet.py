@@ -7,7 +7,15 @@ import tensorflow as tf
 from larq_bcd.models import _arguments, papers, pytorch
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
-from larq_bcd.models.network import OWN, ImageShape, KerasTensor, PathLike, build_model, variant
+from larq_bcd.models.network import (
+    OWN,
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    variant,
+)
 from larq_bcd.models.registry import ModelInfo
 
 BLOCKS = (1, 2, 2, 6, 2)
@@ -29,6 +37,7 @@ def reactnet(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = STRIDES,
     blocks: Sequence[int] = BLOCKS,
@@ -58,7 +67,15 @@ def reactnet(
         return parts.react_blocks(x, stages, binarization, **info.settings)
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

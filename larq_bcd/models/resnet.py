@@ -8,7 +8,14 @@ import tensorflow as tf
 from larq_bcd.layers import MaxPooling2D
 from larq_bcd.models import _arguments, blocks, papers
 from larq_bcd.models.blocks import Binarization
-from larq_bcd.models.network import ImageShape, KerasTensor, PathLike, build_model, network
+from larq_bcd.models.network import (
+    ImageShape,
+    KerasTensor,
+    PathLike,
+    Pooling,
+    build_model,
+    network,
+)
 from larq_bcd.models.registry import ModelInfo
 
 STRIDES = (2, 2, 1, 2, 2, 2)
@@ -111,6 +118,7 @@ def ResNet18(
     include_top: bool = True,
     num_classes: int = 1000,
     *,
+    pooling: Pooling = None,
     width: float = 1.0,
     strides: Sequence[int] = STRIDES,
     units: Sequence[int] = (2, 2, 2, 2),
@@ -132,7 +140,15 @@ def ResNet18(
         return x
 
     return build_model(
-        info, features, input_shape, input_tensor, weights, include_top, num_classes, name
+        info,
+        features,
+        input_shape,
+        input_tensor,
+        weights,
+        include_top,
+        num_classes,
+        name,
+        pooling,
     )
 
 

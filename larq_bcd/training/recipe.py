@@ -23,7 +23,9 @@ from larq_bcd.data.augmentation import Augmentation
 from larq_bcd.data.preprocessing import Preprocessing
 
 # Arguments of a network that follow from the rest of the recipe.
-_DERIVED = {"input_shape", "input_tensor", "weights", "include_top", "num_classes", "name"}
+_DERIVED = {
+    "input_shape", "input_tensor", "weights", "include_top", "num_classes", "name", "pooling",
+}  # fmt: skip
 RESNET50 = "ResNet50"
 
 

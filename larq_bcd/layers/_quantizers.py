@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 
 import larq as lq
+import tensorflow as tf
 
 from larq_bcd.quantizers import ApproxSign, ScaledSign, WideSign
 
@@ -27,6 +29,26 @@ def with_policy(quantizer, policy: str):
     again = kind.from_config({**quantizer.get_config(), "dtype": policy})
     again._custom_metrics = quantizer._custom_metrics
     return again
+
+
+def warn_of_no_gradient(layer: tf.keras.layers.Layer, quantizer, inputs) -> None:
+    """Warns of a layer that signs what `approx_sign` has signed already.
+
+    At 1 and -1 the derivative of `approx_sign`, \\(2 - 2 |x|\\), is zero.
+    """
+    before = getattr(getattr(inputs, "_keras_history", None), "layer", None)
+    if before is None:
+        return
+    signs = [getattr(before, name, None) for name in ("quantizer", "activation")]
+    approximate = lq.quantizers.ApproxSign
+    if isinstance(quantizer, approximate) and any(isinstance(x, approximate) for x in signs):
+        warnings.warn(
+            f"{layer.name}: input_quantizer={type(quantizer).__name__} gets signs from "
+            f"{before.name}, and passes no gradient where its input is 1 or -1: nothing before "
+            "it is trained. Leave input_quantizer out, or put a LearnableBias or a "
+            f"DynamicThreshold in the place of {before.name}.",
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager

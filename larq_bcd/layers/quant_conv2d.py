@@ -99,6 +99,10 @@ class QuantConv2D(lq.layers.QuantConv2D):
                 "both sides: use odd sizes, or padding='same'."
             )
 
+    def __call__(self, inputs, *args, **kwargs):
+        _quantizers.warn_of_no_gradient(self, self.input_quantizer, inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def build(self, input_shape):
         # Past larq's, which sets another padding meanwhile and keeps it if Keras refuses.
         tf.keras.layers.Conv2D.build(self, input_shape)

@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from larq_bcd.layers import _checks
+from larq_bcd.layers import _checks, _quantizers
 from larq_bcd.layers.quant_conv2d import QuantConv2D
 from larq_bcd.layers.spatial_shift import SpatialShift
 
@@ -72,6 +72,10 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         branch = self.pointwise.get_config()
         self.short_range = QuantConv2D.from_config({**branch, "name": "short_range"})
         self.long_range = QuantConv2D.from_config({**branch, "name": "long_range"})
+
+    def __call__(self, inputs, *args, **kwargs):
+        _quantizers.warn_of_no_gradient(self, self.pointwise.input_quantizer, inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def build(self, input_shape):
         for layer in (self.short_shift, self.long_shift):

@@ -25,6 +25,11 @@ def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
                 f"input_shape={input_shape!r} is not supported: pass "
                 "(height, width, channels) without the batch, such as (224, 224, 3)."
             )
+        if shape[0] in (1, 3) and shape[-1] > 4:
+            raise UserError(
+                f"input_shape={shape} has the channels first: pass {(*shape[1:], shape[0])}, "
+                "and images of (batch, height, width, channels)."
+            )
         image = tf.keras.Input(shape, name="image")
         return image, image
     if not isinstance(input_tensor, type(tf.keras.Input(()))):

@@ -1,9 +1,20 @@
+import warnings
+
+import larq as lq
 import numpy as np
+import pytest
 import reference
 import tensorflow as tf
 from helpers import randomize, run_layer_test
 
-from larq_bcd.layers import RSign
+from larq_bcd.layers import (
+    DynamicThreshold,
+    DySign,
+    LearnableBias,
+    QuantConv2D,
+    QuantShiftMLP,
+    RSign,
+)
 
 
 def test_gauntlet(rng, tmp_path):
@@ -32,3 +43,43 @@ def test_gradients_of_input_and_threshold_equal_the_equation(rng):
     expected = upstream * reference.approx_sign_gradient(images + layer.bias.numpy())
     np.testing.assert_allclose(to_images, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(to_bias, expected.sum((0, 1, 2)), rtol=1e-4, atol=1e-5)
+
+
+CONSUMERS = {
+    "convolution": lambda: QuantConv2D(4, 1, input_quantizer="approx_sign", name="consumer"),
+    "larq's name": lambda: QuantConv2D(
+        4, 1, input_quantizer=lq.quantizers.ApproxSign(), name="consumer"
+    ),
+    "mlp": lambda: QuantShiftMLP(4, name="consumer"),
+}
+SIGNS = {
+    "RSign": lambda: RSign(name="signs"),
+    "DySign": lambda: DySign(1, name="signs"),
+    "activation": lambda: tf.keras.layers.Activation(lq.quantizers.ApproxSign(), name="signs"),
+}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
+@pytest.mark.parametrize("signs", SIGNS.values(), ids=SIGNS)
+def test_signing_signs_which_ends_the_gradient_is_warned_of(signs, consumer, rng):
+    image = tf.keras.Input((4, 4, 8))
+    with pytest.warns(UserWarning, match="consumer: input_quantizer=ApproxSign gets signs"):
+        model = tf.keras.Model(image, consumer()(signs()(image)))
+    images = tf.constant(rng.normal(size=(2, 4, 4, 8)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = model(images)
+    assert not np.any(tape.gradient(outputs, images))
+
+
+@pytest.mark.parametrize("threshold", [LearnableBias, DynamicThreshold])
+def test_thresholds_before_a_sign_and_signs_before_none_are_fine(threshold):
+    image = tf.keras.Input((4, 4, 8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        QuantConv2D(4, 1, input_quantizer="approx_sign")(threshold()(image))
+        QuantConv2D(4, 1, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(
+            RSign()(image)
+        )
+        # Its derivative is one at 1 and -1.
+        QuantConv2D(4, 1, input_quantizer="ste_sign")(RSign()(image))

@@ -111,3 +111,8 @@ def test_features_are_pooled(name, rng):
 def test_other_pooling_is_refused():
     with pytest.raises(UserError, match="pooling='mean' is not supported: pass 'avg', 'max'"):
         get_model("ReActNetA", include_top=False, pooling="mean")
+
+
+def test_channels_first_is_told():
+    with pytest.raises(UserError, match=r"channels first: pass \(224, 224, 3\)"):
+        get_model("BCDNetA", input_shape=(3, 224, 224))

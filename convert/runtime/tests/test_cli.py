@@ -17,7 +17,7 @@ import pytest
 from flatfile import FlatFile, schema
 from PIL import Image
 
-from larq_bcd_runtime import Interpreter, ModelError, cli, images
+from larq_bcd_runtime import Interpreter, ModelError, benchmark, classify, cli, images
 from larq_bcd_runtime.interpreter import TensorDetail
 
 
@@ -108,6 +108,102 @@ def test_an_image_is_classified(model, tmp_path, capsys):
     assert cli.main([model, *paths, *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == [paths[0], "red", paths[1], "blue"]
+
+
+def test_an_image_comes_from_standard_input(model, tmp_path):
+    Image.new("RGB", (31, 17), (0, 255, 0)).save(tmp_path / "green.png")
+    command = [sys.executable, "-m", "larq_bcd_runtime.cli", model, "-", "--top", "1", *RANGE]
+    with open(tmp_path / "green.png", "rb") as green:
+        ran = subprocess.run(command, stdin=green, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["-", "78.7%", "1"]
+    assert not ran.stderr
+    ran = subprocess.run(command, input="no image", capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr == "bcd-run: standard input is not an image that Pillow can read.\n"
+
+
+def with_output(path, shape):
+    """A file that gives the signs of its image, of this shape."""
+    file = FlatFile()
+    entry, packed = file.tensor(shape), file.tensor((*shape[:-1], 1), np.int32)
+    result = file.tensor(shape)
+    file.custom("LceQuantize", [entry], [packed])
+    file.custom("LceDequantize", [packed], [result])
+    path.write_bytes(file.build([entry], [result]))
+    return str(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 6, 3), (1, 1, 2, 3), (1, 1, 1, 1)])
+def test_what_does_not_classify_is_told(shape, tmp_path, capsys):
+    Image.new("RGB", (6, 4)).save(tmp_path / "black.png")
+    path = with_output(tmp_path / "maps.tflite", shape)
+    assert cli.main([path, str(tmp_path / "black.png"), *RANGE]) == 1
+    said = capsys.readouterr().err
+    assert f"of shape {shape} is not one value for each of several classes" in said
+    assert "larq_bcd_runtime.Interpreter" in said
+
+
+def test_an_output_of_a_vector_in_a_map_classifies(tmp_path, capsys):
+    Image.new("RGB", (6, 4), (255, 0, 255)).save(tmp_path / "violet.png")
+    path = with_output(tmp_path / "vector.tflite", (1, 1, 1, 3))
+    assert cli.main([path, str(tmp_path / "violet.png"), "--top", "2", *RANGE]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["0", "2"]
+
+
+def test_python_classifies_as_the_command_does(model, tmp_path):
+    own = {"resize": None, "resampling": "bilinear"}
+    content = with_metadata(model, [127.5] * 3, [127.5] * 3, ["red", "green", "blue"], own)
+    Path(model).write_bytes(content)
+    picture = Image.new("RGB", (31, 17), (0, 0, 255))
+    picture.save(tmp_path / "blue.png")
+    ((name, share), *others) = expected = classify(tmp_path / "blue.png", model)
+    assert (name, len(others)) == ("blue", 2)
+    assert share == pytest.approx(np.exp(1) / (np.exp(1) + 2 * np.exp(-1)))
+    interpreter = Interpreter(model)
+    with open(tmp_path / "blue.png", "rb") as opened:
+        assert classify(opened, interpreter) == expected
+        assert not opened.closed
+    assert classify(np.asarray(picture), interpreter, top=1) == expected[:1]
+    assert classify(str(tmp_path / "blue.png"), interpreter) == expected
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((4, 6, 3)), np.zeros((6, 4), np.uint8)])
+def test_arrays_that_are_no_images_are_refused(pixels, model):
+    content = with_metadata(model, [127.5] * 3, [127.5] * 3, ["r", "g", "b"])
+    Path(model).write_bytes(content)
+    with pytest.raises(ValueError, match="pass uint8 pixels"):
+        classify(pixels, model)
+
+
+def test_text_sums_up_by_type_and_lists_the_largest(capsys):
+    stages = [
+        benchmark.StageTime(f"{2 * i} LceQuantize, {2 * i + 1} LceBconv2d", i / 2, i / 400, 1.0)
+        for i in range(20)
+    ]
+    rest = benchmark.StageTime(benchmark.ELSEWHERE, 105.0, 0.525, 0.0)
+    stages = [*stages, benchmark.StageTime("40 ADD, 41 PRELU", 5.0, 0.025, 1.0), rest]
+    result = benchmark.Benchmark("a.tflite", 1, "avx2", 5, 200.0, 201.0, 199.0, stages)
+    assert [row[:3] for row in benchmark.by_kind(stages)] == [
+        (benchmark.ELSEWHERE, 1, 105.0),
+        ("LceBconv2d", 20, 95.0),
+        ("ADD", 1, 5.0),
+    ]
+    benchmark.show(result, "text")
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.endswith("operators of a stage"))
+    assert len(lines[start + 1 :]) == benchmark.LARGEST + 1
+    assert lines[-1] == "... and 7 more, with --all"
+    benchmark.show(result, "text", every=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("LceBconv2d" in line for line in lines) == 21
+
+
+def test_what_litert_says_for_information_is_kept_back(model, tmp_path, capfd):
+    with cli._without_information():
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+        os.write(2, b"ERROR: something else\n")
+    assert capfd.readouterr().err == "ERROR: something else\n"
 
 
 def test_probabilities_are_a_softmax():

@@ -13,6 +13,7 @@ import numpy as np
 from larq_bcd_runtime.interpreter import Interpreter
 
 WARM_UP_RUNS = 3
+LARGEST = 15  # stages that are printed, unless all of them are
 ELSEWHERE = "LiteRT's own operators"
 
 
@@ -101,8 +102,33 @@ def _stages(interpreter: Interpreter) -> list[dict[str, Any]]:
     return [stage for stretch in interpreter.describe() for stage in stretch["stages"]]
 
 
-def show(result: Benchmark, layout: str) -> None:
-    """Prints a result as text, JSON, or CSV: the stages, each with the figures of the whole."""
+def kind(stage: StageTime) -> str:
+    """Returns the type of the operator that a stage is there for.
+
+    It is the binary one that makes most of the work, else the first.
+    """
+    names = [operator.split(" ", 1)[-1] for operator in stage.operators.split(", ")]
+    binary = ("LceBconv2d", "LceBMaxPool2d", "LceQuantize", "LceDequantize")
+    if stage.operators == ELSEWHERE:
+        return ELSEWHERE
+    return next((name for name in binary if name in names), names[0])
+
+
+def by_kind(stages: list[StageTime]) -> list[tuple[str, int, float, float]]:
+    """Returns types of operators, their stages, milliseconds and shares, the largest first."""
+    rows: dict[str, tuple[int, float, float]] = {}
+    for stage in stages:
+        count, milliseconds, share = rows.get(kind(stage), (0, 0.0, 0.0))
+        row = count + 1, milliseconds + stage.milliseconds, share + stage.share
+        rows[kind(stage)] = row
+    return sorted(((name, *row) for name, row in rows.items()), key=lambda row: -row[2])
+
+
+def show(result: Benchmark, layout: str, every: bool = False) -> None:
+    """Prints a result as text, JSON, or CSV: the stages, each with the figures of the whole.
+
+    Text has the sums by type of operator, and the largest stages or every one.
+    """
     row = asdict(result)
     stages = row.pop("stages")
     if layout == "json":
@@ -114,7 +140,13 @@ def show(result: Benchmark, layout: str) -> None:
     else:
         for name, value in row.items():
             print(f"{name:10} {value}")
-        print(f"\n{'ms':>8} {'share':>6} {'kB':>8}  operators")
-        for stage in sorted(result.stages, key=lambda stage: -stage.milliseconds):
+        print(f"\n{'ms':>8} {'share':>6} {'stages':>8}  by type, with what is fused into it")
+        for name, count, milliseconds, share in by_kind(result.stages):
+            print(f"{milliseconds:8.3f} {share:6.1%} {count:8}  {name}")
+        print(f"\n{'ms':>8} {'share':>6} {'kB':>8}  operators of a stage")
+        ordered = sorted(result.stages, key=lambda stage: -stage.milliseconds)
+        for stage in ordered if every else ordered[:LARGEST]:
             figures = f"{stage.milliseconds:8.3f} {stage.share:6.1%} {stage.kilobytes:8.0f}"
             print(f"{figures}  {stage.operators}")
+        if not every and len(ordered) > LARGEST:
+            print(f"... and {len(ordered) - LARGEST} more, with --all")

@@ -1,9 +1,12 @@
 """The command bcd-run: classifies images, or measures how fast a file is."""
 
 import argparse
+import contextlib
+import io
 import itertools
 import os
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Optional
@@ -27,8 +30,10 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     )
     parser.add_argument("model", help="a .tflite file of Larq Compute Engine")
     parser.add_argument(
-        "images", nargs="*", help="images to classify: JPEG, PNG, WebP, BMP, GIF, PPM or TIFF"
-    )
+        "images", nargs="*",
+        help="images to classify: JPEG, PNG, WebP, BMP, GIF, PPM or TIFF; - reads one from "
+        "standard input",
+    )  # fmt: skip
     parser.add_argument(
         "--camera", action="store_true", help="classify what a camera sees, until interrupted"
     )
@@ -70,11 +75,16 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
         "--format", choices=["text", "csv", "json"],
         help="of the benchmark's result (default text)",
     )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", default=None,
+        help=f"print every stage of the benchmark, not the {benchmark.LARGEST} largest alone",
+    )  # fmt: skip
     # Images may stand behind options too.
     options = parser.parse_intermixed_args(arguments)
     if bool(options.images) + options.benchmark + options.camera != 1:
         parser.error("give either images, or --camera, or --benchmark")
-    for name, mode in {"frames": "camera", "runs": "benchmark", "format": "benchmark"}.items():
+    modes = {"frames": "camera", **dict.fromkeys(("runs", "format", "all"), "benchmark")}
+    for name, mode in modes.items():
         if getattr(options, name) is not None and not getattr(options, mode):
             parser.error(f"--{name} goes with --{mode} only")
     for name in ("runs", "top", "frames"):
@@ -137,13 +147,19 @@ def classify(interpreter: Interpreter, options: argparse.Namespace) -> int:
     failures = 0
     for path in options.images:
         try:
-            pixels = classifier.read(path)
+            pixels = classifier.read(_standard_input() if path == "-" else path)
         except (ValueError, OSError) as error:
             failures += 1
             _complain(error)
         else:
             show(path, pixels)
     return failures
+
+
+def _standard_input() -> io.BytesIO:
+    content = io.BytesIO(sys.stdin.buffer.read())
+    content.name = "standard input"
+    return content
 
 
 def _preprocessing(interpreter: Interpreter, options: argparse.Namespace):
@@ -180,14 +196,33 @@ def _complain(error: Exception) -> None:
     print("bcd-run:", " ".join(str(error).split()), file=sys.stderr)
 
 
+@contextlib.contextmanager
+def _without_information():
+    """Keeps back the lines in which LiteRT says, on stderr, what it does for information."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            said.seek(0)
+            for line in said:
+                if not line.startswith(b"INFO: "):
+                    os.write(2, line)
+
+
 def _open(options: argparse.Namespace) -> Interpreter:
     try:
-        return Interpreter(
-            options.model,
-            options.threads,
-            profile=options.benchmark,
-            trial=options.trial or None,
-        )
+        with _without_information():
+            return Interpreter(
+                options.model,
+                options.threads,
+                profile=options.benchmark,
+                trial=options.trial or None,
+            )
     except ModelError as error:
         raise ModelError(f"{options.model}: {error}") from None
 
@@ -202,7 +237,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
         if options.benchmark:
             name = Path(options.model).name
             result = benchmark.measure(interpreter, name, options.threads, options.runs or 50)
-            benchmark.show(result, options.format or "text")
+            benchmark.show(result, options.format or "text", bool(options.all))
             sys.stdout.flush()
         else:
             return 1 if classify(interpreter, options) else 0

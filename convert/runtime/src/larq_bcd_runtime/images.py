@@ -4,9 +4,10 @@ The rule by which images are read is that of `larq_bcd.data.images`, with which 
 trained and evaluated; the pixels are the same.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Union
+from typing import BinaryIO, Optional, Union
 
 import numpy as np
 
@@ -27,13 +28,13 @@ def from_range(low: float, high: float) -> Preprocessing:
 
 
 def read_image(
-    path: Union[str, Path], detail: TensorDetail, how: Preprocessing = _PIXELS
+    path: Union[str, Path, BinaryIO], detail: TensorDetail, how: Preprocessing = _PIXELS
 ) -> np.ndarray:
     """Returns the pixels of an image file as an input is to see them.
 
     Args:
-        path: a JPEG, PNG, WebP, BMP, GIF, PPM or TIFF file; turned upright, as its EXIF data
-            say.
+        path: a JPEG, PNG, WebP, BMP, GIF, PPM or TIFF file, or one that is open; turned
+            upright, as its EXIF data say.
         detail: the input; NHWC with 1 or 3 channels.
         how: how the image is brought to its size; by default it is resized as a whole.
 
@@ -51,7 +52,8 @@ def read_image(
         raise ModelError("images need Pillow: run `pip install pillow`.") from None
     _check_is_image(detail)
     # Opened apart, so that what goes wrong with the file is told from what is wrong in it.
-    with open(path, "rb") as file:
+    with open(path, "rb") if isinstance(path, (str, Path)) else nullcontext(path) as file:
+        path = getattr(file, "name", "the image")
         try:
             with Image.open(file, formats=_FORMATS) as image:
                 _check_can_be_fitted(path, image)
@@ -172,7 +174,7 @@ class Classifier:
         (self.input,), (self._output,) = interpreter.input_details, interpreter.output_details
         _check_is_image(self.input)
         self.how = how or _of_file(interpreter)
-        classes = int(np.prod(self._output.shape[1:]))
+        classes = _number_of_classes(self._output)
         names = interpreter.file.labels if labels is None else labels
         if names is None:
             names = [str(i) for i in range(classes)]
@@ -195,9 +197,20 @@ class Classifier:
         best = np.argsort(-shares, kind="stable")[:top]
         return [(self._labels[index], float(shares[index])) for index in best]
 
-    def read(self, path: Union[str, Path]) -> np.ndarray:
+    def read(self, path: Union[str, Path, BinaryIO]) -> np.ndarray:
         """Returns the pixels of an image file, as `read_image` does."""
         return read_image(path, self.input, self.how)
+
+
+def _number_of_classes(output: TensorDetail) -> int:
+    """The length of an output that is one vector for an image."""
+    *positions, classes = output.shape or (1,)
+    if classes < 2 or int(np.prod(positions)) != 1:
+        raise ModelError(
+            f"output {output.name} of shape {output.shape} is not one value for each of "
+            "several classes: run the file by larq_bcd_runtime.Interpreter, which returns it."
+        )
+    return classes
 
 
 def _of_file(interpreter: Interpreter) -> Preprocessing:
@@ -250,3 +263,43 @@ def chosen(
             f"{LARGEST_RESIZE}."
         )
     return replace(how, resize=resize or None)
+
+
+def classify(
+    image: Union[str, Path, BinaryIO, np.ndarray],
+    file: Union[str, Path, Interpreter],
+    top: int = 5,
+) -> list[tuple[str, float]]:
+    """Names the most probable classes of an image.
+
+    Args:
+        image: path of an image file, or one that is open; or pixels, uint8 of the shape
+            (height, width, channels), of any height and width.
+        file: a .tflite file that says how images are prepared for it, as `lce_convert` writes
+            it, or an interpreter of one, which serves many images.
+        top: number of classes.
+
+    Returns:
+        Their names, or numbers if the file has no names, and their probabilities, the most
+        probable first.
+
+    Raises:
+        ModelError: the file does not classify images, or does not say how they are prepared.
+        ValueError: the image is none, a damaged one, or one of no use.
+        OSError: a file cannot be read.
+    """
+    interpreter = file if isinstance(file, Interpreter) else Interpreter(file)
+    classifier = Classifier(interpreter)
+    if not isinstance(image, np.ndarray):
+        return classifier.classify(classifier.read(image), top)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(
+            f"an image of {image.dtype} and shape {image.shape} is not supported: pass uint8 "
+            "pixels of (height, width, 1 or 3)."
+        )
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise ModelError("images need Pillow: run `pip install pillow`.") from None
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    return classifier.classify(fit(picture, classifier.input, classifier.how), top)

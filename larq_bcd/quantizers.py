@@ -4,6 +4,7 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd._fused import fused
+from larq_bcd._shown import line
 
 __all__ = ["ApproxSign", "ScaledSign", "WideSign"]
 
@@ -33,6 +34,8 @@ class ApproxSign(lq.quantizers.ApproxSign):
 
     Source: Bi-Real Net (arXiv 1808.00278); BCDNet (arXiv 2209.01404), equation 9.
     """
+
+    __repr__ = line
 
     def call(self, inputs, training=None):
         """Returns the signs, of the shape and dtype of `inputs`."""
@@ -78,6 +81,8 @@ class ScaledSign(lq.quantizers.SteSign):
         metrics: larq's metrics to add, such as `"flip_ratio"`, which counts signs.
     """
 
+    __repr__ = line
+
     def __init__(self, clip_value=1.0, metrics=None, **kwargs):
         super().__init__(clip_value, metrics=metrics, **kwargs)
 
@@ -114,6 +119,8 @@ class WideSign(lq.quantizers.SteSign):
         clip_value: \\(c\\), the largest magnitude that receives a gradient.
         metrics: larq's metrics to add.
     """
+
+    __repr__ = line
 
     def __init__(self, clip_value=1.5, metrics=None, **kwargs):
         super().__init__(clip_value, metrics=metrics, **kwargs)

@@ -13,7 +13,7 @@ from larq_bcd.layers import QuantConv2D, RSign
 from larq_bcd.models import BCDNetA, BinaryCCT7, blocks, list_models, model_info
 from larq_bcd.models.blocks import Binarization
 from larq_bcd.summary import Cost, cost, summarize
-from larq_bcd.summary.render import FORMATS
+from larq_bcd.summary.render import FORMATS, as_table
 
 BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 
@@ -187,7 +187,35 @@ def test_every_format_has_every_layer_and_the_same_figures():
     assert document["total"]["ops"] == summary.total.ops
     table = FORMATS["table"](summary)
     assert f"{summary.total.flops:,}" in table.splitlines()[-4]
+    page = summary._repr_html_()
+    assert page.count("<tr>") == len(table.splitlines()) - 5  # without rules, blank and notes
+    assert f"<td>{summary.total.flops:,}</td>" in page
     assert "?" not in table
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_table_fits_the_terminal(width):
+    summary = summarize(BCDNetA(**model_info("BCDNetA").reduced))
+    table = as_table(summary, width).splitlines()
+    rows = table[: table.index("")]
+    assert max(map(len, rows)) <= width
+    names = [row.split()[0] for row in rows[2:-2]]
+    assert len(set(names)) == len(names)
+    whole = as_table(summary).splitlines()[2:-5]
+    for cut, row in zip(names, whole, strict=True):
+        start, _, end = cut.partition("…")
+        assert row.split()[0].startswith(start)
+        assert row.split()[0].endswith(end)
+    shown = [title.strip() for title in table[0].split("  ")]
+    left_out = [text for text in table if text.startswith("Too wide")]
+    assert bool(left_out) == ("full OPs" not in shown)
+
+
+def test_a_summary_shows_itself_in_a_line_and_prints_as_its_table():
+    summary = summarize(BCDNetA(**model_info("BCDNetA").reduced))
+    assert len(repr(summary)) < 120
+    assert f"{summary.total.parameters:,} parameters" in repr(summary)
+    assert str(summary) == as_table(summary)
 
 
 def test_an_open_image_size_is_refused():

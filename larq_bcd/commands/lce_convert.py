@@ -175,12 +175,25 @@ def _check_inputs(
     return check_inputs.photographs(path, count, model, preprocessing), f"images in {path}"
 
 
-def _report(arguments: argparse.Namespace, result: ConversionResult) -> bytes | None:
+def _refusal(arguments: argparse.Namespace, result: ConversionResult) -> Exception | None:
+    """Why the file is not to be written, if it is not."""
+    try:
+        if not arguments.allow_float_fallback:
+            result.require_binary()
+        result.require_equal()
+    except (FloatFallbackError, CheckError) as error:
+        return error
+    return None
+
+
+def _report(
+    arguments: argparse.Namespace, result: ConversionResult, refusal: Exception | None
+) -> bytes | None:
     if arguments.report is None:
         return None
     if arguments.report.suffix != ".html":
         return result.report.to_json().encode()
-    return html_report(result.report, profile(result.content)).encode()
+    return html_report(result.report, profile(result.content), refusal).encode()
 
 
 def run(arguments: argparse.Namespace, signals: Signals) -> int:
@@ -225,13 +238,13 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
     # Lines of a file or a pipe need not fit a screen.
     width = None if sys.stdout.isatty() else 160
     print_report(result.report, rich.console.Console(width=width))
-    report = _report(arguments, result)
+    refusal = _refusal(arguments, result)
+    report = _report(arguments, result, refusal)
     signals.heed_no_more()
     if report is not None:
         write_atomically(arguments.report, report, arguments.force)
-    if not arguments.allow_float_fallback:
-        result.require_binary()
-    result.require_equal()
+    if refusal is not None:
+        raise refusal
     with progress.step("write"):
         write_atomically(arguments.output, result.content, arguments.force)
     print(f"wrote {arguments.output}")

@@ -22,6 +22,7 @@ th { color: var(--faint); font-weight: 500; }
 .number { text-align: right; white-space: nowrap; }
 .bar { width: 45%; } .bar div { background: var(--blue); height: .9rem; min-width: 1px; }
 .bad { color: var(--bad); font-weight: 600; }
+pre { font: inherit; white-space: pre-wrap; }
 svg { max-width: 26rem; width: 100%; } svg text { font-size: 11px; fill: var(--faint); }
 """
 
@@ -132,28 +133,27 @@ def _scatter(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _summary(report: ConversionReport) -> str:
-    binary = sum(layer.ships_as == "binary" for layer in report.layers)
-    facts = {
-        "file": size_in_words(report.file_bytes),
-        "parameters in float32": size_in_words(report.float32_bytes),
-        "operators": f"{report.optimization.operators_before} to "
-        f"{report.optimization.operators_after}",
-        "layers": f"{binary} binary, {len(report.layers) - binary} float",
-    }
-    if report.check is not None:
-        facts["check"] = report.check.verdict
     return "<dl>{}</dl>".format(
         "".join(
             f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-            for name, value in facts.items()
+            for name, value in report.facts().items()
         )
     )
 
 
-def html_report(report: ConversionReport, profile: Profile) -> str:
-    """The report as an HTML page, with its style and pictures in it."""
+def html_report(
+    report: ConversionReport, profile: Profile, refusal: Exception | None = None
+) -> str:
+    """The report as an HTML page, with its style and pictures in it.
+
+    Args:
+        report: what was converted.
+        profile: how long it takes.
+        refusal: why the file is not written, if it is not.
+    """
     parts = [
         f"<h1>{escape(report.model)}</h1><p>converted by larq_bcd</p>",
+        f"<pre class=bad>Not written: {escape(str(refusal))}</pre>" if refusal else "",
         _summary(report),
         "".join(f"<p>{escape(text)}</p>" for text in (*report.changes, *report.notes)),
         "<h2>Passes</h2>" + _sizes(report),

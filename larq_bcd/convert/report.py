@@ -9,6 +9,7 @@ import rich.table
 import rich.text
 
 from larq_bcd._files import as_json
+from larq_bcd._shown import table
 from larq_bcd.convert.check import CheckReport
 from larq_bcd.convert.compare import Comparison
 from larq_bcd.convert.passes import PassReport, activation_bytes
@@ -97,7 +98,7 @@ class OptimizationReport:
         return [text for done in self.passes for text in done.skipped]
 
 
-@dataclass
+@dataclass(repr=False)
 class ConversionReport:
     """What the conversion of a model has given.
 
@@ -137,6 +138,31 @@ class ConversionReport:
     def fallbacks(self) -> list[LayerReport]:
         """The layers that train as binary and ship as float."""
         return [layer for layer in self.layers if layer.is_fallback]
+
+    def facts(self) -> dict[str, str]:
+        """The figures that one looks at first, in words."""
+        binary = sum(layer.ships_as == "binary" for layer in self.layers)
+        done = self.optimization
+        facts = {
+            "file": size_in_words(self.file_bytes),
+            "parameters in float32": size_in_words(self.float32_bytes),
+            "operators": f"{done.operators_before} to {done.operators_after}",
+            "layers": f"{binary} binary, {len(self.layers) - binary} float",
+        }
+        verdict = NOT_CHECKED if self.check is None else self.check.verdict
+        return {**facts, "check": verdict}
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {value}" for name, value in self.facts().items())
+        return f"<{type(self).__name__} of {self.model}: {facts}>"
+
+    def _repr_html_(self) -> str:
+        layers = [
+            (x.name, x.type, x.ships_as, x.operator or "-", x.reason or x.note or "")
+            for x in self.layers
+        ]
+        titles = ("layer", "type", "ships as", "operator", "why")
+        return table(list(self.facts().items())) + table(layers, titles)
 
     def to_json(self) -> str:
         """The report as an indented JSON object, with what follows from its fields."""

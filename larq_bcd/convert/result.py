@@ -6,7 +6,7 @@ from larq_bcd.convert.errors import CheckError, FloatFallbackError
 from larq_bcd.convert.report import ConversionReport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConversionResult:
     """A flatbuffer and what is known about it.
 
@@ -19,6 +19,12 @@ class ConversionResult:
     content: bytes
     report: ConversionReport
     plain: bytes
+
+    def __repr__(self) -> str:
+        return repr(self.report).replace(type(self.report).__name__, type(self).__name__, 1)
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
     def require_binary(self) -> None:
         """Raises an error for layers that train as binary and ship as float.

@@ -1,5 +1,7 @@
 import tensorflow as tf
 
+from larq_bcd._shown import line
+
 
 class Layer(tf.keras.layers.Layer):
     """A layer whose output has the shape of its input, unless it says otherwise.
@@ -8,6 +10,7 @@ class Layer(tf.keras.layers.Layer):
     """
 
     saved: tuple[str, ...] = ()
+    __repr__ = line
 
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape)

@@ -1,6 +1,7 @@
 import tensorflow as tf
 
 from larq_bcd._fused import fused, traced_for_this_cpu
+from larq_bcd._shown import line
 
 
 def _mean(x: tf.Tensor) -> tf.Tensor:
@@ -34,6 +35,8 @@ class BatchNormalization(tf.keras.layers.BatchNormalization):
 
     Source: Ioffe and Szegedy, Batch Normalization (arXiv 1502.03167), algorithm 1.
     """
+
+    __repr__ = line
 
     def call(self, inputs, training=None, mask=None):
         if not (training is True and self.trainable and self._is_exact(inputs)):

@@ -1,5 +1,6 @@
 import tensorflow as tf
 
+from larq_bcd._shown import line
 from larq_bcd.layers import _checks
 
 
@@ -15,6 +16,8 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
     Raises:
         ValueError: for NCHW.
     """
+
+    __repr__ = line
 
     def __init__(
         self, pool_size=(2, 2), strides=None, padding="valid", data_format=None, **kwargs

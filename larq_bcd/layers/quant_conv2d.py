@@ -3,6 +3,7 @@ import enum
 import larq as lq
 import tensorflow as tf
 
+from larq_bcd._shown import line
 from larq_bcd.layers import _binary_convolution as binary_convolution
 from larq_bcd.layers import _checks, _quantizers
 
@@ -41,6 +42,8 @@ class QuantConv2D(lq.layers.QuantConv2D):
         ValueError: for NCHW; with symmetric padding, for a kernel of even size, or one that
             is too large for its stride to be padded with zeros and stay binary.
     """
+
+    __repr__ = line
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 import tensorflow as tf
 
+from larq_bcd._shown import line
 from larq_bcd.layers import _checks, _quantizers
 from larq_bcd.layers.quant_conv2d import QuantConv2D
 from larq_bcd.layers.spatial_shift import SpatialShift
@@ -37,6 +38,8 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         ValueError: if the channels do not divide by 4, if a range is not smaller than the
             feature map, or for NCHW.
     """
+
+    __repr__ = line
 
     def __init__(
         self,

@@ -71,9 +71,12 @@ class LayerCost:
     reason_for_float: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
-    """The cost of each layer of a network, and of the network."""
+    """The cost of each layer of a network, and of the network.
+
+    `print` shows it as a table, and so does a notebook.
+    """
 
     name: str
     layers: list[LayerCost] = field(default_factory=list)
@@ -82,6 +85,23 @@ class Summary:
     def total(self) -> Cost:
         """The sum over the layers."""
         return sum((layer.cost for layer in self.layers), Cost())
+
+    def __repr__(self) -> str:
+        total = self.total
+        return (
+            f"<{type(self).__name__} of {self.name}: {total.parameters:,} parameters, "
+            f"{total.binary_parameters:,} of them binary; {total.ops / 1e8:.2f}e8 OPs>"
+        )
+
+    def __str__(self) -> str:
+        from larq_bcd.summary.render import as_table
+
+        return as_table(self)
+
+    def _repr_html_(self) -> str:
+        from larq_bcd.summary.render import as_html
+
+        return as_html(self)
 
     @property
     def shipped_ops(self) -> float:

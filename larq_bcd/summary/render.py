@@ -4,12 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from html import escape
 
-import rich.box
-import rich.console
-import rich.table
-import rich.text
-
+from larq_bcd._shown import table
 from larq_bcd.summary.network import Cost, LayerCost, Summary
 
 _COLUMNS = {
@@ -31,7 +28,11 @@ _FIELDS = (
     "ops",
     "full_ops",
 )
-_WIDTH = 140
+_BETWEEN = "  "
+# Columns of text, which come first, and to what they can be cut.
+_TEXTS = 2
+_SHORTEST = 16
+_OPTIONAL = ("full OPs", "1-bit", "memory", "output", "FLOPs", "BOPs")
 
 
 def _figures(cost: Cost) -> dict[str, int | float]:
@@ -47,29 +48,85 @@ def _row(layer: LayerCost) -> list[str]:
     return [layer.name + mark, layer.type, "x".join(map(str, layer.output_shape))]
 
 
-def as_table(summary: Summary) -> str:
+def as_table(summary: Summary, width: int | None = None) -> str:
     """Returns a table of the layers that hold or compute something, and the totals.
 
     Memory is in bytes: one bit for a binary parameter, 32 for any other variable. An asterisk
     marks what a strict conversion would leave in float; the reasons stand below.
+
+    Args:
+        summary: what is shown.
+        width: of a terminal, in characters, in which names and types are cut in the middle;
+            by default they are whole.
     """
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("type")
-    table.add_column("output", justify="right")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
-    for layer in summary.layers:
-        if layer.cost != Cost():
-            table.add_row(*map(rich.text.Text, _row(layer) + _cells(layer.cost)))
-    table.add_section()
-    table.add_row(summary.name, "total", "", *_cells(summary.total))
-    page = io.StringIO()
-    console = rich.console.Console(width=_WIDTH, file=page, color_system=None)
-    console.print(table)
-    for line in _notes(summary):
-        console.print(rich.text.Text(line))
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+    rows = [["layer", "type", "output", *_COLUMNS]]
+    rows += [_row(x) + _cells(x.cost) for x in summary.layers if x.cost != Cost()]
+    rows.append([summary.name, "total", "", *_cells(summary.total)])
+    missing = [] if width is None else _fit(rows, width)
+    widths = _widths(rows)
+    lines = [_line(row, widths) for row in rows]
+    rule = "-" * max(map(len, lines))
+    lines = [lines[0], rule, *lines[1:-1], rule, lines[-1], "", *_notes(summary)]
+    if missing:
+        lines.append(f"Too wide for this terminal: {', '.join(missing)}; --format csv has all.")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _widths(rows: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    name, kind, *figures = (
+        cell.ljust(width) if index < _TEXTS else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return _BETWEEN.join([name, kind, *figures])
+
+
+def _fit(rows: list[list[str]], width: int) -> list[str]:
+    """Makes the rows as long as a terminal is wide, if they can be.
+
+    Columns that one can do without are left out where cutting the texts is not enough.
+
+    Returns:
+        The names of those.
+    """
+    missing = []
+    for name in _OPTIONAL:
+        widths = _widths(rows)
+        if sum(widths[_TEXTS:]) + _TEXTS * _SHORTEST + _gaps(widths) <= width:
+            break
+        index = rows[0].index(name)
+        for row in rows:
+            del row[index]
+        missing.append(name)
+    for column in range(_TEXTS):
+        widths = _widths(rows)
+        excess = max(0, sum(widths) + _gaps(widths) - width)
+        room = max(_SHORTEST, widths[column] - excess)
+        for row in rows:
+            row[column] = _cut(row[column], room)
+    return missing
+
+
+def _gaps(widths: list[int]) -> int:
+    return len(_BETWEEN) * (len(widths) - 1)
+
+
+def _cut(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
+def as_html(summary: Summary) -> str:
+    """Returns the table for a notebook."""
+    rows = [_row(x) + _cells(x.cost) for x in summary.layers if x.cost != Cost()]
+    rows.append([summary.name, "total", "", *_cells(summary.total)])
+    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(summary))
+    return table(rows, ["layer", "type", "output", *_COLUMNS]) + notes
 
 
 def _ops(count: float) -> str:

@@ -101,6 +101,20 @@ def test_a_float_fallback_is_an_error_with_a_line_for_each_layer(run, fallback_f
     assert json.loads(Path("report.json").read_text())["float_fallbacks"] == ["minus", "real"]
 
 
+def test_the_page_of_a_refused_conversion_begins_with_the_reason(run, fallback_file):
+    status, _, err = run(fallback_file, "-o", "out.tflite", "--report", "report.html")
+    assert status == 1
+    page = Path("report.html").read_text()
+    reason = err.strip().splitlines()[0].partition("error: ")[2]
+    assert f"Not written: {reason}" in page
+    assert page.index("Not written") < page.index("<dl>")
+    status, *_ = run(
+        fallback_file, "-o", "out.tflite", "--allow-float-fallback", "--report", "ok.html"
+    )
+    assert status == 0
+    assert "Not written" not in Path("ok.html").read_text()
+
+
 def test_a_float_fallback_can_be_allowed(run, fallback_file):
     status, _, err = run(fallback_file, "-o", "out.tflite", "--allow-float-fallback")
     assert (status, err) == (0, "")

@@ -43,7 +43,7 @@ def tiny(
         return tf.keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
 
     image = input_shape, input_tensor
-    return build_model(info, features, *image, weights, include_top, num_classes, info.name)
+    return build_model(info, features, *image, weights, include_top, num_classes, info.name, None)
 
 
 FACTS = {

@@ -1,11 +1,45 @@
-"""HDF5 files that refer to other files."""
+"""HDF5 files of weights: those that refer to other files, and the order of their weights."""
 
 import zipfile
 from os import PathLike
 
 import h5py
+import numpy as np
+import tensorflow as tf
+from tf_keras.src.saving.legacy import hdf5_format
 
 _WEIGHTS = "model.weights.h5"  # of a .keras archive
+
+
+def load_legacy_weights(model: tf.keras.Model, group: h5py.Group) -> None:
+    """Loads what `save_weights("x.h5")` writes, whatever is frozen here or was when it was saved.
+
+    Keras pairs the weights of a layer by position, and the frozen ones come last. A file has
+    their names too, which count where they are those of the layer in another order.
+
+    Args:
+        model: the model, layer by layer as that which was saved.
+        group: the open file, or `model_weights` of a whole model.
+    """
+    hdf5_format.load_weights_from_hdf5_group(group, model)
+    saved = [name for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
+    layers = (layer for layer in model.layers if layer.weights)
+    for name, layer in zip(saved, layers, strict=True):
+        weights = layer.trainable_weights + layer.non_trainable_weights
+        ours = {_part(weight.name, layer.name): weight for weight in weights}
+        theirs = {_part(path, name): path for path in _names(group[name], "weight_names")}
+        if list(ours) != list(theirs) and ours.keys() == theirs.keys():
+            for part, weight in ours.items():
+                weight.assign(np.asarray(group[name][theirs[part]]))
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    return hdf5_format.load_attributes_from_hdf5_group(group, attribute)
+
+
+def _part(name: str, layer: str) -> str:
+    """The name of a weight without that of its layer, which may be numbered otherwise."""
+    return name.removeprefix(f"{layer}/")
 
 
 def other_file_of_weights(path: str | PathLike[str]) -> str | None:

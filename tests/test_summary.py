@@ -146,6 +146,73 @@ def test_models_in_models_are_counted_by_layer():
     assert (conv.cost.flops, conv.cost.parameters) == (2 * 64 * 16, 16)
 
 
+def block_of_layers(layer_class=tf.keras.layers.Layer):
+    """A class of a user's, without a get_config, with a weight beside its layers."""
+
+    class Block(layer_class):
+        def __init__(self, filters, **kwargs):
+            super().__init__(**kwargs)
+            self.conv = QuantConv2D(filters, 3, padding="same", use_bias=False, **BINARY)
+            self.mlp = layers.QuantShiftMLP(filters, 1, 1)
+            self.norms = [tf.keras.layers.BatchNormalization() for _ in range(2)]
+            self.scale = self.add_weight("scale", shape=(filters,), initializer="ones")
+
+        def call(self, inputs, training=None):
+            x = self.norms[0](self.conv(inputs), training=training)
+            return inputs + self.scale * self.norms[1](self.mlp(x))
+
+    return Block
+
+
+def test_a_layer_made_of_layers_is_counted_by_them():
+    block = block_of_layers()
+    plain = network(lambda x: block(4, name="second")(block(4, name="first")(x)))
+    summary = summarize(plain)
+    costs = {layer.name: layer.cost for layer in summary.layers}
+    for name in ("first", "second"):
+        inside = {key: value for key, value in costs.items() if key.startswith(f"{name}/")}
+        assert sum(c.parameters for c in inside.values()) == 9 * 16 + 3 * 16 + 2 * 8
+        assert sum(c.bops for c in inside.values()) == 64 * (9 * 16 + 3 * 16)
+        assert costs[name].parameters == 4
+    binary = [c.binary_parameters for c in costs.values() if c.binary_parameters]
+    assert binary == [9 * 16, 3 * 16] * 2
+    assert summary.total.parameters == sum(map(tf.size, plain.trainable_weights))
+
+
+def test_a_model_of_a_class_of_its_own_is_counted_as_soon_as_it_was_called():
+    model = block_of_layers(tf.keras.Model)(4)
+    with pytest.raises(UserError, match="has no inputs yet: call it once on an image"):
+        cost(model)
+    model(tf.zeros((1, 8, 8, 4)))
+    assert cost(model).bops == 64 * (9 * 16 + 3 * 16)
+    assert cost(model).parameters == sum(map(tf.size, model.trainable_weights))
+
+
+def test_a_call_that_takes_no_symbolic_tensors_is_told():
+    class Branching(tf.keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="branching")
+            self.dense = tf.keras.layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs) if tf.reduce_sum(inputs) > 0 else inputs[..., :2]
+
+    with pytest.raises(UserError, match=r"'branching' is not known: the call of Branching"):
+        cost(network(Branching()))
+
+
+def test_what_is_frozen_costs_the_same():
+    model = BCDNetA(**model_info("BCDNetA").reduced)
+    before = summarize(model)
+    model.trainable = False
+    assert summarize(model) == before
+    model.trainable = True
+    for layer in model.layers:
+        if isinstance(layer, layers.QuantShiftMLP):
+            layer.pointwise.trainable = False
+    assert summarize(model) == before
+
+
 def test_memory_takes_one_bit_for_a_binary_parameter():
     assert Cost(parameters=100, binary_parameters=90, other_variables=5).memory == 12 + 4 * 15
 

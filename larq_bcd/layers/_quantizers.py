@@ -26,8 +26,19 @@ def with_policy(quantizer, policy: str):
     kind = ApproxSign if kind is lq.quantizers.ApproxSign else kind
     if own_policy is None or (own_policy.name == policy and kind is type(quantizer)):
         return quantizer
-    again = kind.from_config({**quantizer.get_config(), "dtype": policy})
-    again._custom_metrics = quantizer._custom_metrics
+    return _again(quantizer, kind, dtype=policy)
+
+
+def named_after(quantizer, part: str):
+    """The quantizer once more for a part of a layer, so that its metrics have their own names."""
+    if not isinstance(quantizer, tf.keras.layers.Layer):
+        return quantizer
+    return _again(quantizer, type(quantizer), name=f"{quantizer.name}_{part}")
+
+
+def _again(quantizer, kind: type, **changes):
+    again = kind.from_config({**quantizer.get_config(), **changes})
+    again._custom_metrics = getattr(quantizer, "_custom_metrics", None)
     return again
 
 

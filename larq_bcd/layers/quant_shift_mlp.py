@@ -5,6 +5,8 @@ from larq_bcd.layers import _checks, _quantizers
 from larq_bcd.layers.quant_conv2d import QuantConv2D
 from larq_bcd.layers.spatial_shift import SpatialShift
 
+_BRANCHES = ("pointwise", "short_range", "long_range")
+
 
 @tf.keras.utils.register_keras_serializable("larq_bcd")
 class QuantShiftMLP(tf.keras.layers.Layer):
@@ -71,10 +73,14 @@ class QuantShiftMLP(tf.keras.layers.Layer):
             name="pointwise",
             dtype=policy,
         )
+        self.short_range = self._branch("short_range")
+        self.long_range = self._branch("long_range")
+
+    def _branch(self, name):
         # From its configuration, because an initializer object gives the same kernel twice.
-        branch = self.pointwise.get_config()
-        self.short_range = QuantConv2D.from_config({**branch, "name": "short_range"})
-        self.long_range = QuantConv2D.from_config({**branch, "name": "long_range"})
+        quantizer = _quantizers.named_after(self.pointwise.kernel_quantizer, name)
+        config = {**self.pointwise.get_config(), "kernel_quantizer": quantizer, "name": name}
+        return QuantConv2D.from_config(config)
 
     def __call__(self, inputs, *args, **kwargs):
         _quantizers.warn_of_no_gradient(self, self.pointwise.input_quantizer, inputs)
@@ -104,4 +110,13 @@ class QuantShiftMLP(tf.keras.layers.Layer):
         names = ("filters", "input_quantizer", *(f"kernel_{part}" for part in of_kernel))
         branch = self.pointwise.get_config()
         shared = {name: branch[name] for name in (*names, "data_format")}
+        frozen = [part for part in _BRANCHES if not getattr(self, part).trainable]
+        own |= {"frozen": frozen} if frozen and self.trainable else {}
         return {**super().get_config(), **own, **shared}
+
+    @classmethod
+    def from_config(cls, config):
+        layer = cls(**{name: value for name, value in config.items() if name != "frozen"})
+        for part in config.get("frozen", ()):
+            getattr(layer, part).trainable = False
+        return layer

@@ -7,9 +7,10 @@ import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
+import h5py
 import tensorflow as tf
 
-from larq_bcd._hdf5 import other_file_of_weights
+from larq_bcd._hdf5 import load_legacy_weights, other_file_of_weights
 from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
 from larq_bcd.models import pytorch
@@ -162,11 +163,21 @@ def load_weights(
     return model
 
 
+def _load_file(model: tf.keras.Model, path: Path) -> None:
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            group = file["model_weights"] if "model_weights" in file else file
+            if "layer_names" in group.attrs:
+                load_legacy_weights(model, group)
+                return
+    model.load_weights(path)
+
+
 def _load_keras_weights(model: tf.keras.Model, path: Path) -> None:
     try:
         other = other_file_of_weights(path)
         if other is None:
-            model.load_weights(path)
+            _load_file(model, path)
     # What Keras, h5py and zipfile make of a file of another kind, a damaged one, and one of
     # other layers or shapes.
     except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:

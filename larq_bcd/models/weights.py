@@ -8,6 +8,8 @@ from larq_bcd.layers import DynamicThresholdQuantConv2D, QuantShiftMLP, SpatialS
 def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
     """Copies the weights of a network into one of the same parts, matched by layer name.
 
+    Weights are paired by the part of a layer that has them, whatever is frozen.
+
     A convolution of static threshold may become one of dynamic threshold: it keeps its
     kernel and its threshold, and the contextual embedding stays as it is. A new BCDNet-B
     thus computes exactly the function of the BCDNet-A whose weights it gets.
@@ -61,9 +63,15 @@ def _matching_variables(layer, found: dict) -> list[tuple] | None:
             return None
         pairs = [(layer.kernel, match.kernel), (layer.threshold, threshold.bias)]
         return pairs + ([(layer.bias, match.bias)] if layer.use_bias else [])
-    if len(layer.weights) != len(match.weights):
-        return None
-    return list(zip(layer.weights, match.weights, strict=True))
+    ours, theirs = _by_part(layer), _by_part(match)
+    return list(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else None
+
+
+def _by_part(layer) -> list[tf.Variable]:
+    """The weights of a layer, part by part; `layer.weights` has the frozen ones last."""
+    parts = (*reversed(layer.submodules), layer)
+    weights = (weight for part in parts for weight in getattr(part, "weights", ()))
+    return list({id(weight): weight for weight in weights}.values())
 
 
 def _other_ranges(layer: QuantShiftMLP, source: QuantShiftMLP) -> list[str]:

@@ -124,12 +124,22 @@ def products(layer, inputs, outputs) -> Iterator[Product]:
         inputs: shape of its input, with the batch; of several, a list of shapes.
         outputs: shape of its output, with the batch.
     """
-    if any(weight.shape.rank > 1 for weight in layer.weights):
+    refuse_kernels(layer, layer.weights)
+    return iter(())
+
+
+def is_known(layer) -> bool:
+    """Whether the products of layers of this class are known."""
+    return products.dispatch(type(layer)) is not products.dispatch(object)
+
+
+def refuse_kernels(layer, weights) -> None:
+    """Raises a UserError if there are kernels among weights whose use is not known."""
+    if any(weight.shape.rank > 1 for weight in weights):
         raise UserError(
             f"the cost of {layer.name!r} is not known: {type(layer).__name__} is not a layer "
             "of Keras, larq or larq_bcd that can be counted; build it of such layers."
         )
-    return iter(())
 
 
 @products.register(_keras.Embedding)

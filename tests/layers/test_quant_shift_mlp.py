@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larq_bcd.layers import QuantShiftMLP
+from larq_bcd.quantizers import ScaledSign
 
 
 def _kernels(layer):
@@ -101,6 +102,19 @@ def test_kernel_quantizer_objects_are_not_shared():
     ]
     assert len({id(quantizer) for quantizer in quantizers}) == 3
     assert [quantizer.clip_value for quantizer in quantizers] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("given_by", ["scope", "quantizer"])
+def test_the_branches_have_metrics_of_their_own(given_by):
+    if given_by == "scope":
+        with lq.context.metrics_scope(["flip_ratio"]):
+            layer = QuantShiftMLP(8)
+    else:
+        layer = QuantShiftMLP(8, kernel_quantizer=ScaledSign(metrics=["flip_ratio"]))
+    layer(np.zeros((1, 4, 4, 8), np.float32))
+    names = [metric.name for metric in layer.metrics]
+    own = layer.pointwise.kernel_quantizer.name
+    assert names == [f"flip_ratio/{own}{part}" for part in ("", "_short_range", "_long_range")]
 
 
 def test_a_range_not_smaller_than_the_image_is_refused():

@@ -172,6 +172,53 @@ def test_weights_of_the_first_step_start_the_second(rng):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def freeze_a_part(network):
+    """Freezes one branch of each BiMLP, which Keras then lists behind the others."""
+    for layer in network.layers:
+        if isinstance(layer, QuantShiftMLP):
+            layer.pointwise.trainable = False
+
+
+@pytest.mark.parametrize("frozen", ["source", "target"])
+def test_weights_go_to_the_part_that_they_are_of_whatever_is_frozen(rng, frozen):
+    networks = {name: BCDNetB(**SMALL) for name in ("source", "target")}
+    randomize(networks["source"], rng)
+    freeze_a_part(networks[frozen])
+    copy_weights(networks["source"], networks["target"])
+    batch = images(rng)
+    np.testing.assert_array_equal(networks["target"](batch), networks["source"](batch))
+
+
+@pytest.mark.parametrize("target", ["model.h5", "weights.h5", "all.weights.h5"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_file_of_weights_is_read_by_their_names_whatever_is_frozen(
+    rng, tmp_path, target, frozen
+):
+    reduced = model_info("BCDNetA").reduced
+    network = BCDNetA(**reduced)
+    randomize(network, rng)
+    if frozen:
+        freeze_a_part(network)
+    (network.save_weights if "weights" in target else network.save)(tmp_path / target)
+    batch = images(rng)
+    loaded = BCDNetA(weights=tmp_path / target, **reduced)
+    np.testing.assert_array_equal(loaded(batch), network(batch))
+
+
+@pytest.mark.parametrize("target", ["model.h5", "model.keras"])
+def test_a_saved_network_keeps_what_is_frozen(rng, tmp_path, target):
+    network = BCDNetA(**model_info("BCDNetA").reduced)
+    randomize(network, rng)
+    freeze_a_part(network)
+    network.save(tmp_path / target)
+    loaded = tf.keras.models.load_model(tmp_path / target)
+    mlps = [layer for layer in loaded.layers if isinstance(layer, QuantShiftMLP)]
+    assert [mlp.pointwise.trainable for mlp in mlps] == [False] * len(mlps)
+    assert all(mlp.short_range.trainable and mlp.long_range.trainable for mlp in mlps)
+    batch = images(rng)
+    np.testing.assert_array_equal(loaded(batch), network(batch))
+
+
 def test_copying_between_networks_that_differ_lists_every_difference(rng):
     wide = BCDNetA(**{**SMALL, "num_classes": 7})
     narrow = BCDNetA(**SMALL)

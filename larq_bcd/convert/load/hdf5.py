@@ -5,11 +5,10 @@ from pathlib import Path
 
 import h5py
 import tensorflow as tf
-from tf_keras.src.saving.legacy.hdf5_format import load_weights_from_hdf5_group
 from tf_keras.src.saving.legacy.saved_model.json_utils import decode
 from tf_keras.src.saving.serialization_lib import SafeModeScope
 
-from larq_bcd._hdf5 import other_file
+from larq_bcd._hdf5 import load_legacy_weights, other_file
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import TRUST, refuse_code
 from larq_bcd.convert.load.problems import damaged, parse_json, too_large
@@ -68,5 +67,5 @@ class Hdf5File:
         with SafeModeScope(not trust_code):
             model = tf.keras.models.model_from_config(decode(json.dumps(self._config)))
         with h5py.File(self._path, "r") as file:
-            load_weights_from_hdf5_group(file["model_weights"], model)
+            load_legacy_weights(model, file["model_weights"])
         return model

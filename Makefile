@@ -13,7 +13,7 @@ BIN := .venv/bin
 
 .PHONY: demo docs test test-docs test-zoo test-pytorch test-system test-runtime \
 	test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
-	format clean
+	format release clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
 # training goes on; one that is done is not done again. STEPS are those of each stage.
@@ -110,6 +110,10 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What a release uploads, into dist/: built, checked, and tried in empty environments.
+release: .venv/bin/python
+	$(BIN)/python .ci/release.py
+
 # The table of networks, computed anew.
 tables: .venv/installed-dev
 	$(BIN)/python -m larq_bcd.summary.table docs/networks/index.md
@@ -140,4 +144,4 @@ tables: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ _WEIGHTS = "model.weights.h5"  # of a .keras archive
 
 
 def load_legacy_weights(model: tf.keras.Model, group: h5py.Group) -> None:
-    """Loads what `save_weights("x.h5")` writes, whatever is frozen here or was when it was saved.
+    """Loads what `save_weights("x.h5")` writes, whatever is or was frozen.
 
     Keras pairs the weights of a layer by position, and the frozen ones come last. A file has
     their names too, which count where they are those of the layer in another order.
@@ -22,7 +22,9 @@ def load_legacy_weights(model: tf.keras.Model, group: h5py.Group) -> None:
         group: the open file, or `model_weights` of a whole model.
     """
     hdf5_format.load_weights_from_hdf5_group(group, model)
-    saved = [name for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
+    saved = [
+        name for name in _names(group, "layer_names") if _names(group[name], "weight_names")
+    ]
     layers = (layer for layer in model.layers if layer.weights)
     for name, layer in zip(saved, layers, strict=True):
         weights = layer.trainable_weights + layer.non_trainable_weights

@@ -130,7 +130,10 @@ def _evaluate(parser: Parser) -> None:
         help="data set of tensorflow_datasets, such as cifar10 or imagewoof/64px, or a folder "
         "of class folders",
     )
-    add("--split", help="split to evaluate (default: test or validation)")
+    add(
+        "--split",
+        help="split to evaluate (default: test, validation or train, the first that there is)",
+    )
     add("--data-dir", help="where tensorflow_datasets keeps its data sets")
     _add_preprocessing(parser)
     add("--batch-size", type=whole_number(1), default=32, help="images at once (32)")

@@ -1,6 +1,7 @@
 """Evaluates a classifier, a Keras model or a .tflite file, on a split of a data set."""
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -140,10 +141,12 @@ def _by_recipe(classifier: Classifier, preprocessing: Preprocessing) -> Descript
 def _open(name: str, split: str | None, data_dir: str | None) -> Source:
     if split is not None:
         return open_source(name, split, data_dir)
-    try:
-        return open_source(name, "test", data_dir)
-    except NoSplitError:
-        return open_source(name, "validation", data_dir)
+    for split in ("test", "validation"):
+        with contextlib.suppress(NoSplitError):
+            return open_source(name, split, data_dir)
+    source = open_source(name, "train", data_dir)
+    print(f"data: {name} has neither test nor validation images: all of train are evaluated")
+    return source
 
 
 def _described(classifier: Classifier, source: Source, result: Evaluation) -> dict:

@@ -30,7 +30,7 @@ def with_policy(quantizer, policy: str):
 
 
 def named_after(quantizer, part: str):
-    """The quantizer once more for a part of a layer, so that its metrics have their own names."""
+    """The quantizer once more for a part of a layer, whose metrics get names of their own."""
     if not isinstance(quantizer, tf.keras.layers.Layer):
         return quantizer
     return _again(quantizer, type(quantizer), name=f"{quantizer.name}_{part}")

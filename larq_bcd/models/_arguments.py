@@ -166,7 +166,7 @@ def load_weights(
 def _load_file(model: tf.keras.Model, path: Path) -> None:
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             if "layer_names" in group.attrs:
                 load_legacy_weights(model, group)
                 return

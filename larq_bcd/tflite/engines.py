@@ -123,7 +123,8 @@ def _open_runtime(content: bytes, threads: int) -> Predict | None:
         return None
 
     def opened(threads: int) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
-        running = larq_bcd_runtime.Interpreter(content, num_threads=threads)
+        with captured_stderr():  # LiteRT's notes about itself
+            running = larq_bcd_runtime.Interpreter(content, num_threads=threads)
         return lambda x: _listed(running.predict(x[0] if len(x) == 1 else list(x)))
 
     try:

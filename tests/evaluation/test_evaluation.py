@@ -311,3 +311,13 @@ def test_a_folder_without_test_is_evaluated_on_its_validation_split(files, tmp_p
     )
     assert status == 0, printed.err
     assert "split validation" in printed.out
+
+
+def test_a_folder_of_classes_is_evaluated_whole_and_that_is_said(files, tmp_path, capsys):
+    images.write_folder(tmp_path, {"": {f"c{n}": 1 for n in range(6)}})
+    status, printed = run(
+        files / "colors.keras", "--dataset", tmp_path, *KNOWN[3:], capsys=capsys
+    )
+    assert status == 0, printed.err
+    assert "neither test nor validation images: all of train are evaluated" in printed.out
+    assert "split train" in printed.out

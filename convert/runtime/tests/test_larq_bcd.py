@@ -38,11 +38,12 @@ def test_the_check_of_a_conversion_runs_here(converted):
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_evaluation_runs_here(converted, tmp_path, count):
+def test_evaluation_runs_here(converted, tmp_path, count, capfd):
     model, result = converted
     (tmp_path / "model.tflite").write_bytes(result.content)
     classifier = FileClassifier(tmp_path / "model.tflite", threads=2)
     assert classifier.runs_on == "larq_bcd_runtime"
+    assert capfd.readouterr().err == ""
     images = np.random.default_rng(1).normal(size=(count, *model.input_shape[1:]))
     images = images.astype(np.float32)
     logits = np.concatenate([Interpreter(result.content).predict(x[None]) for x in images])

@@ -1,7 +1,7 @@
 """Draws a block of a network as the code builds it, as an SVG that has the colors of the page.
 
 A layer is a box with its class, its name within the block and what it returns. Rows follow the
-data, and lanes are the branches beside the longest one.
+data; the first branch of a sum is in the first lane, the others are in those beside it.
 """
 
 import functools
@@ -160,9 +160,8 @@ def _arrange(nodes: dict[str, Node]) -> None:
     """Gives every box its row and lane, and lines that pass by a lane of their own."""
     for node in nodes.values():
         node.row = max((nodes[source].row + 1 for source in node.sources), default=0)
-    placed = _longest(nodes)
-    taken: list[set[int]] = [{nodes[name].row for name in placed}]
-    # A branch: the boxes of it, its first source and where it ends.
+    placed = _main(nodes)
+    taken: list[set[int]] = [set()]
     for branch, source, target in _branches(nodes, placed):
         rows = set(range(nodes[source].row + 1, nodes[target].row))
         lane = next(i for i in itertools.count(1) if i >= len(taken) or not rows & taken[i])
@@ -177,18 +176,20 @@ def _arrange(nodes: dict[str, Node]) -> None:
             nodes[target].sources.append(by)
 
 
-def _longest(nodes: dict[str, Node]) -> list[str]:
-    """The names along the longest way to the last box."""
-    name = max(nodes, key=lambda name: nodes[name].row)
-    way = [name]
-    while nodes[name].sources:
-        name = max(nodes[name].sources, key=lambda source: nodes[source].row)
-        way.append(name)
+def _main(nodes: dict[str, Node]) -> list[str]:
+    """The names along the first branches, from the last box to the input."""
+    way = [max(nodes, key=lambda name: nodes[name].row)]
+    while nodes[way[-1]].sources:
+        way.append(nodes[way[-1]].sources[0])
     return way
 
 
 def _branches(nodes: dict[str, Node], main: list[str]) -> Iterator[tuple[list[str], str, str]]:
-    placed = set(main)
+    """The boxes beside the main way, where they leave it, and the box they lead to.
+
+    A branch without boxes is a line that passes by others.
+    """
+    placed, straight = set(main), set(zip(main[1:], main, strict=False))
     for target in list(nodes):
         for source in list(nodes[target].sources):
             branch, start = [], source
@@ -197,6 +198,7 @@ def _branches(nodes: dict[str, Node], main: list[str]) -> Iterator[tuple[list[st
                 placed.add(start)
                 start = nodes[start].sources[0]
             passes = nodes[source].lane == nodes[target].lane == 0
+            passes = passes and (source, target) not in straight
             if branch or (passes and nodes[target].row > nodes[source].row + 1):
                 yield branch, start, target
 

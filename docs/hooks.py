@@ -9,7 +9,6 @@ import inspect
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from html import unescape
 from pathlib import Path
@@ -176,12 +175,12 @@ def _module(info: ModelInfo) -> str:
 
 
 def _families() -> str:
-    modules = sorted({_module(info) for info in map(model_info, list_models())})
+    """The pages, each with its title and its networks."""
     rows = []
-    for name in modules:
-        title = inspect.getdoc(sys.modules[f"larq_bcd.models.{name}"]).splitlines()[0]
+    for name in dict.fromkeys(_module(info) for info in map(model_info, list_models())):
+        title = (_ROOT / "docs" / "networks" / f"{name}.md").read_text().splitlines()[0]
         networks = ", ".join(f"`{info.name}`" for info in _family(name))
-        rows.append((f"[{title.rstrip('.')}]({name}.md)", networks))
+        rows.append((f"[{title.removeprefix('# ')}]({name}.md)", networks))
     return _table(("family", "networks"), rows)
 
 

@@ -115,7 +115,7 @@ def _of_shift_mlp(layer: QuantShiftMLP, name: str, sources: list[str]) -> dict[s
 def _title(layer: tf.keras.layers.Layer) -> str:
     name, config = type(layer).__name__, layer.get_config()
     sizes = config.get("kernel_size") or config.get("pool_size")
-    if sizes is None or config.get("filters") is None and "Depthwise" not in name:
+    if sizes is None or (config.get("filters") is None and "Depthwise" not in name):
         return name
     strides = config["strides"][0]
     return f"{name} {sizes[0]}×{sizes[1]}{f', stride {strides}' if strides > 1 else ''}"
@@ -223,7 +223,8 @@ def _svg(nodes: dict[str, Node], title: str) -> str:
             source = nodes[name]
             parts += _line(source, node, nodes, tops, bottoms, centers)
     last = max(nodes.values(), key=lambda node: node.row)
-    parts.append(_arrow([(centers[last.lane], bottoms[last.row]), (centers[last.lane], height)]))
+    x = centers[last.lane]
+    parts.append(_arrow([(x, bottoms[last.row]), (x, height)]))
     for node in nodes.values():
         parts += _box(node, centers[node.lane], tops[node.row], heights[node.row])
     return "\n".join([*parts, "</svg>"])

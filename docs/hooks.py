@@ -1,7 +1,7 @@
 """Writes into the pages of the site what the code says of itself.
 
-A line `<!-- generated: NAME -->` becomes what the function `NAME` returns; of the words behind
-the name, and of the page, a module of `larq_bcd.models`, where it is one of a family of networks.
+A line `<!-- generated: NAME -->` becomes what the function `NAME` returns: of the words behind
+the name, or of the family of networks, a module of `larq_bcd.models`, that the page is called by.
 """
 
 import functools
@@ -290,9 +290,7 @@ def _functions(family: Sequence[ModelInfo]) -> str:
     options = (
         "    options:\n      force_inspection: true  # the docstring goes on with the family's"
     )
-    return "\n\n".join(
-        f"::: {info.build.__module__}.{info.name}\n{options}" for info in family
-    )
+    return "\n\n".join(f"::: {info.build.__module__}.{info.name}\n{options}" for info in family)
 
 
 def _figure(network: str, prefix: str, *by_units: str) -> str:

@@ -114,8 +114,8 @@ def test_a_trained_network_is_on_its_page_with_its_card(hooks, monkeypatch):
     assert "`larq-bcd models" in hooks._trained([model_info("BCDNetA")])
 
     monkeypatch.setattr(hooks, "index", lambda: [weights])
-    config = SimpleNamespace(site_dir="site", use_directory_urls=True, plugins=SimpleNamespace())
-    config.plugins._current_plugin = None
+    plugins = SimpleNamespace(_current_plugin=None)
+    config = SimpleNamespace(site_dir="site", use_directory_urls=True, plugins=plugins)
     uris = {file.src_uri: Path(file.abs_src_path) for file in hooks.on_files([], config)}
     card = uris["networks/cards/bcdnet_b_cifar10/index.md"]
     assert card.read_text().startswith("# BCDNet-B")

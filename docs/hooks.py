@@ -1,7 +1,7 @@
 """Writes into the pages of the site what the code says of itself.
 
 A line `<!-- generated: NAME -->` becomes what the function `NAME` returns: of the words behind
-the name, or of the family of networks, a module of `larq_bcd.models`, that the page is called by.
+the name, or of the family of networks that has the name of the page.
 """
 
 import functools
@@ -9,7 +9,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -239,7 +239,7 @@ def _preprocessing(family: Sequence[ModelInfo]) -> str:
     """What is done to an image, in words."""
     by_words: dict[str, list[str]] = {}
     for info in family:
-        words = f"{_images(info.preprocessing)}, {info.num_classes:,} classes"
+        words = f"{_images(info.preprocessing)}. There are {info.num_classes:,} classes"
         by_words.setdefault(words, []).append(f"`{info.name}`")
     if len(by_words) == 1:
         return f"{next(iter(by_words))}."
@@ -286,11 +286,35 @@ def _published(weights: Weights) -> tuple[str, ...]:
 
 
 def _functions(family: Sequence[ModelInfo]) -> str:
-    """The functions of the networks."""
-    options = (
-        "    options:\n      force_inspection: true  # the docstring goes on with the family's"
+    """The functions of the networks, with all arguments of the family."""
+    return "\n\n".join(_function(info.build) for info in family)
+
+
+def _function(build: Callable) -> str:
+    arguments = inspect.signature(build).parameters
+    lines, is_keyword = [], False
+    for argument in arguments.values():
+        if argument.kind is argument.KEYWORD_ONLY and not is_keyword:
+            lines.append("    *,")
+            is_keyword = True
+        lines.append(f"    {argument.name}={argument.default!r},")
+    call = "\n".join([f"{build.__name__}(", *lines, ")"])
+    parts = [f"### {build.__name__}", f"```python\n{call}\n```"]
+    text = Docstring(inspect.getdoc(build)).parse(
+        "google", warn_missing_types=False, warn_unknown_params=False
     )
-    return "\n\n".join(f"::: {info.build.__module__}.{info.name}\n{options}" for info in family)
+    for section in text:
+        if section.kind is DocstringSectionKind.parameters:
+            rows = [(f"`{entry.name}`", entry.description) for entry in section.value]
+            parts.append(_table(("argument", ""), rows))
+        elif section.kind is DocstringSectionKind.raises:
+            rows = [(f"`{entry.annotation}`", entry.description) for entry in section.value]
+            parts.append(_table(("raises", ""), rows))
+        elif section.kind is DocstringSectionKind.returns:
+            parts.append(f"**Returns** {section.value[0].description}")
+        else:
+            parts.append(section.value)
+    return "\n\n".join(parts)
 
 
 def _figure(network: str, prefix: str, *by_units: str) -> str:

@@ -1,6 +1,7 @@
 """The pages of the families of networks: complete, and with the figures of the registry."""
 
 import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -64,7 +65,10 @@ def test_a_page_has_the_figures_of_the_registry(family, hooks, monkeypatch):
         assert cells[5] == top1
         assert f"https://arxiv.org/abs/{info.paper.arxiv}" in cells[6]
         assert (info.reconstruction or "") in text
-        assert f"::: {family}.{name}\n" in text
+        _, function = text.split(f"\n### {name}\n")
+        for argument, value in inspect.signature(info.build).parameters.items():
+            assert f"    {argument}={value.default!r},\n" in function
+            assert f"\n| `{argument}` | " in function
     assert "224x224" in text or "32x32" in text
 
 

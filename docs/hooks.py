@@ -1,34 +1,70 @@
 """Writes into the pages of the site what the code says of itself.
 
-A line `<!-- generated: NAME -->` becomes what the function `NAME` returns.
+A line `<!-- generated: NAME -->` becomes what the function `NAME` returns: of the words behind
+the name, or of the family of networks that has the name of the page.
 """
 
 import functools
+import inspect
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import unescape
+from pathlib import Path
 
 os.environ["COLUMNS"] = "100"  # of the commands' help
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import figures
 from griffe import Docstring, DocstringSectionKind
 from latex2mathml.converter import convert as latex_to_mathml
+from mkdocs.structure.files import File, Files, InclusionLevel
 from pydantic import BaseModel
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT, Command
 from larq_bcd.convert.passes import PASSES
-from larq_bcd.models import list_models, model_info
+from larq_bcd.data.preprocessing import Preprocessing
+from larq_bcd.models import ModelInfo, list_models, model_info
+from larq_bcd.models.published import Weights, index
 from larq_bcd.training.recipe import Recipe
 from larq_bcd.training.studies import Study
 
-_MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- generated: (\w+)((?: \w+)*) -->$", re.MULTILINE)
+_ROOT = Path(__file__).parents[1]
+_LINK = re.compile(r"\]\(([^):#]+)\)")
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_files(files: Files, config, **_: object) -> Files:
+    """Called by MkDocs once: the cards of the published trainings are pages, with their images.
+
+    They are in the folder of the recipe, and nowhere in the navigation.
+    """
+    for card in sorted({weights.card for weights in index()}):
+        folder = _ROOT / "models" / card
+        if (folder / "card.md").is_file():
+            names = _LINK.findall((folder / "card.md").read_text())
+            found = {"index.md": folder / "card.md"} | {name: folder / name for name in names}
+            for name, path in found.items():
+                uri = f"networks/cards/{card}/{name}"
+                hidden = InclusionLevel.NOT_IN_NAV
+                files.append(
+                    File.generated(config, uri, abs_src_path=str(path), inclusion=hidden)
+                )
+    return files
+
+
+def on_page_markdown(markdown: str, page, **_: object) -> str:
     """Called by MkDocs for each page."""
-    return _MARK.sub(lambda mark: _GENERATED[mark[1]](), markdown)
+    name = Path(page.file.src_uri).stem
+
+    def generated(mark: re.Match) -> str:
+        words = mark[2].split()
+        if mark[1] in _OF_FAMILY:
+            return _OF_FAMILY[mark[1]](_family(name))
+        return _GENERATED[mark[1]](*words)
+
+    return _MARK.sub(generated, markdown)
 
 
 def on_page_content(html: str, **_: object) -> str:
@@ -129,22 +165,181 @@ def _help(command: Command) -> str:
     return f"## {command.name}\n\n```text\n{command.parser().format_help().rstrip()}\n```"
 
 
-def _networks() -> str:
-    """The functions of the networks; those of a family follow each other."""
-    builds = [model_info(name).build for name in list_models()]
-    builds.sort(key=lambda build: (build.__module__, build.__name__))
-    options = (
-        "    options:\n      force_inspection: true  # the docstring goes on with the family's"
+def _family(module: str) -> list[ModelInfo]:
+    """The networks of a module of `larq_bcd.models`."""
+    return [info for info in map(model_info, list_models()) if _module(info) == module]
+
+
+def _module(info: ModelInfo) -> str:
+    return info.build.__module__.rpartition(".")[2]
+
+
+def _families() -> str:
+    """The pages, each with its title and its networks."""
+    rows = []
+    for name in dict.fromkeys(_module(info) for info in map(model_info, list_models())):
+        title = (_ROOT / "docs" / "networks" / f"{name}.md").read_text().splitlines()[0]
+        networks = ", ".join(f"`{info.name}`" for info in _family(name))
+        rows.append((f"[{title.removeprefix('# ')}]({name}.md)", networks))
+    return _table(("family", "networks"), rows)
+
+
+def _variants(family: Sequence[ModelInfo]) -> str:
+    """The networks, what each is, and the arguments in which they differ."""
+    defaults = [
+        {
+            key: f"`{value.default!r}`"
+            for key, value in inspect.signature(info.build).parameters.items()
+            if key != "name"
+        }
+        for info in family
+    ]
+    keys = dict.fromkeys(key for given in defaults for key in given)
+    own = [key for key in keys if len({given.get(key) for given in defaults}) > 1]
+    rows = [
+        (
+            f"`{info.name}`",
+            inspect.getdoc(info.build).splitlines()[0],
+            *(given.get(key, "") for key in own),
+        )
+        for info, given in zip(family, defaults, strict=True)
+    ]
+    return _table(("network", "", *(f"`{key}`" for key in own)), rows)
+
+
+def _cost(family: Sequence[ModelInfo]) -> str:
+    """What the registry knows of each network, at its own size."""
+    rows = [
+        (
+            f"`{info.name}`",
+            f"{info.parameters:,}",
+            f"{info.binary_parameters:,}",
+            f"{info.bops:,}",
+            f"{info.flops:,}",
+            f"{info.ops / 1e8:.2f}e8",
+            f"{info.top1} %, {info.dataset}" if info.top1 else "none reported",
+            f"[{info.paper}](https://arxiv.org/abs/{info.paper.arxiv})",
+        )
+        for info in family
+    ]
+    head = ("network", "parameters", "of them binary", "BOPs", "FLOPs", "OPs")
+    table = _table((*head, "top-1 in the paper", "source"), rows)
+    notes = [
+        f"A reconstruction, `{info.name}`: {info.reconstruction}"
+        for info in family
+        if info.reconstruction
+    ]
+    same = {info.reconstruction for info in family}
+    if len(same) == 1 and notes:
+        notes = [f"A reconstruction: {family[0].reconstruction}"]
+    return "\n\n".join([table, *notes])
+
+
+def _preprocessing(family: Sequence[ModelInfo]) -> str:
+    """What is done to an image, in words."""
+    by_words: dict[str, list[str]] = {}
+    for info in family:
+        words = f"{_images(info.preprocessing)}. There are {info.num_classes:,} classes"
+        by_words.setdefault(words, []).append(f"`{info.name}`")
+    if len(by_words) == 1:
+        return f"{next(iter(by_words))}."
+    return "\n".join(f"- {', '.join(names)}: {words}." for words, names in by_words.items())
+
+
+def _images(preprocessing: Preprocessing) -> str:
+    height, width = preprocessing.image_size
+    size = f"{width}x{height}"
+    if preprocessing.resize is None:
+        way = f"Images are resized to {size}"
+    else:
+        way = (
+            f"The shorter side of an image is resized to {preprocessing.resize} pixels "
+            f"({preprocessing.resampling}), and the center of {size} is cut out"
+        )
+    mean, std = (", ".join(map(str, x)) for x in (preprocessing.mean, preprocessing.std))
+    return f"{way}; of values in [0, 1], the mean {mean} is taken away and {std} divided by"
+
+
+def _trained(family: Sequence[ModelInfo]) -> str:
+    """The published weights, or that there are none."""
+    rows = [_published(weights) for info in family for weights in info.weights.values()]
+    if not rows:
+        return (
+            "None of these networks comes trained with this version of larq_bcd; "
+            "`larq-bcd models --pretrained` lists those that do."
+        )
+    return _table(("name", "data", "images", "top-1", "file", "card"), rows)
+
+
+def _published(weights: Weights) -> tuple[str, ...]:
+    height, width, channels = weights.preprocessing.input_shape
+    folder = f"models/{weights.card}"
+    is_page = (_ROOT / folder / "card.md").is_file()
+    return (
+        f"`{weights.full_name}`",
+        f"{weights.dataset}, {weights.split}",
+        f"{width}x{height}x{channels}",
+        f"{weights.top1:.2f} %",
+        f"{weights.size / 1e3:.0f} kB",
+        f"[{folder}](cards/{weights.card}/index.md)" if is_page else f"`{folder}`",
     )
-    return "\n\n".join(
-        f"::: {build.__module__}.{build.__name__}\n{options}" for build in builds
+
+
+def _functions(family: Sequence[ModelInfo]) -> str:
+    """The functions of the networks, with all arguments of the family."""
+    return "\n\n".join(_function(info.build) for info in family)
+
+
+def _function(build: Callable) -> str:
+    arguments = inspect.signature(build).parameters
+    lines, is_keyword = [], False
+    for argument in arguments.values():
+        if argument.kind is argument.KEYWORD_ONLY and not is_keyword:
+            lines.append("    *,")
+            is_keyword = True
+        lines.append(f"    {argument.name}={argument.default!r},")
+    call = "\n".join([f"{build.__name__}(", *lines, ")"])
+    parts = [f"### {build.__name__}", f"```python\n{call}\n```"]
+    text = Docstring(inspect.getdoc(build)).parse(
+        "google", warn_missing_types=False, warn_unknown_params=False
     )
+    for section in text:
+        if section.kind is DocstringSectionKind.parameters:
+            rows = [(f"`{entry.name}`", entry.description) for entry in section.value]
+            parts.append(_table(("argument", ""), rows))
+        elif section.kind is DocstringSectionKind.raises:
+            rows = [(f"`{entry.annotation}`", entry.description) for entry in section.value]
+            parts.append(_table(("raises", ""), rows))
+        elif section.kind is DocstringSectionKind.returns:
+            parts.append(f"**Returns** {section.value[0].description}")
+        else:
+            parts.append(section.value)
+    return "\n\n".join(parts)
+
+
+def _figure(network: str, prefix: str, *by_units: str) -> str:
+    """A block of a network, and the word `units` for one box of each unit."""
+    return figures.block(network, f"{prefix}_", by_units == ("units",))
+
+
+def _c_program() -> str:
+    program = (_ROOT / "convert" / "runtime" / "examples" / "run.c").read_text()
+    return f"```c\n{program.rstrip()}\n```"
 
 
 _GENERATED = {
+    "c_program": _c_program,
     "commands": _commands,
-    "networks": _networks,
+    "families": _families,
+    "figure": _figure,
     "passes": _passes,
     "recipe": functools.partial(_keys, Recipe),
     "study": functools.partial(_keys, Study),
+}
+_OF_FAMILY = {
+    "cost": _cost,
+    "functions": _functions,
+    "preprocessing": _preprocessing,
+    "trained": _trained,
+    "variants": _variants,
 }

@@ -1,4 +1,13 @@
-"""Binary networks with contextual dependencies for Keras, from training to the device."""
+"""Binary networks with contextual dependencies for Keras, from training to the device.
+
+    layers, quantizers, activations   what binary networks are made of
+    models                            the networks, by name and as functions
+    data, training                    images, and training by a recipe
+    evaluation, explain, summary      what a network gets right, looks at and costs
+    convert, tflite                   from a trained network to a checked file
+
+Each is imported when it is first used, as `larq_bcd.models`.
+"""
 
 import importlib
 from typing import TYPE_CHECKING

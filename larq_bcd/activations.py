@@ -83,6 +83,13 @@ class RPReLU(Layer):
 
     Raises:
         ValueError: if the data format is not NHWC or the channels are not known.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.activations import RPReLU
+        >>> x = tf.constant([[[[-4.0, 4.0]]]])  # one pixel of two channels
+        >>> RPReLU()(x).numpy()
+        array([[[[-1.,  4.]]]], dtype=float32)
     """
 
     saved: tuple[str, ...] = ("slope_initializer", "bias_initializer", "data_format")
@@ -141,6 +148,12 @@ class DynamicRPReLU(RPReLU):
     Raises:
         ValueError: if the reduction is not a positive integer, the channels are not known, or
             for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.activations import DynamicRPReLU
+        >>> DynamicRPReLU(reduction=8)(tf.random.normal((1, 14, 14, 32))).shape
+        TensorShape([1, 14, 14, 32])
     """
 
     saved = ("reduction", *RPReLU.saved)

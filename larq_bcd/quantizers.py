@@ -33,6 +33,12 @@ class ApproxSign(lq.quantizers.ApproxSign):
     The layers of this package put it in the place of larq's.
 
     Source: Bi-Real Net (arXiv 1808.00278); BCDNet (arXiv 2209.01404), equation 9.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.quantizers import ApproxSign
+        >>> ApproxSign()(tf.constant([-0.5, 0.0, 2.0])).numpy()
+        array([-1.,  1.,  1.], dtype=float32)
     """
 
     __repr__ = line
@@ -79,6 +85,14 @@ class ScaledSign(lq.quantizers.SteSign):
         clip_value: \\(c\\), the largest magnitude of a weight that receives a gradient, or
             `None` for all.
         metrics: larq's metrics to add, such as `"flip_ratio"`, which counts signs.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.quantizers import ScaledSign
+        >>> kernel = tf.constant([[0.5, 1.0], [-1.5, 3.0]])  # two inputs, two output channels
+        >>> ScaledSign()(kernel).numpy()
+        array([[ 1.,  2.],
+               [-1.,  2.]], dtype=float32)
     """
 
     __repr__ = line
@@ -118,6 +132,12 @@ class WideSign(lq.quantizers.SteSign):
     Args:
         clip_value: \\(c\\), the largest magnitude that receives a gradient.
         metrics: larq's metrics to add.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.quantizers import WideSign
+        >>> WideSign()(tf.constant([-0.5, 0.0, 2.0])).numpy()
+        array([-1.,  1.,  1.], dtype=float32)
     """
 
     __repr__ = line

@@ -72,7 +72,7 @@ def evaluate(
     predict: Callable[[np.ndarray], np.ndarray],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     class_names: tuple[str, ...],
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Counts what a classifier gets right.
 
@@ -83,7 +83,7 @@ def evaluate(
             `(batch, classes)`.
         batches: images and integer labels.
         class_names: names of the classes.
-        progress: called with the number of images of each batch.
+        progress: called with the number of images of each batch; None for nothing.
 
     Raises:
         UserError: if the logits are not those of these classes or no numbers, or if there
@@ -107,7 +107,8 @@ def evaluate(
         earlier = np.arange(classes) < labels[:, None]
         ahead = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
         in_top += int((ahead < TOP).sum())
-        progress(len(labels))
+        if progress is not None:
+            progress(len(labels))
     if not confusion.any():
         raise UserError("there are no images to evaluate.")
     return Evaluation(confusion, in_top, class_names)

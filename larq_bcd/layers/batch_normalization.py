@@ -34,6 +34,13 @@ class BatchNormalization(tf.keras.layers.BatchNormalization):
     dtype. The arguments are those of `tf.keras.layers.BatchNormalization`.
 
     Source: Ioffe and Szegedy, Batch Normalization (arXiv 1502.03167), algorithm 1.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import BatchNormalization
+        >>> x = tf.random.normal((8, 14, 14, 32))
+        >>> BatchNormalization(momentum=0.9)(x, training=True).shape
+        TensorShape([8, 14, 14, 32])
     """
 
     __repr__ = line

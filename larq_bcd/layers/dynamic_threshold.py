@@ -30,6 +30,15 @@ class DynamicThreshold(Layer):
     Raises:
         ValueError: if the reduction is not a positive integer, the channels are not known, or
             for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import DynamicThreshold
+        >>> layer, x = DynamicThreshold(), tf.random.normal((2, 14, 14, 32))
+        >>> layer(x).shape
+        TensorShape([2, 14, 14, 32])
+        >>> layer.thresholds(x).shape  # of each image
+        TensorShape([2, 1, 1, 32])
     """
 
     saved = ("reduction", "initializer", "data_format")

@@ -44,6 +44,16 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
 
     Raises:
         ValueError: if the input channels do not divide by `reduction`, or for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import DynamicThresholdQuantConv2D
+        >>> conv = DynamicThresholdQuantConv2D(64, 3, padding="symmetric", use_bias=False)
+        >>> x = tf.random.normal((2, 14, 14, 32))
+        >>> conv(x).shape
+        TensorShape([2, 14, 14, 64])
+        >>> [value.shape for value in conv.contextual_embedding(x)]
+        [TensorShape([2, 1, 1, 32]), TensorShape([2, 1, 1, 64])]
     """
 
     def __init__(

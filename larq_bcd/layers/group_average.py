@@ -17,6 +17,13 @@ class GroupAverage(Layer):
     Raises:
         ValueError: if the groups are not a positive integer, or if the channels are not known
             or do not divide by them.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import GroupAverage
+        >>> x = tf.constant([[[[1.0, 2.0, 3.0, 4.0]]]])  # one pixel of four channels
+        >>> GroupAverage(2)(x).numpy()
+        array([[[[2., 3.]]]], dtype=float32)
     """
 
     saved = ("groups",)

@@ -47,6 +47,13 @@ class InformationRecoupling(Layer):
 
     Raises:
         ValueError: if the reduction is not a positive integer or the channels are not known.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import InformationRecoupling
+        >>> branch, x = tf.random.normal((2, 1, 14, 14, 32))
+        >>> InformationRecoupling()([branch, x]).shape
+        TensorShape([1, 14, 14, 32])
     """
 
     saved = ("reduction", "share_initializer")

@@ -33,6 +33,13 @@ class LearnableBias(Layer):
 
     Raises:
         ValueError: if the data format is not NHWC or the channels are not known.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import LearnableBias
+        >>> bias = LearnableBias(initializer="ones")
+        >>> bias(tf.zeros((1, 14, 14, 32))).shape, bias.bias.shape
+        (TensorShape([1, 14, 14, 32]), TensorShape([32]))
     """
 
     saved = ("initializer", "regularizer", "constraint", "data_format")

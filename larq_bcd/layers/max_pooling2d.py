@@ -15,6 +15,12 @@ class MaxPooling2D(tf.keras.layers.MaxPooling2D):
 
     Raises:
         ValueError: for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import MaxPooling2D
+        >>> MaxPooling2D(3, strides=2, padding="symmetric")(tf.zeros((1, 14, 14, 32))).shape
+        TensorShape([1, 7, 7, 32])
     """
 
     __repr__ = line

@@ -19,6 +19,13 @@ class PositionEmbedding(Layer):
 
     Raises:
         ValueError: if the image size or the channels are not known.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import PositionEmbedding
+        >>> layer = PositionEmbedding()
+        >>> layer(tf.zeros((2, 7, 7, 32))).shape, layer.embedding.shape
+        (TensorShape([2, 7, 7, 32]), TensorShape([7, 7, 32]))
     """
 
     saved = ("initializer",)

@@ -33,6 +33,16 @@ class QuantAttention(Layer):
 
     Raises:
         ValueError: if the channels do not divide by the heads.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import QuantAttention
+        >>> layer = QuantAttention(heads=4)
+        >>> q, k, v = tf.random.normal((3, 1, 7, 7, 32))
+        >>> layer([q, k, v]).shape
+        TensorShape([1, 7, 7, 32])
+        >>> layer.attention([q, k, v]).shape
+        TensorShape([1, 4, 49, 49])
     """
 
     saved = ("heads", "input_quantizer", "scale_initializer")

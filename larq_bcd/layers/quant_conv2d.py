@@ -35,12 +35,24 @@ class QuantConv2D(lq.layers.QuantConv2D):
       used. The engine's own zero padding is symmetric then, and the last output row and
       column are cut off.
 
+    Both are so where the convolution's own `input_quantizer` takes the sign. Behind a sign that
+    is a layer, as `RSign` and `DySign`, `pad_values=1.0` stays binary, and zeros at a stride of
+    2 ship as float.
+
     Input `(batch, height, width, channels)`, output `(batch, new_height, new_width,
     filters)`, of the layer's compute dtype. The arguments are larq's.
 
     Raises:
         ValueError: for NCHW; with symmetric padding, for a kernel of even size, or one that
             is too large for its stride to be padded with zeros and stay binary.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import QuantConv2D
+        >>> signs = {"input_quantizer": "approx_sign", "kernel_quantizer": "scaled_sign"}
+        >>> conv = QuantConv2D(64, 3, strides=2, padding="symmetric", use_bias=False, **signs)
+        >>> conv(tf.random.normal((1, 14, 14, 32))).shape
+        TensorShape([1, 7, 7, 64])
     """
 
     __repr__ = line

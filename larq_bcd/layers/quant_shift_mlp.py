@@ -39,6 +39,13 @@ class QuantShiftMLP(tf.keras.layers.Layer):
     Raises:
         ValueError: if the channels do not divide by 4, if a range is not smaller than the
             feature map, or for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import QuantShiftMLP
+        >>> x = tf.random.normal((1, 14, 14, 32))
+        >>> QuantShiftMLP(64, short_range=1, long_range="half")(x).shape
+        TensorShape([1, 14, 14, 64])
     """
 
     __repr__ = line

@@ -13,12 +13,19 @@ class RSign(LearnableBias):
     and 1 where \\(x + b = 0\\).
 
     Behind it a convolution pads after the sign. With a stride of 2, `padding="symmetric"`
-    and zeros, the padding is an operator between the two, and Larq Compute Engine makes no
-    binary convolution of it: give the convolution `pad_values=1.0`, or use
+    and zeros, the padding is an operator between the two, and the convolution ships as float,
+    which a strict conversion refuses: give it `pad_values=1.0`, or use
     `LearnableBias` and let the convolution's `input_quantizer` take the sign.
 
     Source: ReActNet (arXiv 2003.03488), equation 1; BCDNet (arXiv 2209.01404), equation 9.
     The arguments are those of `LearnableBias`.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import RSign
+        >>> x = tf.constant([[[[-0.5, 0.0, 0.5]]]])  # one pixel of three channels
+        >>> RSign()(x).numpy()
+        array([[[[-1.,  1.,  1.]]]], dtype=float32)
     """
 
     def __init__(

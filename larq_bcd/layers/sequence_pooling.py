@@ -19,6 +19,12 @@ class SequencePooling(Layer):
 
     Raises:
         ValueError: if the channels are not known.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import SequencePooling
+        >>> SequencePooling()(tf.random.normal((2, 7, 7, 32))).shape
+        TensorShape([2, 32])
     """
 
     saved = ("kernel_initializer",)

@@ -40,6 +40,17 @@ class SpatialShift(Layer):
     Raises:
         ValueError: if the shift is not a positive integer or `"half"`, if it is not smaller
             than the feature map, if the channels do not divide by 4, or for NCHW.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> from larq_bcd.layers import SpatialShift
+        >>> x = tf.reshape(tf.range(16.0), (1, 2, 2, 4))
+        >>> x[0, :, :, 0].numpy()
+        array([[ 0.,  4.],
+               [ 8., 12.]], dtype=float32)
+        >>> SpatialShift(1)(x)[0, :, :, 0].numpy()  # the first group goes down
+        array([[ 8., 12.],
+               [ 0.,  4.]], dtype=float32)
     """
 
     saved = ("shift", "data_format")

@@ -259,8 +259,8 @@ def check(
     matches: list[Match],
     inputs: np.ndarray | Sequence[np.ndarray],
     source: str,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    decode: Callable[[list[np.ndarray]], list[np.ndarray]] = lambda given: given,
+    progress: Callable[[int, int], None] | None = None,
+    decode: Callable[[list[np.ndarray]], list[np.ndarray]] | None = None,
     tolerance_factor: float = 1.0,
 ) -> CheckReport:
     """Runs a Keras model and its flatbuffer on the same inputs.
@@ -272,8 +272,8 @@ def check(
         inputs: array of shape (samples, *input_shape) in the flatbuffer's input type, or one
             for each of its inputs; at least one sample.
         source: where the inputs come from, for the report.
-        progress: called with the number of inputs done and of all inputs.
-        decode: turns the inputs of the flatbuffer into those of the model.
+        progress: called with the number of inputs done and of all inputs, if it is given.
+        decode: turns the inputs of the flatbuffer into those of the model; None if they are.
         tolerance_factor: multiplies what rounding is taken to explain.
 
     Returns:
@@ -283,6 +283,7 @@ def check(
         CheckError: if nothing can run the flatbuffer.
         ConversionError: if it, or the model, cannot be run on one of the inputs.
     """
+    advance = progress or (lambda done, total: None)
     arrays = arrays_of(inputs)
     report = CheckReport(len(arrays[0]), source=source, tolerance_factor=tolerance_factor)
     shown = ShownFile(graph, file, matches)
@@ -292,7 +293,7 @@ def check(
     engines = _opened(contents, REFERENCE)
     reference = report.runs_on = str(engines[0])
     for done in range(report.inputs):
-        progress(done, report.inputs)
+        advance(done, report.inputs)
         if done == 1:
             engines = _opened(contents, (RUNTIME, *REFERENCE))
             report.runs_on = str(engines[0])
@@ -300,7 +301,7 @@ def check(
                 report.runs_on += f", the first on {reference}"
         given = [array[done : done + 1] for array in arrays]
         try:
-            comparison.compare(decode(given), given, engines)
+            comparison.compare(decode(given) if decode else given, given, engines)
         # Keras's, and what every interpreter raises for what it cannot compute.
         except (tf.errors.InvalidArgumentError, RuntimeError) as error:
             raise ConversionError(
@@ -308,7 +309,7 @@ def check(
                 f"({' '.join(str(error).split())[:200]}): give check-inputs with values that "
                 "the model takes, such as indices within its tables."
             ) from error
-    progress(report.inputs, report.inputs)
+    advance(report.inputs, report.inputs)
     comparison.conclude()
     return report
 

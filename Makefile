@@ -11,7 +11,7 @@ SETTINGS := $(if $(DATA_DIR),data.data_dir=$(DATA_DIR)) $(if $(STEPS),stages.*.i
 
 BIN := .venv/bin
 
-.PHONY: demo docs test test-docs test-zoo test-pytorch test-system test-runtime \
+.PHONY: demo docs notebooks test test-docs test-zoo test-pytorch test-system test-runtime \
 	test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
 	format release clean
 
@@ -47,12 +47,13 @@ test-pytorch: .venv/installed-pytorch .venv/installed-runtime
 	$(BIN)/python -m pytest tests/pytorch
 
 # Apart, because it needs packages of the system: the page of a conversion in a browser, the
-# file in Netron, and in the compiler and the verifier of flatbuffers.
+# file in Netron, and in the compiler and the verifier of flatbuffers; the Kotlin of Android.
 test-system: .venv/installed-dev
 	@command -v chromium >/dev/null && command -v flatc >/dev/null && \
+		command -v kotlinc >/dev/null && command -v javac >/dev/null && \
 		command -v g++ >/dev/null && test -f /usr/include/flatbuffers/flatbuffers.h || \
 		{ apt-get update -q && apt-get install -y -q --no-install-recommends \
-		chromium flatbuffers-compiler libflatbuffers-dev g++; }
+		chromium flatbuffers-compiler libflatbuffers-dev g++ kotlin default-jdk-headless; }
 	$(BIN)/python -m pytest tests/system
 
 # The device side, against Larq Compute Engine's own interpreter; on aarch64 under qemu, and
@@ -70,6 +71,14 @@ test-runtimes: .venv/installed-runtime
 # The site, in build/site.
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The notebooks anew, with what they print and draw.
+notebooks: .venv/installed-docs .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
+	mkdir -p build/notebooks && cp docs/notebooks/*.ipynb build/notebooks
+	cd build/notebooks && TF_CPP_MIN_LOG_LEVEL=3 $(CURDIR)/$(BIN)/jupyter-nbconvert --execute \
+		--to notebook --inplace --ExecutePreprocessor.record_timing=False *.ipynb
+	cp build/notebooks/*.ipynb docs/notebooks
 
 # The programs and the command lines of all pages, and the site.
 test-docs: .venv/installed-docs .venv/installed-runtime

@@ -8,6 +8,7 @@ from larq_bcd._names import did_you_mean
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.interface import input_names
+from larq_bcd.models.weights import copy_between_builds
 
 
 def require_fixed_shapes(model: tf.keras.Model) -> None:
@@ -88,7 +89,7 @@ def with_input_shapes(
             if layer["class_name"] == "InputLayer" and layer["config"]["name"] in wanted:
                 layer["config"]["batch_input_shape"] = wanted[layer["config"]["name"]]
         fixed = type(model).from_config(config)
-        fixed.set_weights(model.get_weights())
+        copy_between_builds(model, fixed)
     # A model that is not a graph of layers has no such configuration; layers that cannot take
     # the shape raise ValueError.
     except (NotImplementedError, KeyError, TypeError, ValueError) as error:

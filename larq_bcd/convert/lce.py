@@ -1,9 +1,10 @@
 """The conversion itself, by Larq Compute Engine."""
 
+import contextlib
 import copy
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import tensorflow as tf
@@ -16,6 +17,7 @@ from larq_bcd.convert import converter
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.interface import infer, input_names, output_names
 from larq_bcd.convert.large_kernels import QuantizedBefore, quantized_before
+from larq_bcd.models.weights import copy_between_builds
 from larq_bcd.tflite.graph import Graph, Value
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
@@ -64,7 +66,7 @@ def as_float32(model: tf.keras.Model) -> tf.keras.Model:
         ) from error
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)
-    rebuilt.set_weights([weight.astype("float32") for weight in model.get_weights()])
+    copy_between_builds(model, rebuilt)
     return rebuilt
 
 
@@ -121,8 +123,21 @@ def _convert_saved(
     with tempfile.TemporaryDirectory() as folder:
         # Nothing is trained from there on, and to save gradients takes a third of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, folder, signatures=compute, options=options)
+        with _without_notes():
+            tf.saved_model.save(module, folder, signatures=compute, options=options)
         return converter.convert_saved_model(folder, int8_range)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keeps TensorFlow from telling in a notebook where it has written files."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _convert_graph(model: tf.keras.Model, quantized: QuantizedBefore | None) -> bytes:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.errors import UserError
 from larq_bcd.models.registry import model_info
+from larq_bcd.models.weights import copy_between_builds
 
 _RESCALED = (1 / 255, 1 / 127.5)
 
@@ -79,7 +80,7 @@ def describe(
     described = DescribedModel.from_config(
         {**_functional(model).get_config(), "description": content}
     )
-    described.set_weights(model.get_weights())
+    copy_between_builds(model, described)
     return described
 
 

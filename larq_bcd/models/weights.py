@@ -47,6 +47,18 @@ def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
         variable.assign(value)
 
 
+def copy_between_builds(source: tf.keras.Model, target: tf.keras.Model) -> None:
+    """Copies all weights between two models of one configuration, in the target's types.
+
+    Unlike `get_weights` and `set_weights` it heeds what is frozen in one of them and not in the
+    other, which a configuration does not tell of the parts of a layer.
+    """
+    for layer in target.layers:
+        pairs = zip(_by_part(layer), _by_part(source.get_layer(layer.name)), strict=True)
+        for ours, theirs in pairs:
+            ours.assign(tf.cast(theirs, ours.dtype))
+
+
 def _matching_variables(layer, found: dict) -> list[tuple] | None:
     """Pairs of a layer's variables and the source's, or None if the source has no such."""
     if not layer.weights:

@@ -1,3 +1,4 @@
+import logging
 import sys
 import time
 
@@ -7,8 +8,16 @@ import tensorflow as tf
 from conversion_models import randomize, small_model
 
 from larq_bcd.commands import lce_convert as cli
-from larq_bcd.convert import CheckError, ConversionError, convert, converter_process
+from larq_bcd.convert import (
+    CheckError,
+    ConversionError,
+    convert,
+    converter_process,
+    with_input_shapes,
+)
 from larq_bcd.convert.lce import as_float32, convert_model
+from larq_bcd.data import Preprocessing
+from larq_bcd.models import describe
 from larq_bcd.tflite.engines import LCE, TFLITE
 from larq_bcd.tflite.graph import Graph
 
@@ -182,7 +191,45 @@ def test_a_type_that_the_engine_cannot_hand_over_is_checked_on_tensorflow_lite()
 
 
 def test_nothing_is_left_on_stderr(capfd):
-    convert_model(
-        randomize(tf.keras.Sequential([layers.Input((4, 4, 3)), layers.Conv2D(2, 1)]))
-    )
+    model = randomize(tf.keras.Sequential([layers.Input((4, 4, 3)), layers.Conv2D(2, 1)]))
+    capfd.readouterr()  # what TensorFlow says where it computes for the first time
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("INFO")  # as in a notebook
+    convert_model(model)
+    assert logger.level == logging.INFO
+    logger.setLevel(level)
     assert capfd.readouterr().err == ""
+
+
+@tf.keras.utils.register_keras_serializable("tests")
+class TwoBranches(layers.Layer):
+    """A layer of a user's, with parts of the same shapes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = (layers.Dense(4, name=name) for name in ("first", "second"))
+
+    def call(self, inputs):
+        return self.first(inputs) - 2 * self.second(inputs)
+
+
+@pytest.mark.parametrize("rebuilt_for", ["precision", "shape", "description"])
+def test_what_is_frozen_keeps_its_weights_where_a_model_is_rebuilt(rebuilt_for, rng):
+    if rebuilt_for == "precision":
+        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    image = tf.keras.Input((None, 4, 3) if rebuilt_for == "shape" else (4, 4, 3), name="image")
+    branches = TwoBranches()
+    model = tf.keras.Model(image, layers.GlobalAveragePooling2D()(branches(image)))
+    tf.keras.mixed_precision.set_global_policy("float32")
+    branches.first.trainable = False
+    if rebuilt_for == "precision":
+        again = as_float32(model)
+    elif rebuilt_for == "shape":
+        again = with_input_shapes(model, {"image": (1, 4, 4, 3)})
+    else:
+        again = describe(model, Preprocessing((4, 4), resize=None))
+    x = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
+    tolerance = 0.02 if rebuilt_for == "precision" else 0
+    expected = tf.cast(model(x), tf.float32)
+    np.testing.assert_allclose(again(x), expected, rtol=tolerance, atol=tolerance)

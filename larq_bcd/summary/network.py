@@ -1,6 +1,7 @@
 """What a network costs: the sum over its layers."""
 
 from dataclasses import replace
+from typing import Any
 
 import tensorflow as tf
 
@@ -151,7 +152,7 @@ def _held(weights: list[tf.Variable]) -> dict[str, int]:
     }
 
 
-def _shapes(tensors) -> list[tuple]:
+def _shapes(tensors) -> list[Any]:
     return [tuple(tensor.shape) for tensor in tensors]
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files and folders that are whole or not there."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from larq_bcd.errors import UserError
 
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"  # begins the name of what is not whole yet
 
 
 class FileError(UserError):
@@ -48,26 +48,35 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """Yields a name to write to, which becomes `path` when the block has ended well.
 
     Whatever else ends the block, an interrupt included, leaves `path` as it was and nothing
-    beside it. The folder is made if there is none.
+    beside it. The folder that it is in is made if there is none.
 
     Args:
-        path: the file. The other name has the same suffix, by which Keras knows the format.
+        path: the file, or a folder of files, as which the block makes it. The other name has
+            the same suffix, by which Keras knows the format.
         size: bytes that it will take at least, for h5py: on a disk that fills up while it
             writes, it leaves a process that crashes at its end.
 
     Raises:
         FileError: if the disk is full or cannot be written to.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     full = os.strerror(errno.ENOSPC)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < size:
             raise OSError(errno.ENOSPC, full)
         yield temporary
-        flush(temporary)
+        is_folder = temporary.is_dir()
+        for written in (*temporary.glob("*"), temporary):
+            _flush(written)
+        if is_folder and path.is_dir():
+            shutil.rmtree(path)
         os.replace(temporary, path)
+        if is_folder:
+            _flush(path.parent)
     except BaseException as error:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
             temporary.unlink()
         # h5py has errors of its own for a disk that fills up on the way.
@@ -130,7 +139,7 @@ def write_json(path: Path, content: dict) -> None:
         temporary.write_text(as_json(content))
 
 
-def flush(path: Path) -> None:
+def _flush(path: Path) -> None:
     """Has the disk, and not the cache of the system alone, hold a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

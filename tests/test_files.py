@@ -86,6 +86,27 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "step"
+    for text in ("old", "new"):
+        with contextlib.suppress(KeyError), replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / "half.txt").write_text("half")
+            raise KeyError
+        with replacing(path) as temporary:
+            temporary.mkdir()
+            (temporary / f"{text}.txt").write_text(text)
+        assert [file.name for file in path.iterdir()] == [f"{text}.txt"]
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_takes_the_name_of_no_folder(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(FileError, match="could not be written"):
+        write_atomically(tmp_path / "runs", b"content", force=True)
+    assert (tmp_path / "runs").is_dir()
+
+
 def written_to_a_full_disk(path):
     path.symlink_to("/dev/full")
     with h5py.File(path, "w") as file:

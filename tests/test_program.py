@@ -16,7 +16,7 @@ from larq_bcd import _program
         (["larq-bcd"], ["python", "larq-bcd"], False),
         (["-m", "train"], ["python", "-X", "dev", "-m", "larq_bcd.commands", "train"], False),
         (["-m", "train"], ["python", "-mlarq_bcd.commands", "train"], False),
-        (["-m", "a"], ["python", "-m", "larq_bcd.commands.lce_convert", "a"], True),
+        (["-m", "a"], ["python", "-m", "larq_bcd.commands.mine", "a"], True),
         (["-m"], ["python", "-m", "mine.larq_bcd"], True),
         (["train.py", "lce_convert"], ["python", "train.py", "lce_convert"], True),
         (["lce_convert.py"], ["python", "lce_convert.py"], True),

@@ -12,9 +12,7 @@ import larq_bcd
 PUBLIC = [
     name
     for _, name, is_package in pkgutil.walk_packages(larq_bcd.__path__, "larq_bcd.")
-    if (is_package or name.count(".") == 1)
-    and not name.rpartition(".")[2].startswith("_")
-    and name != "larq_bcd.commands"
+    if (is_package or name.count(".") == 1) and not name.rpartition(".")[2].startswith("_")
 ]
 
 

@@ -115,7 +115,8 @@ def _image_shape(model) -> tuple:
     shape = tuple(model.inputs[0].shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise UserError(
-            f"MODEL {model.name!r} takes inputs of shape {shape}, no images of 1 or 3 channels."
+            f"MODEL {model.name!r} takes inputs of shape {shape}, not images of 1 or 3 "
+            "channels."
         )
     return shape
 

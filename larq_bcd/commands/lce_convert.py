@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import rich.console
@@ -18,7 +18,6 @@ import tensorflow as tf
 from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
 from larq_bcd._stderr import captured_stderr
-from larq_bcd.commands.main import lce_convert
 from larq_bcd.commands.model_file import load
 from larq_bcd.convert import inputs as check_inputs
 from larq_bcd.convert.errors import CheckError, ConversionError, FloatFallbackError
@@ -248,19 +247,3 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
     with progress.step("write"):
         write_atomically(arguments.output, result.content, arguments.force)
     print(f"wrote {arguments.output}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        argv: its arguments; by default those of the process.
-
-    Returns:
-        The exit status: 0, 1, 2, 130 or 143, as `--help` explains.
-    """
-    return lce_convert(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

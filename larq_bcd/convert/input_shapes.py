@@ -90,8 +90,8 @@ def with_input_shapes(
                 layer["config"]["batch_input_shape"] = wanted[layer["config"]["name"]]
         fixed = type(model).from_config(config)
         copy_between_builds(model, fixed)
-    # A model that is no graph of layers has no such configuration; layers that cannot take the
-    # shape raise ValueError.
+    # A model that is not a graph of layers has no such configuration; layers that cannot take
+    # the shape raise ValueError.
     except (NotImplementedError, KeyError, TypeError, ValueError) as error:
         given = " ".join(f"--input-shape {_text(*item)}" for item in shapes.items())
         raise ConversionError(

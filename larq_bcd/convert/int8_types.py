@@ -7,7 +7,7 @@ import numpy as np
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.convert.errors import CheckError, ConversionError
 from larq_bcd.tflite.engines import REFERENCE, open_engine
-from larq_bcd.tflite.graph import Graph, Node, Value
+from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.quantization import dequantized, scales_of
 
 _REMEDY = (
@@ -16,13 +16,16 @@ _REMEDY = (
 )
 
 
-def take_int8(graph: Graph) -> None:
+def take_int8(graph: Graph) -> Rewrite:
     """Lets a file take the integers that it makes of its float32 inputs.
 
     Each input has the scale and zero point by which they stand for real values.
 
     Args:
         graph: is changed.
+
+    Returns:
+        The names of the inputs.
 
     Raises:
         ConversionError: if something reads an input that is not quantized.
@@ -41,13 +44,17 @@ def take_int8(graph: Graph) -> None:
             graph.replace(node.output, value)
             graph.remove(node)
     graph.tidy()
+    return Rewrite([value.name for value in graph.inputs])
 
 
-def give_int8(graph: Graph) -> None:
+def give_int8(graph: Graph) -> Rewrite:
     """Lets a file give the integers that it makes its float32 outputs of.
 
     Args:
         graph: is changed.
+
+    Returns:
+        The names of the outputs.
 
     Raises:
         ConversionError: if an output is not made of integers.
@@ -64,6 +71,7 @@ def give_int8(graph: Graph) -> None:
         graph.remove(node)
         _write_instead(data.producer, data, value)
     graph.tidy()
+    return Rewrite([value.name for value in graph.outputs])
 
 
 def require_same(before: bytes, after: Graph, given: Sequence[np.ndarray]) -> None:

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from larq_bcd.data import broken, mixing, python_calls, stream, transforms
 from larq_bcd.data.augmentation import Augmentation
+from larq_bcd.data.opening import open_source
 from larq_bcd.data.preprocessing import Preprocessing
-from larq_bcd.data.sources import Source, open_source
+from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 
 __all__ = ["evaluation_batches", "open_source", "training_batches"]

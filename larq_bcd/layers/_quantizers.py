@@ -36,7 +36,7 @@ def named_after(quantizer, part: str):
     return _again(quantizer, type(quantizer), name=f"{quantizer.name}_{part}")
 
 
-def _again(quantizer, kind: type, **changes):
+def _again(quantizer, kind: type[tf.keras.layers.Layer], **changes):
     again = kind.from_config({**quantizer.get_config(), **changes})
     again._custom_metrics = getattr(quantizer, "_custom_metrics", None)
     return again

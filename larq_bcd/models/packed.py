@@ -148,7 +148,7 @@ def _mean_magnitude(kernel: np.ndarray) -> np.ndarray:
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
-    """The values in float16 if they are no others there, else as they are."""
+    """The values in float16 where that holds them exactly, else as they are."""
     if values.dtype != np.float32:
         return values
     with np.errstate(over="ignore"):

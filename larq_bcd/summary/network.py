@@ -1,123 +1,14 @@
 """What a network costs: the sum over its layers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 import tensorflow as tf
 
 from larq_bcd.errors import UserError
 from larq_bcd.summary import layer_rules
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one image at inference, of a layer or of a network.
-
-    Attributes:
-        parameters: trainable parameters, frozen or not; of a network, all heads included.
-        binary_parameters: those of them that train as binary, and are one bit on the device
-            unless a layer has a reason for float; not of a first layer of real input.
-        other_variables: variables that are not trained, such as the statistics of a batch
-            norm.
-        bops: binary multiply-accumulates.
-        flops: real multiply-accumulates of convolutions, linear layers and products of
-            activations; averaged heads count once, because they merge into one.
-        elementwise: FLOPs on single elements, which the papers do not count.
-    """
-
-    parameters: int = 0
-    binary_parameters: int = 0
-    other_variables: int = 0
-    bops: int = 0
-    flops: int = 0
-    elementwise: int = 0
-
-    @property
-    def ops(self) -> float:
-        """`bops / 64 + flops`, the papers' OPs."""
-        return self.bops / 64 + self.flops
-
-    @property
-    def full_ops(self) -> float:
-        """`ops + elementwise`."""
-        return self.ops + self.elementwise
-
-    @property
-    def memory(self) -> int:
-        """Bytes of the variables: one bit for a binary parameter, 32 for any other."""
-        others = self.parameters - self.binary_parameters + self.other_variables
-        return -(-self.binary_parameters // 8) + 4 * others
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(**{key: value + vars(other)[key] for key, value in vars(self).items()})
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """A layer and its cost.
-
-    Attributes:
-        name: its name, with those of the models around it.
-        type: its class.
-        output_shape: of one image, without the batch.
-        cost: what it costs.
-        reason_for_float: why a strict conversion would leave its binary products in float;
-            None if it would not.
-    """
-
-    name: str
-    type: str
-    output_shape: tuple[int, ...]
-    cost: Cost
-    reason_for_float: str | None = None
-
-
-@dataclass(frozen=True, repr=False)
-class Summary:
-    """The cost of each layer of a network, and of the network.
-
-    `print` shows it as a table, and so does a notebook.
-    """
-
-    name: str
-    layers: list[LayerCost] = field(default_factory=list)
-
-    @property
-    def total(self) -> Cost:
-        """The sum over the layers."""
-        return sum((layer.cost for layer in self.layers), Cost())
-
-    def __repr__(self) -> str:
-        total = self.total
-        return (
-            f"<{type(self).__name__} of {self.name}: {total.parameters:,} parameters, "
-            f"{total.binary_parameters:,} of them binary; {total.ops / 1e8:.2f}e8 OPs>"
-        )
-
-    def __str__(self) -> str:
-        from larq_bcd.summary.render import as_table
-
-        return as_table(self)
-
-    def _repr_html_(self) -> str:
-        from larq_bcd.summary.render import as_html
-
-        return as_html(self)
-
-    @property
-    def shipped_ops(self) -> float:
-        """OPs where the layers that a conversion leaves in float are counted as such."""
-        return sum(
-            layer.cost.bops + layer.cost.flops if layer.reason_for_float else layer.cost.ops
-            for layer in self.layers
-        )
-
-    @property
-    def shipped_memory(self) -> int:
-        """Bytes of the variables where those of such layers take 32 bits each."""
-        binary = (
-            layer.cost.binary_parameters for layer in self.layers if not layer.reason_for_float
-        )
-        return replace(self.total, binary_parameters=sum(binary)).memory
+from larq_bcd.summary.costs import Cost, LayerCost
+from larq_bcd.summary.render import Summary
 
 
 def cost(model: tf.keras.Model) -> Cost:
@@ -261,7 +152,7 @@ def _held(weights: list[tf.Variable]) -> dict[str, int]:
     }
 
 
-def _shapes(tensors) -> list[tuple]:
+def _shapes(tensors) -> list[Any]:
     return [tuple(tensor.shape) for tensor in tensors]
 
 

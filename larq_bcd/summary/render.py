@@ -1,13 +1,14 @@
-"""A summary as a table for people, as JSON and as CSV for programs."""
+"""What is known of a network's cost, as a table for people, as JSON and as CSV for programs."""
 
 import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from html import escape
 
 from larq_bcd._shown import table
-from larq_bcd.summary.network import Cost, LayerCost, Summary
+from larq_bcd.summary.costs import Cost, LayerCost
 
 _COLUMNS = {
     "parameters": "parameters",
@@ -33,6 +34,51 @@ _BETWEEN = "  "
 _TEXTS = 2
 _SHORTEST = 16
 _OPTIONAL = ("full OPs", "1-bit", "memory", "output", "FLOPs", "BOPs")
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """The cost of each layer of a network, and of the network.
+
+    `print` shows it as a table, and so does a notebook.
+    """
+
+    name: str
+    layers: list[LayerCost] = field(default_factory=list)
+
+    @property
+    def total(self) -> Cost:
+        """The sum over the layers."""
+        return sum((layer.cost for layer in self.layers), Cost())
+
+    def __repr__(self) -> str:
+        total = self.total
+        return (
+            f"<{type(self).__name__} of {self.name}: {total.parameters:,} parameters, "
+            f"{total.binary_parameters:,} of them binary; {total.ops / 1e8:.2f}e8 OPs>"
+        )
+
+    def __str__(self) -> str:
+        return as_table(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    @property
+    def shipped_ops(self) -> float:
+        """OPs where the layers that a conversion leaves in float are counted as such."""
+        return sum(
+            layer.cost.bops + layer.cost.flops if layer.reason_for_float else layer.cost.ops
+            for layer in self.layers
+        )
+
+    @property
+    def shipped_memory(self) -> int:
+        """Bytes of the variables where those of such layers take 32 bits each."""
+        binary = (
+            layer.cost.binary_parameters for layer in self.layers if not layer.reason_for_float
+        )
+        return replace(self.total, binary_parameters=sum(binary)).memory
 
 
 def _figures(cost: Cost) -> dict[str, int | float]:

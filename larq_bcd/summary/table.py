@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from larq_bcd.models import ModelInfo, get_model, list_models, model_info
-from larq_bcd.summary.network import Cost, cost
+from larq_bcd.summary.costs import Cost
+from larq_bcd.summary.network import cost
 
 _HEADER = (
     "network",

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or not there.
 
 A checkpoint is a folder `step-000001234` of TensorFlow's checkpoint files, `state.json` and
-`sha256.json`. It is written under another name, flushed to the disk, and renamed.
+`sha256.json`.
 """
 
 import errno
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from larq_bcd._files import FileError, flush
+from larq_bcd._files import TEMPORARY, FileError, replacing
 
-_PREFIX, _TEMPORARY = "step-", ".writing-"
+_PREFIX = "step-"
 _VARIABLES, _STATE, _SUMS = "variables", "state.json", "sha256.json"
 _CHUNK = 1 << 20
 
@@ -60,30 +60,21 @@ class Checkpoints:
             with tempfile.TemporaryDirectory() as folder:
                 variables.write(os.path.join(folder, _VARIABLES))
             return
-        target = self.folder / f"{_PREFIX}{step:09d}"
-        temporary = self.folder / f"{_TEMPORARY}{step:09d}"
+        for left in self.folder.glob(f"{TEMPORARY}*"):  # by a process that was killed
+            shutil.rmtree(left)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            variables.write(str(temporary / _VARIABLES))
-            (temporary / _STATE).write_text(json.dumps(state))
-            sums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-            (temporary / _SUMS).write_text(json.dumps(sums))
-            for path in temporary.iterdir():
-                flush(path)
-            flush(temporary)
-            if target.exists():  # a broken one of a run before
-                shutil.rmtree(target)
-            os.replace(temporary, target)
-            flush(self.folder)
-        except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise CheckpointError(self._why_not(step, error)) from error
+            with replacing(self.folder / f"{_PREFIX}{step:09d}") as temporary:
+                temporary.mkdir()
+                variables.write(str(temporary / _VARIABLES))
+                (temporary / _STATE).write_text(json.dumps(state))
+                sums = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+                (temporary / _SUMS).write_text(json.dumps(sums))
+        except (FileError, tf.errors.OpError) as error:
+            raise CheckpointError(self._why_not(step, error.__cause__ or error)) from error
         for path in self._paths()[self._keep :]:
             shutil.rmtree(path, ignore_errors=True)
 
-    def _why_not(self, step: int, error: Exception) -> str:
+    def _why_not(self, step: int, error: BaseException) -> str:
         reason = str(error).splitlines()[0]
         full = isinstance(error, tf.errors.ResourceExhaustedError) or (
             isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -51,6 +51,12 @@ def test_integers_go_in_and_out_as_the_model_quantizes_them():
     np.testing.assert_allclose(dequantized(found, back.quantization), expected, atol=1e-6)
 
 
+def test_both_steps_say_what_they_have_changed():
+    file = Graph(convert(_network(_quantized)).content)
+    names = [one.name for one in file.inputs], [one.name for one in file.outputs]
+    assert (int8_types.take_int8(file).changed, int8_types.give_int8(file).changed) == names
+
+
 def test_a_file_of_int8_that_computes_something_else_is_a_fault(monkeypatch):
     def wrong(graph):
         int8_types.take_int8(graph)

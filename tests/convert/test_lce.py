@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from conversion_models import randomize, small_model
 
-from larq_bcd.commands import lce_convert as cli
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import (
     CheckError,
     ConversionError,
@@ -121,7 +121,7 @@ def test_a_converter_that_dies_is_an_error_and_its_graph_is_tried(small, failing
 
 def test_the_command_says_of_what_the_converter_died(small_file, failing, tmp_path, capfd):
     failing(SAVED, GRAPH, action="os.kill(os.getpid(), signal.SIGSEGV)")
-    assert cli.main([str(small_file), "-o", str(tmp_path / "out.tflite")]) == 2
+    assert lce_convert([str(small_file), "-o", str(tmp_path / "out.tflite")]) == 2
     error = capfd.readouterr().err
     assert "died of SIGSEGV" in error
     assert error.count("\n") == 1

@@ -227,7 +227,7 @@ def test_a_real_kernel_behind_a_sign_is_noted_not_a_fallback():
         lambda x: lq.layers.QuantDense(8, name="odd", **KERNEL_ONLY)(layers.Flatten()(x)),
     ],
 )
-def test_a_first_layer_of_real_input_and_binary_kernel_is_no_fallback_but_is_noted(build):
+def test_a_first_layer_of_real_input_and_binary_kernel_is_noted_and_not_a_fallback(build):
     image = tf.keras.Input((4, 4, 3))
     model = randomize(tf.keras.Model(image, build(image)))
     result = convert(model)
@@ -238,7 +238,7 @@ def test_a_first_layer_of_real_input_and_binary_kernel_is_no_fallback_but_is_not
     assert cost(model).binary_parameters == 0
 
 
-def test_a_dense_layer_is_no_fallback_but_is_noted_with_what_to_do():
+def test_a_dense_layer_is_noted_with_what_to_do_and_not_a_fallback():
     image = tf.keras.Input((4, 4, 3))
     x = layers.Flatten()(layers.Conv2D(8, 1)(image))
     model = randomize(

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers import randomize
 
-from larq_bcd.commands import lce_convert
-from larq_bcd.commands.main import larq_bcd
+from larq_bcd.commands.main import larq_bcd, lce_convert
 from larq_bcd.convert import convert
 from larq_bcd.convert.load import load_model
 from larq_bcd.data.preprocessing import Preprocessing
@@ -256,10 +255,13 @@ def put_at(url, folder, **changes):
     (folder / "index.json").write_text(json.dumps([{**entry, "file": url, **changes}]))
 
 
-def test_weights_at_a_url_load_only_if_they_are_the_published_ones(tiny, folder, home, network):
+def test_weights_at_a_url_load_only_if_they_are_the_published_ones(
+    tiny, folder, home, network, capsys
+):
     url = (folder / tiny.file).rename(home / "far.npz").as_uri()
     put_at(url, folder)
     np.testing.assert_array_equal(ReActNetA(weights="tiny")(images()), network(images()))
+    assert capsys.readouterr().out == ""  # a bar is for terminals
     put_at(url, folder, sha256="0" * 64)
     (home / ".keras" / "larq_bcd" / "far.npz").unlink()
     with pytest.raises(UserError, match="is not the published one, whose SHA-256 is 000"):
@@ -300,7 +302,7 @@ def test_its_file_is_that_of_the_trained_network_and_knows_images_and_classes(
 ):
     """Bit for bit: the converter makes the same of the signs as of what was trained."""
     path = tmp_path / "tiny.tflite"
-    assert lce_convert.main(["ReActNetA:tiny", "-o", str(path), "--check-count", "2"]) == 0
+    assert lce_convert(["ReActNetA:tiny", "-o", str(path), "--check-count", "2"]) == 0
     content = path.read_bytes()
     known = read_metadata(content).description((16, 16, 3))
     assert (known.preprocessing, known.class_names) == (IMAGES, NAMES)

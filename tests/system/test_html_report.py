@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from conversion_models import small_model
 
-from larq_bcd.commands import lce_convert as cli
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import FileOptions, convert
 from larq_bcd.convert.html_report import html_report
 from larq_bcd.convert.profile import OperatorTime, Profile
@@ -59,7 +59,7 @@ def page(tmp_path_factory):
     small_model().save(folder / "small.keras")
     report = folder / "report.html"
     arguments = [folder / "small.keras", "-o", folder / "small.tflite", "--report", report]
-    assert cli.main([str(argument) for argument in (*arguments, "--head", "int8")]) == 0
+    assert lce_convert([str(argument) for argument in (*arguments, "--head", "int8")]) == 0
     return report
 
 

@@ -39,9 +39,7 @@ def _field_type(source: str, field: str) -> str | None:
     is_vector = "_tab.Vector(" in source
     if "_tab.String(" in source:
         kind = "string"
-    elif scalar := re.search(
-        r"_tab\.Get\(flatbuffers\.number_types\.(\w+?)Flags, [ao] ", source
-    ):
+    elif scalar := _SCALAR.search(source):
         kind = _SCALARS[scalar[1]]
     elif table := re.search(r"obj = (\w+)\(\)", source):
         kind = table[1]

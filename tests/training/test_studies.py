@@ -113,7 +113,7 @@ def test_a_file_that_is_not_a_study_is_refused(tmp_path, text, message):
         read_study(tmp_path)
 
 
-def test_a_fault_of_the_recipe_or_of_a_setting_is_no_fault_of_a_variant(study):
+def test_a_fault_of_the_recipe_or_of_a_setting_is_not_one_of_a_variant(study):
     for setting, message in (
         ("batch_size=0", "batch_size: input"),
         ("seed=3", "has the seeds"),

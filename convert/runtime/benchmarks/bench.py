@@ -22,7 +22,7 @@ from larq_bcd_runtime import Interpreter
 from larq_bcd_runtime.delegate import fastest_kernels, runtime
 
 OURS, TWO_THREADS = "larq-bcd-runtime", "with two threads"
-OPTIMISED = "the file as `lce_convert` writes it"
+OPTIMIZED = "the file as `lce_convert` writes it"
 INT8_HEAD = "with `--head int8`"
 WARM_UP, TURN = 0.02, 0.04  # seconds
 CONVOLUTIONS = [(14, 256, 256, 3), (14, 512, 512, 3), (7, 1024, 1024, 1), (56, 64, 64, 3)]
@@ -150,14 +150,14 @@ def measure_networks(seconds: float) -> tuple[str, str]:
             TWO_THREADS: our_runner(file, image, threads=2),
             "without fusing": our_runner(file, image, fuse=False),
             **with_avx2(file, image),
-            OPTIMISED: our_runner(networks.stored(name, "optimized"), image),
+            OPTIMIZED: our_runner(networks.stored(name, "optimized"), image),
             INT8_HEAD: our_runner(networks.stored(name, "int8 head"), image),
             "LCE, indirect": lce_runner(file, image, indirect=True),
             "LCE, default": lce_runner(file, image, indirect=False),
             **others,
         }
         results[f"{name[:-1]}-{name[-1]}"] = measure(runners, seconds)
-    important = [row for row in runners if row in (OURS, TWO_THREADS, OPTIMISED, INT8_HEAD)]
+    important = [row for row in runners if row in (OURS, TWO_THREADS, OPTIMIZED, INT8_HEAD)]
     important += [row for row in runners if row.startswith("LCE") or row in others]
     return table(results, list(runners)), table(results, important)
 

@@ -169,7 +169,7 @@ def test_python_classifies_as_the_command_does(model, tmp_path):
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((4, 6, 3)), np.zeros((6, 4), np.uint8)])
-def test_arrays_that_are_no_images_are_refused(pixels, model):
+def test_arrays_that_are_not_images_are_refused(pixels, model):
     content = with_metadata(model, [127.5] * 3, [127.5] * 3, ["r", "g", "b"])
     Path(model).write_bytes(content)
     with pytest.raises(ValueError, match="pass uint8 pixels"):

@@ -9,8 +9,8 @@ import tensorflow as tf
 from crafted_models import FORMATS, change_configs, identity_model, naming, save
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT
-from larq_bcd.commands.lce_convert import main as lce_convert
 from larq_bcd.commands.main import larq_bcd as main
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
 from larq_bcd.convert.load.code import refuse_code
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_bcd.commands import lce_convert as cli
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
 
 COPIES = 40  # of each kind of file, each damaged elsewhere
@@ -57,7 +57,7 @@ def test_a_damaged_model_is_refused_in_words_or_read(contents, suffix, tmp_path)
 def test_the_command_says_so_in_one_line_and_writes_nothing(contents, tmp_path, capfd):
     path, output = tmp_path / "model.h5", tmp_path / "out.tflite"
     path.write_bytes(contents[".h5"][:3000])
-    assert cli.main([str(path), "-o", str(output)]) == 2
+    assert lce_convert([str(path), "-o", str(output)]) == 2
     assert capfd.readouterr().err.count("\n") == 1
     assert os.listdir(tmp_path) == ["model.h5"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_bcd.commands import lce_convert as cli
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
 from larq_bcd.convert.load.code import refuse_code
 from larq_bcd.layers import LearnableBias, QuantConv2D
@@ -68,11 +68,11 @@ def test_what_an_imported_module_defines_is_found(script, tmp_path, name, capsys
     path, output = tmp_path / name, tmp_path / "out.tflite"
     model.save(path, **({} if path.suffix else {"save_format": "tf"}))
     arguments = [str(path), "-o", str(output)]
-    assert cli.main(arguments) == 2
+    assert lce_convert(arguments) == 2
     error = capsys.readouterr().err
     assert "--import" in error
     assert "'Doubler'" in error or "'shifted'" in error
-    assert cli.main([*arguments, "--import", "users_script"]) == 0
+    assert lce_convert([*arguments, "--import", "users_script"]) == 0
     assert output.exists()
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from larq_zoo.sota.quicknet import QuickNetFactory
 
-from larq_bcd.commands import lce_convert as cli
+from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
 
 NAME = "larq_zoo.sota.QuickNetSmall"
@@ -47,7 +47,7 @@ def test_without_a_connection_random_weights_are_offered(monkeypatch, tmp_path, 
         raise Exception(f"URL fetch failure on {origin}: None -- no route")
 
     monkeypatch.setattr(tf.keras.utils, "get_file", get_file)
-    assert cli.main([NAME, "-o", str(tmp_path / "out.tflite")]) == 2
+    assert lce_convert([NAME, "-o", str(tmp_path / "out.tflite")]) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
     assert "quicknet_weights.h5: None -- no route" in error

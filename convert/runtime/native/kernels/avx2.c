@@ -110,10 +110,10 @@ static void pack(const Convolution* c, uint32_t* packed) {
 // the first one.
 typedef struct {
   _Alignas(32) uint16_t of[kNibbles * (kWordsPerSegment + 1)];
-} Places;
+} Offsets;
 
 static inline void place_eight(const uint32_t* first, const uint32_t* second, int words,
-                               uint16_t* places) {
+                               uint16_t* offsets) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i high_nibble = _mm256_set1_epi8((char)0xf0);
   const __m256i low_nibble = _mm256_set1_epi8(0x0f);
@@ -134,7 +134,7 @@ static inline void place_eight(const uint32_t* first, const uint32_t* second, in
   const __m256i b = _mm256_unpackhi_epi16(even_low, odd_low);
   const __m256i c = _mm256_unpacklo_epi16(even_high, odd_high);
   const __m256i d = _mm256_unpackhi_epi16(even_high, odd_high);
-  __m256i* to = (__m256i*)places;
+  __m256i* to = (__m256i*)offsets;
   _mm256_store_si256(to, _mm256_permute2x128_si256(a, b, 0x20));
   _mm256_store_si256(to + 1, _mm256_permute2x128_si256(c, d, 0x20));
   _mm256_store_si256(to + 2, _mm256_permute2x128_si256(a, b, 0x31));
@@ -142,10 +142,10 @@ static inline void place_eight(const uint32_t* first, const uint32_t* second, in
 }
 
 static inline void place_tables(const uint32_t* first, const uint32_t* second, int words,
-                                Places* places) {
+                                Offsets* offsets) {
   // Past the last word, because a triple may reach beyond it.
   for (int k = 0; k <= words; k += kHalf) {
-    place_eight(first + k, second + k, words - k, places->of + k * kNibbles);
+    place_eight(first + k, second + k, words - k, offsets->of + k * kNibbles);
   }
 }
 
@@ -203,8 +203,8 @@ static inline __attribute__((always_inline)) void look_up(const __m256i* tables,
         [w1] "m"(weights[stride]), [w2] "m"(weights[2 * stride]));
 }
 
-// Adds up so many triples, from the nibble `from` of the places on.
-static inline __attribute__((always_inline)) void sum_chunk(const Places* places, int from,
+// Adds up so many triples, from that of the nibble `from` on.
+static inline __attribute__((always_inline)) void sum_chunk(const Offsets* offsets, int from,
                                                             const int pairs, int triples,
                                                             const uint8_t* weights,
                                                             const int groups,
@@ -223,7 +223,7 @@ static inline __attribute__((always_inline)) void sum_chunk(const Places* places
       __m256i tables[kTriple];
 #pragma GCC unroll 3
       for (int i = 0; i < kTriple; ++i) {
-        const char* table = (const char*)kDiffering + places[p].of[k + i];
+        const char* table = (const char*)kDiffering + offsets[p].of[k + i];
         tables[i] = _mm256_broadcastsi128_si256(*(const __m128i*)table);
       }
 #pragma GCC unroll 2
@@ -258,10 +258,10 @@ static inline void widen_sums(Sums sums, bool is_first, int pair, int group, int
 
 static inline __attribute__((always_inline)) void place_pairs(const uint32_t* const* rows,
                                                               const int pairs, int from,
-                                                              int words, Places* places) {
+                                                              int words, Offsets* offsets) {
 #pragma GCC unroll 2
   for (int p = 0; p < pairs; ++p) {
-    place_tables(rows[2 * p] + from, rows[2 * p + 1] + from, words, &places[p]);
+    place_tables(rows[2 * p] + from, rows[2 * p + 1] + from, words, &offsets[p]);
   }
 }
 
@@ -271,10 +271,10 @@ static inline __attribute__((always_inline)) void count_chunk(const uint32_t* co
                                                               const uint32_t* weights,
                                                               const int groups,
                                                               int32_t* counts) {
-  Places places[kTilePairs];
+  Offsets offsets[kTilePairs];
   ByteSums bytes[kTilePairs][kTileGroups];
-  place_pairs(rows, pairs, 0, depth, places);
-  sum_chunk(places, 0, pairs, triples_of(depth), (const uint8_t*)weights, groups, bytes);
+  place_pairs(rows, pairs, 0, depth, offsets);
+  sum_chunk(offsets, 0, pairs, triples_of(depth), (const uint8_t*)weights, groups, bytes);
 #pragma GCC unroll 2
   for (int p = 0; p < pairs; ++p) {
 #pragma GCC unroll 2
@@ -294,12 +294,12 @@ static inline __attribute__((always_inline)) void count(const uint32_t* const* r
     for (int done = begin; done < end; done += kWordsPerSegment) {
       const int words = end - done < kWordsPerSegment ? end - done : kWordsPerSegment;
       const int triples = triples_of(words);
-      Places places[kTilePairs];
-      place_pairs(rows, pairs, done, words, places);
+      Offsets offsets[kTilePairs];
+      place_pairs(rows, pairs, done, words, offsets);
       for (int t = 0; t < triples; t += kTriplesPerByteSum) {
         const int now = triples - t < kTriplesPerByteSum ? triples - t : kTriplesPerByteSum;
         ByteSums bytes[kTilePairs][kTileGroups];
-        sum_chunk(places, t * kTriple, pairs, now, nibbles, groups, bytes);
+        sum_chunk(offsets, t * kTriple, pairs, now, nibbles, groups, bytes);
         nibbles += now * kTriple * groups * kGroupChannels;
 #pragma GCC unroll 2
         for (int p = 0; p < pairs; ++p) {

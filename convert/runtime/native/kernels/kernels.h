@@ -177,7 +177,7 @@ typedef struct {
   int period, offset;
   // kSetPool, kAddPool: the first of four pixels to average for each of the panel's, and how
   // many values further the next one to the right, and the next one below, lie.
-  const uint32_t* places;
+  const uint32_t* indices;
   size_t right, below;
   Bounds bounds;
 } RowOp;

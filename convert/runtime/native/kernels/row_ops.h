@@ -184,7 +184,7 @@ BCD_INLINE void take_pool(const RowOp* op, const Place* at, const Counted* count
                           const int pixels, const int blocks, const Arithmetic arithmetic) {
   (void)counted;
   BCD_FOR_PIXELS {
-    const float* from = (float*)(void*)op->data + op->places[at->pixel + p] + at->channel;
+    const float* from = (float*)(void*)op->data + op->indices[at->pixel + p] + at->channel;
     BCD_FOR_BLOCKS {
       const float *here = from + b * kLanes, *next = here + op->right;
       const Lanes left =

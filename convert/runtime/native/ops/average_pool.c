@@ -51,7 +51,7 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
     return refuse(error, "its input is %d pixels high and %d wide, which is not even",
                   in->dims[1], in->dims[2]);
   }
-  // A stage finds the pixels by 32-bit places.
+  // A stage finds the pixels by 32-bit indices.
   if (in->bytes / sizeof(float) > UINT32_MAX) {
     return refuse(error,
                   "its input has %zu values, and at most %u can be averaged: use a smaller "

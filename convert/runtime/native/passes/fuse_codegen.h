@@ -25,7 +25,7 @@ typedef struct {
   bool is_per_sample;  // one row of so many values for all pixels of a sample
   int row_values;
   const Window* pool;
-  size_t places_offset;  // in the scratch memory of a thread, of what a pool needs
+  size_t indices_offset;  // in the scratch memory of a thread, of what a pool needs
 } PlannedOp;
 
 // A convolution of a stage.

@@ -80,7 +80,7 @@ static void size_panel(Graph* graph, Stage* stage) {
   for (int i = 0; i < program->count; ++i) {
     PlannedOp* op = &program->ops[i];
     if (op->pool == NULL) continue;
-    op->places_offset = bytes;
+    op->indices_offset = bytes;
     bytes += align_line((size_t)program->panel_pixels * sizeof(uint32_t));
   }
   if (program->sample_pixels == 0) program->sample_pixels = stage->pixels;
@@ -109,14 +109,14 @@ typedef struct {
   int pixels;
 } Panel;
 
-static void place_pool(const PlannedOp* op, const Panel* panel, uint32_t* places) {
+static void place_pool(const PlannedOp* op, const Panel* panel, uint32_t* indices) {
   const Window* w = op->pool;
   const size_t width = (size_t)w->out_width, height = (size_t)w->out_height;
   size_t x = panel->first % width, y = panel->first / width % height;
   size_t n = panel->first / width / height;
   for (int p = 0; p < panel->pixels; ++p) {
     const size_t row = n * (size_t)w->in_height + 2 * y;
-    places[p] = (uint32_t)((row * (size_t)w->in_width + 2 * x) * op->op.right);
+    indices[p] = (uint32_t)((row * (size_t)w->in_width + 2 * x) * op->op.right);
     if (++x == width) {
       x = 0;
       if (++y == height) {
@@ -156,7 +156,7 @@ static RowOp bind(const PlannedOp* planned, char* data, const Panel* panel, int 
       break;
   }
   if (planned->pool != NULL) {
-    op.places = (const uint32_t*)(const void*)(scratch + planned->places_offset);
+    op.indices = (const uint32_t*)(const void*)(scratch + planned->indices_offset);
   }
   return op;
 }
@@ -206,7 +206,7 @@ static void run_panel(void* argument, size_t piece, int thread) {
   for (int i = 0; i < program->count; ++i) {
     const PlannedOp* op = &program->ops[i];
     if (op->pool == NULL) continue;
-    place_pool(op, &panel, (uint32_t*)(void*)(scratch + op->places_offset));
+    place_pool(op, &panel, (uint32_t*)(void*)(scratch + op->indices_offset));
   }
   for (int i = 0; i < program->segment_count; ++i) {
     run_segment(job, &program->segments[i], &panel, scratch);

@@ -36,12 +36,12 @@ def _strided_slice(operator: Table, inputs: Inputs) -> bool:
 
 
 def _gather(operator: Table, inputs: Inputs) -> bool:
-    """Samples are what is gathered in, or the places in a constant."""
+    """Samples are what is gathered from, or the indices into a constant."""
     return _has_other_axis(operator, inputs) or (len(inputs) == 2 and len(inputs[0].data) > 0)
 
 
 def _gather_nd(operator: Table, inputs: Inputs) -> bool:
-    """The first number of each place is that of a sample."""
+    """The first number of each index is that of a sample."""
     return len(inputs) == 2 and not len(inputs[1].data)
 
 

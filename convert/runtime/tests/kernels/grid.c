@@ -162,7 +162,7 @@ enum { kMaxPixels = 24, kMaxOps = 12, kStride = kTileChannels, kImage = 5 * kMax
 typedef struct {
   float *rows, *stored, *sums;
   uint32_t* signs;
-  uint32_t places[kMaxPixels];
+  uint32_t indices[kMaxPixels];
 } Memory;
 
 static float arithmetic(Arithmetic how, float row, float x) {
@@ -196,7 +196,7 @@ static float operand(const RowOp* op, int pixel, int channel, const float* count
       return data[row + (size_t)((op->offset + channel) % op->period)];
     case kSetPool:
     case kAddPool: {
-      const float* at = data + op->places[pixel] + channel;
+      const float* at = data + op->indices[pixel] + channel;
       const float left = at[0] + at[op->below];
       const float right = at[op->right] + at[op->right + op->below];
       return (left + right) * 0.25f;
@@ -248,7 +248,7 @@ static Memory make_memory(void) {
                  .sums = allocate(kMaxPixels * kStride * sizeof(float)),
                  .signs = allocate(kMaxPixels * 2 * sizeof(uint32_t))};
   for (int p = 0; p < kMaxPixels; ++p)
-    made.places[p] = (uint32_t)(random_below(kMaxPixels) * kStride);
+    made.indices[p] = (uint32_t)(random_below(kMaxPixels) * kStride);
   return made;
 }
 
@@ -275,7 +275,7 @@ static RowOp random_op(RowCode code, const Memory* memory, int channels) {
       break;
     case kSetPool:
     case kAddPool:
-      op.places = memory->places;
+      op.indices = memory->indices;
       op.right = kStride;
       op.below = 3 * kStride;
       op.stride = 0;

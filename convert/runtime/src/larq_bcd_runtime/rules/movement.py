@@ -126,14 +126,14 @@ def _slices_with_strides(operator: Operator) -> None:
 
 
 def _gathers(operator: Operator) -> None:
-    data, places = operator.first(2)
+    data, indices = operator.first(2)
     if data.known is None:
         return
     axis, batch = axis_of(operator.option(0), len(data.known)), operator.option(1)
-    if places.known is not None:
-        rank = len(places.known)
+    if indices.known is not None:
+        rank = len(indices.known)
         require(-rank <= batch <= rank, "batch_dims", batch, f"one of {rank} dimensions")
-    size, values = data.known[axis], places.integers()
+    size, values = data.known[axis], indices.integers()
     if values is not None and size is not None:
         outside = [value for value in values if not 0 <= value < size]
         require(not outside, "indices", outside[:8], f"from 0 to {size - 1}")

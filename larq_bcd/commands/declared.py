@@ -73,6 +73,7 @@ def _train(parser: Parser) -> None:
     """Trains a network by a recipe; a training that was stopped or killed goes on.
 
     examples:
+      larq-bcd train birds.yaml --dry-run
       larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
       larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
       larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
@@ -99,6 +100,12 @@ def _train(parser: Parser) -> None:
         default="auto",
         help="devices to train on; multi_worker is one process on each machine, with its "
         "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="print the whole recipe, the images and the steps of each stage, draw the first "
+        "augmented batch in the folder of the run, and end",
     )
 
 

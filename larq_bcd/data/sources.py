@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,12 @@ class Source(abc.ABC):
         broken: what is wrong with each image that could not be decoded, by the image's name;
             it grows while the images are read.
         failure: the error that ended the reading, if the user is at fault.
+        own_classes: the classes that this split has, of those of all splits.
+        gone: numbers of the examples that are counted and left out of evaluations, because a
+            run has found them broken and they have been removed since.
     """
+
+    gone = np.empty(0, np.int64)
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Source(abc.ABC):
         self.name = name
         self.split = split
         self.class_names = class_names
+        self.own_classes = class_names
         self.groups = groups
         self.broken: dict[str, str] = {}
         self.failure: UserError | None = None
@@ -87,6 +93,13 @@ class Source(abc.ABC):
     def describe(self, path: bytes, offset: int) -> str:
         """Returns the name of the example there, for messages."""
 
+    def broken_files(self) -> list[str]:
+        """Returns the names of the broken images, as `open_source` takes those that are gone.
+
+        Without those that no user could remove.
+        """
+        return []
+
     @contextlib.contextmanager
     def user_errors(self) -> Iterator[None]:
         """Makes TensorFlow's error about a broken data set the `UserError` that explains it.
@@ -124,7 +137,12 @@ class Source(abc.ABC):
             raise self.failure
 
 
-def open_source(name: str, split: str, data_dir: str | Path | None = None) -> Source:
+def open_source(
+    name: str,
+    split: str,
+    data_dir: str | Path | None = None,
+    removed: Collection[str] = (),
+) -> Source:
     """Opens a split of a data set.
 
     Args:
@@ -136,6 +154,8 @@ def open_source(name: str, split: str, data_dir: str | Path | None = None) -> So
             `"train[90%:]"`, which of a folder are parts of each class.
         data_dir: where tensorflow_datasets keeps what it has prepared, by default
             `~/tensorflow_datasets`.
+        removed: broken images of a folder, as `broken_files` returns them; where they are
+            gone, all others keep their places in the order.
 
     Raises:
         UserError: if there is no such data set or split, if it is empty, not prepared, or
@@ -151,7 +171,7 @@ def open_source(name: str, split: str, data_dir: str | Path | None = None) -> So
                 f"data_dir={str(data_dir)!r} is where tensorflow_datasets keeps its data sets, "
                 f"but {name!r} is a folder of images: leave data_dir out."
             )
-        return FolderSource(name, path, split)
+        return FolderSource(name, path, split, removed)
     if path.is_absolute() or name.startswith((".", "~")):
         problem = "is not a folder" if path.exists() else "does not exist"
         raise UserError(f"the folder of images {name!r} {problem}: check its path.")

@@ -43,7 +43,9 @@ def tiny(
         return tf.keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
 
     image = input_shape, input_tensor
-    return build_model(info, features, *image, weights, include_top, num_classes, info.name, None)
+    return build_model(
+        info, features, *image, weights, include_top, num_classes, info.name, None
+    )
 
 
 FACTS = {

@@ -118,9 +118,7 @@ def _data(
     names = classifier.description.class_names
     if names is not None and names != source.class_names:
         reordered = sorted(names) == sorted(source.class_names)
-        how = (
-            "have the model's in another order" if reordered else "call theirs not as the model"
-        )
+        how = "have the model's in another order" if reordered else "call theirs otherwise"
         lines.append(
             f"classes: the data {how}, {', '.join(source.class_names[:3])}, ...; they are "
             "compared by their numbers"

@@ -9,11 +9,15 @@ import tensorflow as tf
 _LARGEST = 20
 
 
-def warn_of_pixels(model: tf.keras.Model) -> None:
+def warn_of_pixels(model: tf.keras.Model, known_as: str) -> None:
     """Lets a network of normalized images warn once if it is called on pixels.
 
     The first call with values and every tracing are looked at: `model(images)` and
     `model.predict(images)`.
+
+    Args:
+        model: the network.
+        known_as: what `preprocess_input` knows it by, as Python has it.
     """
     plain = model.call
     is_done = False
@@ -26,7 +30,7 @@ def warn_of_pixels(model: tf.keras.Model) -> None:
                 is_done = True
                 warnings.warn(
                     f"{model.name!r} takes normalized images, and these are pixels of 0 to "
-                    "255: pass larq_bcd.models.preprocess_input(images, NAME or model).",
+                    f"255: pass larq_bcd.models.preprocess_input(images, {known_as}).",
                     stacklevel=2,
                 )
         return plain(inputs, training=training, mask=mask)

@@ -107,7 +107,7 @@ def _warn_of_pixels(model: DescribedModel) -> None:
     except (ValueError, KeyError, TypeError):  # which `description_of` refuses
         return
     if min(std) > _OF_PIXELS:
-        warn_of_pixels(model)
+        warn_of_pixels(model, "model")
 
 
 def _content(

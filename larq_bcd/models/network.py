@@ -184,7 +184,7 @@ def build_model(
         x = blocks.pooled(x, pooling)
     model = tf.keras.Model(inputs, x, name=name)
     if input_tensor is None:
-        warn_of_pixels(model)
+        warn_of_pixels(model, repr(info.name))
     if weights is None:
         return model
     return _arguments.load_weights(model, weights, info.weights, info.official)

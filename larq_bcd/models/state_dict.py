@@ -178,9 +178,10 @@ def _read_torch(path: Path, found: list[str]) -> dict[str, np.ndarray]:
             f"`pip install 'torch>={_MINIMUM_TORCH}'`."
         )
     try:
-        with warnings.catch_warnings():
+        # An open file, because PyTorch goes by the name otherwise.
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a file about which the error says more
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # Without the cause: PyTorch's message advises to turn its protection off.
         if more := re.search(r"GLOBAL (\S+)", str(error)):

@@ -93,7 +93,9 @@ def freeze(recipe: Recipe, index: int, network: tf.keras.Model) -> None:
                 ". Use all, head, or names and patterns of the layers that `larq-bcd summary` "
                 "lists"
             )
-            raise UserError(f"{where}: {pattern!r} fits no layer of {name} with weights{meant}")
+            raise UserError(
+                f"{where}: {pattern!r} fits no layer of {name} that has weights{meant}"
+            )
     for key, layer in layers.items():
         layer.trainable = any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 

@@ -35,12 +35,12 @@ def described(training: Training) -> Iterator[str]:
         networks.freeze(recipe, index, network)
         lengths = training.lengths(index)
         trained = sum(math.prod(x.shape) for x in network.trainable_weights)
+        warm_up = min(stage.schedule.warm_up_steps(lengths.steps), lengths.steps)
         yield (
             f"stage {stage.name}: {recipe.network_of(index)}, binary: {stage.binary}; "
-            f"{lengths.steps:,} steps of {recipe.batch_size} images, "
-            f"{stage.schedule.warm_up_steps(lengths.steps):,} of them warm-up, in "
-            f"{lengths.epochs:,} epochs of {lengths.per_epoch:,}; {trained:,} of "
-            f"{network.count_params():,} parameters are trained"
+            f"{lengths.steps:,} steps of {recipe.batch_size} images ({warm_up:,} of warm-up), "
+            f"epochs of {lengths.per_epoch:,}; {trained:,} of {network.count_params():,} "
+            "parameters are trained"
         )
 
 

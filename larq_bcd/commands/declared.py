@@ -157,15 +157,22 @@ def _import(parser: Parser) -> None:
     """Turns an official PyTorch checkpoint into a Keras model.
 
     The model says of itself how its images are prepared and, of a thousand classes, the names
-    of ImageNet's.
+    of ImageNet's. What the file is, its content says: PyTorch's format or safetensors, the
+    tensors alone or beside others, with the prefixes of parallel training and compilers or
+    without. A file of another network, of other classes or of broken values is refused, and
+    says which.
 
     examples:
       larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
       larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
     """
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help=".pth, .pt, .pth.tar or .safetensors file")
-    add("--model", required=True, help="network, such as BCDNetA")
+    add("checkpoint", metavar="CHECKPOINT", help="file of torch.save or of safetensors")
+    add(
+        "--model",
+        required=True,
+        help="network: BCDNetA or B, ReActNetA or 18, BiRealNet18 or 34, or BNextT",
+    )
     parser.add_output(
         "-o",
         "--output",

@@ -210,7 +210,7 @@ class Training:
             raise UserError(
                 f"{self.output} holds a training of another recipe, which differs in "
                 f"{', '.join(changed)}: give another --output, or remove the folder to start "
-                "again. Only a stage that is not done with, or the last, can be made longer."
+                "again; of a run that goes on, only the length of its last stage may change."
             )
         return changed
 

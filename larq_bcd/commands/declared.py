@@ -73,6 +73,7 @@ def _train(parser: Parser) -> None:
     """Trains a network by a recipe; a training that was stopped or killed goes on.
 
     examples:
+      larq-bcd train birds.yaml --dry-run
       larq-bcd train models/bcdnet_b_cifar10/recipe.yaml smoke=true
       larq-bcd train models/bcdnet_b_cifar10/recipe.yaml data.data_dir=~/tensorflow_datasets
       larq-bcd train my_recipe.yaml batch_size=64 stages.1.epochs=10 --output runs/longer
@@ -99,6 +100,12 @@ def _train(parser: Parser) -> None:
         default="auto",
         help="devices to train on; multi_worker is one process on each machine, with its "
         "place in TF_CONFIG, and an --output that all of them see; tpu has never run on one",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="print the whole recipe, the images and the steps of each stage, draw the first "
+        "augmented batch in the folder of the run, and end",
     )
 
 
@@ -153,15 +160,22 @@ def _import(parser: Parser) -> None:
     """Turns an official PyTorch checkpoint into a Keras model.
 
     The model says of itself how its images are prepared and, of a thousand classes, the names
-    of ImageNet's.
+    of ImageNet's. What the file is, its content says: PyTorch's format or safetensors, the
+    tensors alone or beside others, with the prefixes of parallel training and compilers or
+    without. A file of another network, of other classes or of broken values is refused, and
+    says which.
 
     examples:
       larq-bcd import official.pth.tar --model BCDNetA -o bcdnet_a.keras
       larq-bcd import step1.safetensors --model ReActNetA --real-kernels -o step1.keras
     """
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help=".pth, .pt, .pth.tar or .safetensors file")
-    add("--model", required=True, help="network, such as BCDNetA")
+    add("checkpoint", metavar="CHECKPOINT", help="file of torch.save or of safetensors")
+    add(
+        "--model",
+        required=True,
+        help="network: BCDNetA or B, ReActNetA or 18, BiRealNet18 or 34, or BNextT",
+    )
     parser.add_output(
         "-o",
         "--output",

@@ -118,9 +118,11 @@ def _data(
     lines = known.lines()
     names = classifier.description.class_names
     if names is not None and names != source.class_names:
+        reordered = sorted(names) == sorted(source.class_names)
+        how = "have the model's in another order" if reordered else "call theirs otherwise"
         lines.append(
-            f"classes: the data call theirs {', '.join(source.class_names[:3])}, ..., not as "
-            "the model does; they are compared by their numbers"
+            f"classes: the data {how}, {', '.join(source.class_names[:3])}, ...; they are "
+            "compared by their numbers"
         )
     for line in lines:
         Console(soft_wrap=True, markup=False, highlight=False).print(line)

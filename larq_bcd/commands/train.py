@@ -9,9 +9,9 @@ from rich.console import Console
 
 from larq_bcd._signals import Signals
 from larq_bcd.errors import UserError
-from larq_bcd.training import generated
+from larq_bcd.training import generated, preview
 from larq_bcd.training.progress import Progress
-from larq_bcd.training.recipe_file import read_recipe
+from larq_bcd.training.recipe_file import read_recipe, write_recipe
 from larq_bcd.training.recorder import StoppedError
 from larq_bcd.training.run import Training
 from larq_bcd.training.strategies import Placement, choose_placement
@@ -43,7 +43,10 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
     stop = Signals()
     with stop.noted():
         try:
-            training = Training(recipe, output, placement, stop, console.print)
+            training = Training(recipe, output, placement, stop, console.print, _load)
+            if arguments.dry_run:
+                _preview(training, console)
+                return 0
             progress = training.run()
         except StoppedError as stopped:
             console.print(
@@ -74,6 +77,23 @@ def default_output(path: str, smoke: bool) -> Path:
     file = Path(path).absolute()
     name = file.parent.name if file.name in ("recipe.yaml", "study.yaml") else file.stem
     return Path("runs") / (f"{name}-smoke" if smoke else name)
+
+
+def _load(source: str) -> tf.keras.Model:
+    # Only for a teacher of a file: it imports what converts.
+    from larq_bcd.convert.load import load_model
+
+    return load_model(source).model
+
+
+def _preview(training: Training, console: Console) -> None:
+    console.print(write_recipe(training.recipe))
+    training.check_teacher()
+    for line in preview.described(training):
+        console.print(line)
+    path = training.output / "first_batch.png"
+    count = preview.write_first_batch(training, path)
+    console.print(f"{path}: {count} augmented images of the first batch; nothing is trained.")
 
 
 def _show(progress: Progress, output: Path, placement: Placement, console: Console) -> None:

@@ -106,7 +106,8 @@ def evaluation_batches(
     _check_shard(shard)
 
     def located():
-        examples = np.arange(shard[0], source.num_examples, shard[1])
+        examples = np.setdiff1d(np.arange(source.num_examples), source.gone)
+        examples = examples[shard[0] :: shard[1]]
         if len(examples):
             yield (examples, examples, *source.locate(examples))
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ class FolderSource(Source):
         UserError: if there is no such split, no class, or a class without images.
     """
 
-    def __init__(self, name: str, folder: Path, split: str):
+    def __init__(self, name: str, folder: Path, split: str, removed: Collection[str] = ()):
         split_name, start, stop = splits.parse(split)
         of_split, class_names = _classes(folder, split_name)
-        files = _ordered(of_split, class_names)
+        gone = {path for path in removed if not (of_split / path).exists()}
+        files = _ordered(of_split, class_names, gone)
         first, last = splits.bounds(start, stop, len(files))
         if first >= last:
             raise UserError(
@@ -36,13 +38,18 @@ class FolderSource(Source):
         self._paths = np.array([path for path, _ in files[first:last]], dtype=object)
         self._labels = np.array([label for _, label in files[first:last]], dtype=np.int64)
         inside = len(os.fsencode(of_split))
+        names = [path[inside:] for path in self._paths]
         super().__init__(
-            name,
-            split,
-            tuple(class_names),
-            np.ones(last - first, np.int64),
-            (path[inside:] for path in self._paths),
+            name, split, tuple(class_names), np.ones(last - first, np.int64), names
         )
+        self._folder = of_split
+        self.own_classes = tuple(name for name in class_names if (of_split / name).is_dir())
+        is_gone = np.array([os.fsdecode(name[1:]) in gone for name in names])
+        self.gone, there = np.flatnonzero(is_gone), np.flatnonzero(~is_gone)
+        # The next that is there, as where an image is broken.
+        following = there[np.searchsorted(there, self.gone) % len(there)]
+        self._paths[self.gone] = self._paths[following]
+        self._labels[self.gone] = self._labels[following]
 
     def locate(self, examples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the files, each with offset 0, and their classes."""
@@ -60,6 +67,10 @@ class FolderSource(Source):
 
     def describe(self, path: bytes, offset: int) -> str:
         return path.decode(errors="replace")
+
+    def broken_files(self) -> list[str]:
+        """Returns the broken images as `CLASS/IMAGE`."""
+        return [Path(image).relative_to(self._folder).as_posix() for image in self.broken]
 
 
 def _read(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -110,10 +121,12 @@ def _few(names: list[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
-def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
+def _ordered(
+    folder: Path, class_names: list[str], gone: Collection[str] = ()
+) -> list[tuple[bytes, int]]:
     """Returns the images of a split and their classes, evenly mixed.
 
-    Paths are bytes: a name may be in any encoding.
+    Paths are bytes: a name may be in any encoding. Those that are gone keep their places.
     """
     ranked = []
     left_out: list[Path] = []
@@ -122,6 +135,7 @@ def _ordered(folder: Path, class_names: list[str]) -> list[tuple[bytes, int]]:
             continue
         images, others = _images(folder / name)
         left_out += [folder / name / other for other in others]
+        images += [Path(path).name for path in gone if Path(path).parent.name == name]
         if not images:
             raise UserError(
                 f"the class folder {str(folder / name)!r} holds no images "

@@ -1,5 +1,6 @@
 """Opens a data set by its name."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from larq_bcd.data.folder import FolderSource
@@ -8,7 +9,12 @@ from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 
 
-def open_source(name: str, split: str, data_dir: str | Path | None = None) -> Source:
+def open_source(
+    name: str,
+    split: str,
+    data_dir: str | Path | None = None,
+    removed: Collection[str] = (),
+) -> Source:
     """Opens a split of a data set.
 
     Args:
@@ -20,6 +26,8 @@ def open_source(name: str, split: str, data_dir: str | Path | None = None) -> So
             `"train[90%:]"`, which of a folder are parts of each class.
         data_dir: where tensorflow_datasets keeps what it has prepared, by default
             `~/tensorflow_datasets`.
+        removed: broken images of a folder, as `broken_files` returns them; where they are
+            gone, all others keep their places in the order.
 
     Raises:
         UserError: if there is no such data set or split, if it is empty, not prepared, or
@@ -32,7 +40,7 @@ def open_source(name: str, split: str, data_dir: str | Path | None = None) -> So
                 f"data_dir={str(data_dir)!r} is where tensorflow_datasets keeps its data sets, "
                 f"but {name!r} is a folder of images: leave data_dir out."
             )
-        return FolderSource(name, path, split)
+        return FolderSource(name, path, split, removed)
     if path.is_absolute() or name.startswith((".", "~")):
         problem = "is not a folder" if path.exists() else "does not exist"
         raise UserError(f"the folder of images {name!r} {problem}: check its path.")

@@ -29,7 +29,12 @@ class Source(abc.ABC):
         broken: what is wrong with each image that could not be decoded, by the image's name;
             it grows while the images are read.
         failure: the error that ended the reading, if the user is at fault.
+        own_classes: the classes that this split has, of those of all splits.
+        gone: numbers of the examples that are counted and left out of evaluations, because a
+            run has found them broken and they have been removed since.
     """
+
+    gone = np.empty(0, np.int64)
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Source(abc.ABC):
         self.name = name
         self.split = split
         self.class_names = class_names
+        self.own_classes = class_names
         self.groups = groups
         self.broken: dict[str, str] = {}
         self.failure: UserError | None = None
@@ -85,6 +91,13 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def describe(self, path: bytes, offset: int) -> str:
         """Returns the name of the example there, for messages."""
+
+    def broken_files(self) -> list[str]:
+        """Returns the names of the broken images, as `open_source` takes those that are gone.
+
+        Without those that no user could remove.
+        """
+        return []
 
     @contextlib.contextmanager
     def user_errors(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from larq_bcd.models.mobilenet import MobileNetV1
 from larq_bcd.models.reactnet import ReActNetA, ReActNetB, ReActNetC
 from larq_bcd.models.registry import ModelInfo, get_model, list_models, model_info
 from larq_bcd.models.resnet import ResNet18
+from larq_bcd.models.stages import FeatureStage, feature_stages
 from larq_bcd.models.weights import copy_weights, with_training_heads
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "DyBCNNA",
     "DyBinaryCCT7",
     "DyBinaryCCT14",
+    "FeatureStage",
     "MobileNetV1",
     "ModelInfo",
     "ReActNet18",
@@ -42,6 +44,7 @@ __all__ = [
     "decode_predictions",
     "describe",
     "description_of",
+    "feature_stages",
     "get_model",
     "list_models",
     "model_info",

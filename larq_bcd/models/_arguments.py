@@ -14,6 +14,7 @@ from larq_bcd._hdf5 import load_legacy_weights, other_file_of_weights
 from larq_bcd.errors import UserError
 from larq_bcd.layers import _checks
 from larq_bcd.models import pytorch
+from larq_bcd.models.state_dict import SUFFIXES, is_checkpoint
 
 
 def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
@@ -33,6 +34,11 @@ def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
             )
         image = tf.keras.Input(shape, name="image")
         return image, image
+    if type(input_tensor).__module__.startswith("keras."):
+        raise UserError(
+            "input_tensor is of Keras 3, and these networks are of Keras 2: import larq_bcd "
+            "first, and take Input and all layers from tf.keras."
+        )
     if not isinstance(input_tensor, type(tf.keras.Input(()))):
         raise UserError(
             f"input_tensor is a {type(input_tensor).__name__}, not a Keras tensor: "
@@ -142,16 +148,14 @@ def load_weights(
         )
     if not path.exists():
         checkpoint = (
-            f"to an official PyTorch checkpoint ({', '.join(pytorch.SUFFIXES)}), "
-            if official
-            else ""
+            f"to an official PyTorch checkpoint ({', '.join(SUFFIXES)}), " if official else ""
         )
         raise UserError(
             f"{model.name}: weights={str(weights)!r} is neither a file nor a published name "
             f"({', '.join(published) or 'none are published yet'}): pass the path to a .h5, "
             f".weights.h5 or .keras file, {checkpoint}or None for random weights."
         )
-    if path.name.endswith(pytorch.SUFFIXES):
+    if is_checkpoint(path):
         if official is None:
             raise UserError(
                 f"{model.name}: weights={str(weights)!r} is a PyTorch checkpoint, and there is "

@@ -7,7 +7,7 @@ import larq as lq
 import tensorflow as tf
 
 from larq_bcd.layers import InformationRecoupling
-from larq_bcd.models import _arguments, papers, reactnet
+from larq_bcd.models import _arguments, papers, pytorch, reactnet
 from larq_bcd.models import blocks as parts
 from larq_bcd.models.blocks import Activation, Binarization, Quantizer, Threshold
 from larq_bcd.models.network import (
@@ -40,6 +40,7 @@ class _Binarization(Binarization):
 
 @network(
     paper=papers.BNEXT,
+    official=pytorch.BNEXT,
     parameters=30_853_276,
     binary_parameters=28_253_184,
     bops=4_816_896_000,

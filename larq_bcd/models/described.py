@@ -10,10 +10,13 @@ import tensorflow as tf
 
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.errors import UserError
+from larq_bcd.models._pixels import warn_of_pixels
 from larq_bcd.models.registry import model_info
 from larq_bcd.models.weights import copy_between_builds
 
 _RESCALED = (1 / 255, 1 / 127.5)
+# A standard deviation of values in [0, 1] that is smaller leaves pixels about as they are.
+_OF_PIXELS = 0.02
 
 
 @tf.keras.utils.register_keras_serializable(package="larq_bcd")
@@ -44,6 +47,7 @@ class DescribedModel(tf.keras.Model):
         description = config.pop("description")
         model = super().from_config(config, custom_objects)
         model.description = description
+        _warn_of_pixels(model)
         return model
 
 
@@ -93,7 +97,18 @@ def around(
     content = _content(model, preprocessing, class_names)
     described = DescribedModel(model.input, model.output, name=model.name)
     described.description = content
+    _warn_of_pixels(described)
     return described
+
+
+def _warn_of_pixels(model: DescribedModel) -> None:
+    """Has a model that says that it takes normalized images warn of others."""
+    try:
+        std = json.loads(model.description)["preprocessing"]["std"]
+    except (ValueError, KeyError, TypeError):  # which `description_of` refuses
+        return
+    if min(std) > _OF_PIXELS:
+        warn_of_pixels(model, "model")
 
 
 def _content(

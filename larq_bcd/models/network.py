@@ -18,11 +18,13 @@ import tensorflow as tf
 
 from larq_bcd._names import did_you_mean
 from larq_bcd.errors import UserError
-from larq_bcd.models import _arguments, blocks, pytorch
+from larq_bcd.models import _arguments, blocks
+from larq_bcd.models._pixels import warn_of_pixels
 from larq_bcd.models.described import around
 from larq_bcd.models.packed import unpack
 from larq_bcd.models.published import SUFFIX, Weights, arrays_of, read_file
 from larq_bcd.models.registry import ModelInfo, register
+from larq_bcd.models.state_dict import is_checkpoint
 
 ImageShape: TypeAlias = Sequence[int | None]
 KerasTensor: TypeAlias = Any  # for which Keras 2 has no public name
@@ -133,7 +135,7 @@ def variant(family: Family[P], **facts) -> Callable[[Callable], Callable[P, tf.k
 
 def _of_checkpoint(info: ModelInfo, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that an official checkpoint was trained with and that are not given."""
-    if info.official is None or not pytorch.is_checkpoint(given.get("weights")):
+    if info.official is None or not is_checkpoint(given.get("weights")):
         return {}
     return {key: value for key, value in info.official.arguments.items() if key not in given}
 
@@ -181,6 +183,8 @@ def build_model(
     elif pooling is not None:
         x = blocks.pooled(x, pooling)
     model = tf.keras.Model(inputs, x, name=name)
+    if input_tensor is None:
+        warn_of_pixels(model, repr(info.name))
     if weights is None:
         return model
     return _arguments.load_weights(model, weights, info.weights, info.official)

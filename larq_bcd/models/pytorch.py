@@ -1,30 +1,27 @@
-"""Official PyTorch checkpoints of the papers' networks, read into the networks here.
-
-A checkpoint is data: files are read by `torch.load(weights_only=True)` or as safetensors,
-and a pickle that holds more than tensors is refused.
-"""
+"""Official PyTorch checkpoints of the papers' networks, read into the networks here."""
 
 import math
-import os
-import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from packaging.version import Version
 
 from larq_bcd.errors import UserError
-from larq_bcd.layers import DynamicThresholdQuantConv2D
+from larq_bcd.layers import (
+    DynamicThresholdQuantConv2D,
+    InformationRecoupling,
+    LearnableBias,
+)
+from larq_bcd.models.state_dict import read_state_dict
 
-SUFFIXES = (".pth", ".pt", ".pth.tar", ".safetensors")
-# Before 2.10, a crafted file corrupts memory under weights_only=True (CVE-2026-24747).
-_MINIMUM_TORCH = Version("2.10")
-_CONTAINERS = ("state_dict", "model")
+_MOST_KEYS = 10  # in a message
+# Below, BNext's kernels are their signs.
+_COLDEST = 1e-7
 
 
 @dataclass(frozen=True)
@@ -52,18 +49,36 @@ class Layout:
     """Where the official network keeps what the layers here hold.
 
     Attributes:
-        layers: module by layer name, for what is outside of the units.
+        network: the network here that it is.
+        mark: a key that tells it from the networks after it in `LAYOUTS`, as a regular
+            expression.
+        layers: module by layer name, both as regular expressions and their replacements, for
+            what is outside of the units.
         units: unit by regular expression of its name, with a group for each number.
         doubling: the same for the units whose shortcut is repeated.
         heads: modules that a network with `include_top=False` does without.
         arguments: those of the network here that its code has fixed, for any image size.
+        unused: keys that the official network has and does not compute with.
+        flat_from: the training step from which on binary kernels are columns named
+            `weights`; None if their names tell nothing of the step.
     """
 
+    network: str
+    mark: str
     layers: Mapping[str, str]
     units: Mapping[str, Unit]
     doubling: Mapping[str, Unit]
     heads: tuple[str, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    unused: str = r"(?!)"
+    flat_from: int | None = None
+
+    def module(self, name: str) -> str | None:
+        """Returns the module of a layer outside of the units."""
+        for pattern, module in self.layers.items():
+            if match := re.fullmatch(pattern, name):
+                return match.expand(module)
+        return None
 
     def find(self, name: str, names: set[str]) -> tuple[Unit, str] | None:
         """Returns the unit of a name and its module, or None for a layer in no unit."""
@@ -90,6 +105,8 @@ _POINT = Unit(
 )
 # ReActNet-A, on the stages of MobileNetV1.
 MOBILENET = Layout(
+    network="ReActNetA",
+    mark=r"feature\.1\.move11\.bias",
     layers={
         "stem_conv": "feature.0.conv1",
         "stem_bn": "feature.0.bn1",
@@ -120,13 +137,22 @@ MOBILENET = Layout(
         ),
     },
     heads=("fc", "fc_dist"),
+    flat_from=2,
 )
 
 # BCDNet, whose long shift is half of its 7x7 map, written as a number.
-BCDNET = replace(MOBILENET, arguments={"long_range": 3})
+BCDNET = replace(
+    MOBILENET,
+    network="BCDNetA",
+    mark=r"mlp_layer\.0\..*",
+    arguments={"long_range": 3},
+    flat_from=None,
+)
 
 # ReActNet-18, on the stages of ResNet-18.
 RESNET_18 = Layout(
+    network="ReActNet18",
+    mark=r"layer1\.0\.move0\.bias",
     layers={
         "stem_conv": "conv1",
         "stem_bn": "bn1",
@@ -142,6 +168,52 @@ RESNET_18 = Layout(
     doubling={},
     heads=("fc",),
 )
+
+# Bi-Real Net, which has one training step, and neither thresholds nor activations.
+BIREAL_18 = replace(
+    RESNET_18,
+    network="BiRealNet18",
+    mark=r"layer1\.0\.binary_conv\.weights?",
+    flat_from=1,
+)
+BIREAL_34 = replace(BIREAL_18, network="BiRealNet34", mark=r"layer1\.5\.binary_conv\.weights?")
+
+_BNEXT_UNITS = {
+    r"block(\d+)_3x3": r"feature.\1.Attention",
+    r"block(\d+)_1x1": r"feature.\1.FFN",
+    r"block(\d+)_1x1_([12])": r"feature.\1.FFN_\2",
+}
+_BNEXT_PARTS = {
+    "threshold": ".move",
+    "conv": ".binary_conv",
+    "bn1": ".norm1",
+    "prelu": ".activation2",
+    "shortcut_prelu": ".activation1",
+    "recoupling": "",
+    "bn2": ".norm2",
+}
+BNEXT = Layout(
+    network="BNextT",
+    mark=r"feature\.1\.Attention\.move\.bias",
+    layers={
+        "stem_conv": "feature.0.conv1",
+        "stem_bn": "feature.0.bn1",
+        "prelu": "prelu",
+        "fc": "fc",
+        **{
+            f"{unit}_{part}": module + name
+            for unit, module in _BNEXT_UNITS.items()
+            for part, name in _BNEXT_PARTS.items()
+        },
+    },
+    units={},
+    doubling={},
+    heads=("fc",),
+    unused=r"feature\.0\.prelu\.weight|.*\.activation1\.weight|.*\.temperature",
+)
+
+# The first whose mark a file has is the network of the file.
+LAYOUTS = (BCDNET, BNEXT, MOBILENET, RESNET_18, BIREAL_34, BIREAL_18)
 
 
 @dataclass(frozen=True)
@@ -166,6 +238,8 @@ _VECTOR = _Form(lambda shape: shape, lambda tensor, _: tensor)
 _BIAS = _Form(lambda shape: (1, *shape, 1, 1), lambda tensor, shape: tensor.reshape(shape))
 _LINEAR = _Form(lambda shape: shape[::-1], lambda tensor, _: tensor.T)
 _KERNEL = _Form(_oihw, lambda tensor, _: tensor.transpose(2, 3, 1, 0))
+_SLOPE = _Form(lambda shape: shape[-1:], lambda tensor, shape: tensor.reshape(shape))
+_SQUEEZE = _Form(lambda shape: (*shape[::-1], 1, 1), lambda tensor, _: tensor[:, :, 0, 0].T)
 _FLAT_KERNEL = _Form(
     lambda shape: (math.prod(shape), 1),
     lambda tensor, shape: tensor.reshape(_oihw(shape)).transpose(2, 3, 1, 0),
@@ -213,6 +287,17 @@ def _of_layer(layer, module: str) -> Iterator[_Parameter]:
     elif isinstance(layer, tf.keras.layers.Dense):
         yield _Parameter(layer.kernel, (f"{module}.weight",), _LINEAR)
         yield _Parameter(layer.bias, (f"{module}.bias",), _VECTOR)
+    elif isinstance(layer, LearnableBias):
+        yield _Parameter(layer.bias, (f"{module}.bias",), _BIAS)
+    elif isinstance(layer, tf.keras.layers.PReLU):
+        yield _Parameter(layer.alpha, (f"{module}.weight",), _SLOPE)
+    elif isinstance(layer, InformationRecoupling):
+        squeeze = layer.hyper_function
+        yield _Parameter(layer.share, (f"{module}.scale",), _BIAS)
+        yield _Parameter(squeeze.hidden_kernel, (f"{module}.se.se.1.weight",), _SQUEEZE)
+        yield _Parameter(squeeze.hidden_bias, (f"{module}.se.se.1.bias",), _VECTOR)
+        yield _Parameter(squeeze.output_kernel, (f"{module}.se.se.3.weight",), _SQUEEZE)
+        yield _Parameter(squeeze.output_bias, (f"{module}.se.se.3.bias",), _VECTOR)
     else:
         yield _Parameter(layer.kernel, (f"{module}.weight",), _KERNEL)
 
@@ -249,8 +334,9 @@ def _of_part(layer, part: str, unit: Unit, module: str, flat: bool) -> Iterator[
 def _parameters(model: tf.keras.Model, layout: Layout, flat: bool) -> Iterator[_Parameter]:
     names = {layer.name for layer in model.layers}
     for layer in model.layers:
-        if layer.name in layout.layers:
-            yield from _of_layer(layer, layout.layers[layer.name])
+        if module := layout.module(layer.name):
+            # Layers without weights have the names of modules too.
+            yield from _of_layer(layer, module) if layer.weights else ()
             continue
         match = re.fullmatch(r"(.+)_(threshold|conv|shift_mlp|bn|rprelu)", layer.name)
         found = layout.find(match[1], names) if match else None
@@ -258,41 +344,121 @@ def _parameters(model: tf.keras.Model, layout: Layout, flat: bool) -> Iterator[_
             yield from _of_part(layer, match[2], *found, flat)
 
 
-def is_checkpoint(weights: Any) -> bool:
-    """Whether weights are given as the path of a file that is named as PyTorch's are."""
-    return isinstance(weights, str | os.PathLike) and Path(weights).name.endswith(SUFFIXES)
-
-
-def load_checkpoint(model: tf.keras.Model, path: Path, layout: Layout) -> None:
+def load_checkpoint(model: tf.keras.Model, path: Path, layout: Layout) -> tuple[str, ...]:
     """Loads an official PyTorch checkpoint into a network.
 
     The checkpoints of both training steps fit a network of real as well as of binary
-    kernels. The contextual embeddings of a BCDNet-B, which BCDNet-A has not, stay as they
-    are.
+    kernels; where a file shows that it is of the other step, a warning says so. The contextual
+    embeddings of a BCDNet-B, which BCDNet-A has not, stay as they are.
 
     Args:
         model: the network; unchanged if an error is raised.
-        path: file named `.pth`, `.pt` or `.pth.tar`, for which PyTorch has to be installed,
-            or `.safetensors`, for which safetensors has to be.
+        path: file of PyTorch, for which PyTorch has to be installed, or of safetensors, for
+            which safetensors has to be.
         layout: names of the official network's parameters.
+
+    Returns:
+        What was around the tensors in the file, in words.
 
     Raises:
         ImportError: if the package that reads the file is not installed, or too old.
         UserError: if the file cannot be read or holds more than tensors; if keys are
-            missing, unknown or of another shape, in which case it lists all.
+            missing, unknown or of another shape; if values are not finite, or variances
+            negative. It names the first ten.
     """
-    tensors = read_state_dict(path)
+    read = read_state_dict(path)
+    tensors = read.tensors
     # ReActNet's second step keeps its binary kernels as one column each, named "weights".
     flat = any(key.endswith(".weights") for key in tensors)
     parameters = list(_parameters(model, layout, flat))
     if problems := _problems(model, layout, parameters, tensors):
+        around = f" ({'; '.join(read.found)})" if read.found else ""
         raise UserError(
-            f"{path} does not fit {model.name!r}: {'; '.join(problems)}. Build the network "
-            "of the checkpoint, with its width and num_classes; include_top=False leaves "
-            "out its heads."
+            f"{path}{around} does not fit {model.name!r}: {'; '.join(problems)}. "
+            f"{_remedy(model, layout, tensors)}"
         )
+    if wrong := list(_wrong_values(parameters, tensors)):
+        raise UserError(
+            f"{path}: {_first(wrong)}: it is damaged, or its training has diverged; take an "
+            "earlier checkpoint."
+        )
+    if doubt := _doubt(model, layout, tensors, flat):
+        warnings.warn(f"{path}: {doubt}", stacklevel=2)
     for parameter in parameters:
         parameter.variable.assign(parameter.value(tensors))
+    return read.found
+
+
+def _first(names: Sequence[str], count: int = _MOST_KEYS) -> str:
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more} more" if more > 0 else "")
+
+
+def _wrong_values(
+    parameters: Sequence[_Parameter], tensors: Mapping[str, np.ndarray]
+) -> Iterator[str]:
+    for key in (key for parameter in parameters for key in parameter.keys):
+        if not np.isfinite(tensors[key]).all():
+            yield f"{key} has values that are not finite"
+        elif key.endswith(".running_var") and tensors[key].min() < 0:
+            yield f"{key} has negative variances"
+
+
+def _doubt(
+    model: tf.keras.Model, layout: Layout, tensors: Mapping[str, np.ndarray], flat: bool
+) -> str | None:
+    """Why a file that fits may compute something else in this network."""
+    binary = [x for x in model.layers if getattr(x, "input_quantizer", None) is not None]
+    has_real_kernels = bool(binary) and all(x.kernel_quantizer is None for x in binary)
+    if flat and has_real_kernels:
+        return (
+            f"it is of binary kernels, which {layout.network} keeps under the name 'weights', "
+            "and the network has real ones: leave out kernel_quantizer=None (--real-kernels)."
+        )
+    if layout.flat_from is not None and not flat and not has_real_kernels and binary:
+        step = (
+            "of the first training step, whose kernels are real"
+            if (layout.flat_from == 2)
+            else "not of the official code, which keeps binary kernels under 'weights'"
+        )
+        return (
+            f"by its names it is {step}; with binary kernels it computes something else: give "
+            "kernel_quantizer=None (--real-kernels) if they are real."
+        )
+    warm = [
+        key
+        for key, value in tensors.items()
+        if key.endswith("binary_conv.temperature") and value.max() >= _COLDEST
+    ]
+    if warm and not has_real_kernels:
+        return (
+            f"{len(warm)} kernels are not their signs alone yet, as {warm[0]} is "
+            f"{tensors[warm[0]].max():g} and not below {_COLDEST:g}: take a checkpoint of the "
+            "end of its training."
+        )
+    return None
+
+
+def _remedy(model: tf.keras.Model, layout: Layout, tensors: Mapping[str, np.ndarray]) -> str:
+    """What to build instead, as far as the file tells."""
+    for other in LAYOUTS:
+        if any(re.fullmatch(other.mark, key) for key in tensors):
+            if other.network != layout.network:
+                return f"Its names are those of {other.network}: build that network."
+            break
+    weight = tensors.get(f"{layout.heads[0]}.weight")
+    names = {layer.name for layer in model.layers}
+    if layout.heads[0] in names and weight is not None:
+        classes = model.get_layer(layout.heads[0]).units
+        if weight.shape[0] != classes:
+            return (
+                f"Build it with num_classes={weight.shape[0]}, as the file has, and with its "
+                "width; include_top=False leaves out its heads."
+            )
+    return (
+        "Build the network of the checkpoint, with its width and num_classes; "
+        "include_top=False leaves out its heads."
+    )
 
 
 def _problems(
@@ -320,113 +486,15 @@ def _problems(
     ]
     problems = {
         "missing": [key for key in expected if key not in tensors],
-        "unknown": [key for key in tensors if key not in expected and key not in unused],
+        "unknown": [
+            key
+            for key in tensors
+            if key not in {*expected, *unused} and not re.fullmatch(layout.unused, key)
+        ],
         "misshapen": misshapen,
     }
+    problems = {problem: keys for problem, keys in problems.items() if keys}
     return [
-        f"{len(keys)} {problem}: {', '.join(keys)}"
+        f"{len(keys)} {problem}: {_first(keys, _MOST_KEYS // len(problems))}"
         for problem, keys in problems.items()
-        if keys
     ]
-
-
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Reads the tensors of a checkpoint, without running anything that is in it.
-
-    Args:
-        path: file of a state dict, bare, or under the key `"state_dict"` or `"model"` beside
-            an optimizer's state and the like.
-
-    Returns:
-        The tensors by name, without the prefix `module.` of a parallel training.
-
-    Raises:
-        ImportError: if the package that reads the file is not installed, or too old.
-        UserError: if the file is damaged, holds more than tensors, or no state dict.
-    """
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_torch
-    tensors = read(path)
-    if all(key.startswith("module.") for key in tensors):
-        return {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
-    return tensors
-
-
-def _damaged(path: Path, kind: str) -> UserError:
-    return UserError(
-        f"{path} could not be read: it is damaged, cut short or not a {kind}; get it again "
-        "from where it came."
-    )
-
-
-def _too_large(path: Path) -> UserError:
-    return UserError(
-        f"{path} takes more memory than there is: free some; if the file is small, it is "
-        "damaged: get it again from where it came."
-    )
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"reading {path} needs safetensors, which is not installed: run "
-            "`pip install safetensors`."
-        ) from None
-    try:
-        return load_file(path)
-    except MemoryError as error:
-        raise _too_large(path) from error
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, "file of safetensors") from error
-
-
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"reading {path} needs PyTorch, which is not installed: run "
-            "`pip install 'larq-bcd[pytorch]'`."
-        ) from None
-    if Version(torch.__version__) < _MINIMUM_TORCH:
-        raise ImportError(
-            f"reading {path} needs PyTorch {_MINIMUM_TORCH}, the first that reads foreign "
-            f"files safely, but {torch.__version__} is installed: run "
-            f"`pip install 'torch>={_MINIMUM_TORCH}'`."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a file about which the error says more
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Without the cause: PyTorch's message advises to turn its protection off.
-        if more := re.search(r"GLOBAL (\S+)", str(error)):
-            raise UserError(
-                f"{path} is refused: it holds more than tensors, {more[1]}, and is not "
-                "unpickled; if you trust it, save its state dict alone with torch.save, or "
-                "as .safetensors."
-            ) from None
-        raise _damaged(path, "PyTorch checkpoint") from None
-    except MemoryError as error:
-        raise _too_large(path) from error
-    except Exception as error:  # a damaged pickle raises whatever its opcodes meet
-        raise _damaged(path, "PyTorch checkpoint") from error
-    for container in _CONTAINERS:
-        if isinstance(content, dict) and isinstance(content.get(container), dict):
-            content = content[container]
-    try:
-        return {key: _array(key, tensor) for key, tensor in content.items()}
-    except (AttributeError, RuntimeError, TypeError) as error:
-        raise UserError(
-            f"{path} holds no state dict: save a dict of dense tensors by name, bare or "
-            "under the key 'state_dict' or 'model', with torch.save."
-        ) from error
-
-
-def _array(key, tensor) -> np.ndarray:
-    """The values of a dense tensor of PyTorch, float32 if they are of floating point."""
-    if not isinstance(key, str):
-        raise TypeError(f"{key!r} is not the name of a tensor")
-    return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()

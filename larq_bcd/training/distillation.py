@@ -55,8 +55,10 @@ class DistillingModel(tf.keras.Model):
         )
         self._mean_loss = tf.keras.metrics.Mean("loss")
         self._accuracy = tf.keras.metrics.CategoricalAccuracy("accuracy")
-        self._kernels = binary_kernels(network)
-        self._flips = FlipRatio([kernel.shape for kernel in self._kernels])
+        kernels = binary_kernels(network)
+        # Nor are these tracked, which would be trained in a layer that is not.
+        self._kernels = lambda: kernels
+        self._flips = FlipRatio([kernel.shape for kernel in kernels]) if kernels else None
         self.built = True
 
     def call(self, inputs, training=None):
@@ -66,7 +68,7 @@ class DistillingModel(tf.keras.Model):
     def metrics(self):
         """The metrics that Keras resets at the start of each epoch."""
         metrics = [self._mean_loss, self._accuracy]
-        return [*metrics, self._flips] if self._kernels else metrics
+        return metrics if self._flips is None else [*metrics, self._flips]
 
     def _dense(self, labels):
         """Labels as probabilities, `(batch, classes)`."""
@@ -98,8 +100,8 @@ class DistillingModel(tf.keras.Model):
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self._mean_loss.update_state(losses)
         self._accuracy.update_state(labels, logits)
-        if self._kernels:
-            self._flips.update_state(self._kernels)
+        if self._flips is not None:
+            self._flips.update_state(self._kernels())
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):

@@ -1,11 +1,13 @@
 """The networks of a recipe's stages, and what they start from."""
 
+import fnmatch
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from larq_bcd._names import did_you_mean
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights, get_model, model_info
 from larq_bcd.training.recipe import Recipe, Start
@@ -71,6 +73,31 @@ def random_generators(network: tf.keras.Model) -> list[tf.random.Generator]:
         if isinstance(layer, kind)
     ]
     return [generator for generator in generators if generator is not None]
+
+
+def freeze(recipe: Recipe, index: int, network: tf.keras.Model) -> None:
+    """Lets a stage train the layers that the recipe names, and no others.
+
+    Raises:
+        UserError: if a pattern fits no layer that could be trained.
+    """
+    name, where = recipe.network_of(index), f"stages.{index}.trainable"
+    patterns: list[str] = []
+    for pattern in recipe.stages[index].trainable:
+        known = {"all": ("*",), "head": model_info(name).heads}
+        patterns += known.get(pattern, (pattern,))
+    layers = {layer.name: layer for layer in network.layers if layer.trainable_weights}
+    for pattern in patterns:
+        if not fnmatch.filter(layers, pattern):
+            meant = did_you_mean(pattern, layers, "; ") or (
+                ". Use all, head, or names and patterns of the layers that `larq-bcd summary` "
+                "lists"
+            )
+            raise UserError(
+                f"{where}: {pattern!r} fits no layer of {name} that has weights{meant}"
+            )
+    for key, layer in layers.items():
+        layer.trainable = any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def load_start(recipe: Recipe, index: int, start: Start, network: tf.keras.Model) -> None:

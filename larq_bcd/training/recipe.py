@@ -7,11 +7,14 @@ import inspect
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     model_validator,
@@ -62,6 +65,15 @@ class Optimizer(Section):
     (thresholds, and RPReLU's two), which have four axes there."""
 
 
+def _steps_or_share(warm_up: float) -> float:
+    if warm_up > 1 and warm_up % 1:
+        raise ValueError(
+            f"warm_up={warm_up} is not supported: pass a whole number of iterations, or a "
+            "share of the stage below 1, such as 0.1"
+        )
+    return warm_up if warm_up % 1 else int(warm_up)
+
+
 class Schedule(Section):
     """The learning rate by iteration: a linear warm-up to its peak, then a decay."""
 
@@ -71,10 +83,16 @@ class Schedule(Section):
     """Rate at the start of the warm-up."""
     end: NonNegativeFloat = 0.0
     """Rate at the end of the stage."""
-    warm_up: NonNegativeInt = 0
-    """Iterations of the warm-up."""
+    warm_up: Annotated[
+        NonNegativeFloat, AfterValidator(_steps_or_share), PlainSerializer(lambda value: value)
+    ] = 0
+    """Iterations of the warm-up, or below 1 its share of the stage, such as 0.1."""
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     """Course from the peak to the end."""
+
+    def warm_up_steps(self, iterations: int) -> int:
+        """Returns the iterations of the warm-up in a stage of so many."""
+        return int(self.warm_up) if self.warm_up >= 1 else round(self.warm_up * iterations)
 
 
 class Loss(Section):
@@ -87,8 +105,13 @@ class Loss(Section):
 
 
 class Teacher(Section):
-    """The frozen network whose probabilities are distilled: give `network` or `stage`."""
+    """The frozen network whose probabilities are distilled: give `file`, `network` or `stage`.
 
+    `teacher: model.keras`, a path alone, is `teacher: {file: model.keras}`.
+    """
+
+    file: str | None = None
+    """A trained Keras model, or a trained network by name, such as `BCDNetB:cifar10`."""
     network: str | None = None
     """`ResNet50` of tf.keras.applications, or a network of larq_bcd."""
     arguments: dict[str, Any] = {}
@@ -98,12 +121,23 @@ class Teacher(Section):
     stage: str | None = None
     """Name of a stage before, whose trained network is the teacher."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_name(cls, content: Any) -> Any:
+        if not isinstance(content, str):
+            return content
+        is_network = content == RESNET50 or content in models.list_models()
+        return {"network" if is_network else "file": content}
+
     @model_validator(mode="after")
-    def _one_of_two(self):
-        if (self.network is None) == (self.stage is None):
-            raise ValueError("give either network or stage")
-        if self.stage is not None and (self.weights is not None or self.arguments):
-            raise ValueError("a stage has its own weights and arguments: leave them out")
+    def _one_of_three(self):
+        given = [x for x in (self.file, self.network, self.stage) if x is not None]
+        if len(given) != 1:
+            raise ValueError("give one of file, network and stage")
+        if self.network is None and (self.weights is not None or self.arguments):
+            raise ValueError(
+                "a file and a stage have their own weights and arguments: leave them out"
+            )
         if self.network not in (None, RESNET50):
             _check_network(self.network, self.arguments)
         return self
@@ -139,16 +173,19 @@ class Stage(Section):
     augmentation: Augmentation = Augmentation()
     start: Literal["previous", "random"] | Start | None = None
     """What it starts from; by default `previous`, and in the first stage `random`."""
+    trainable: Annotated[
+        tuple[str, ...],
+        Field(min_length=1),
+        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    ] = ("all",)
+    """Layers that are trained: `all`, `head` for the classifier alone, or a list of these and
+    of patterns of layer names, such as `[head, mlp3_*]`; the others stay as they are, the
+    statistics of their batch norms too."""
 
     @model_validator(mode="after")
     def _possible(self):
         if (self.iterations is None) == (self.epochs is None):
             raise ValueError("give either iterations or epochs")
-        if self.iterations is not None and self.schedule.warm_up > self.iterations:
-            raise ValueError(
-                f"schedule.warm_up={self.schedule.warm_up} is longer than "
-                f"iterations={self.iterations}"
-            )
         return self
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import larq_bcd
 from larq_bcd._files import replacing, write_json
 from larq_bcd._signals import Signals
 from larq_bcd.data import decoded
-from larq_bcd.data.batches import evaluation_batches, open_source, training_batches
+from larq_bcd.data.batches import evaluation_batches, training_batches
 from larq_bcd.data.sources import Source
 from larq_bcd.errors import UserError
 from larq_bcd.models import copy_weights, describe
@@ -21,15 +22,18 @@ from larq_bcd.summary import cost
 from larq_bcd.training import networks
 from larq_bcd.training.checkpoints import Checkpoints
 from larq_bcd.training.curves import plot
+from larq_bcd.training.data import note_broken, noted_as_broken, open_data
 from larq_bcd.training.distillation import DistillingModel
 from larq_bcd.training.optimizers import build_optimizer
 from larq_bcd.training.progress import Progress, StageProgress, summary, write_csv
-from larq_bcd.training.recipe import Data, Recipe, Start
+from larq_bcd.training.recipe import Recipe, Start
 from larq_bcd.training.recipe_file import changed_keys, write_recipe
 from larq_bcd.training.recorder import Recorder, metric_variables
 from larq_bcd.training.schedules import WarmUpThenDecay
 from larq_bcd.training.strategies import Placement
 from larq_bcd.training.teachers import build_teacher, frozen
+
+_LENGTH = re.compile(r"stages\.\d+\.(epochs|iterations)")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Training:
         placement: where it runs.
         signals: what asks it to stop.
         report: takes sentences for the user.
+        load_model: loads a Keras model by its path or name.
     """
 
     def __init__(
@@ -85,18 +90,21 @@ class Training:
         placement: Placement,
         signals: Signals,
         report: Callable[[str], None],
+        load_model: Callable[[str], tf.keras.Model],
     ):
         self.recipe = recipe
         self.output = output
         self.placement = placement
         self._signals = signals
+        self._load_model = load_model
         self._report = report if placement.is_chief else lambda message: None
         self._checkpoints = Checkpoints(
             output / "checkpoints", writes=placement.is_chief, report=self._report
         )
         self._networks: dict[int, tf.keras.Model] = {}
         placement.check_batch(recipe.batch_size)
-        self.training, self.validation = open_data(recipe.data)
+        self.sources = open_data(recipe.data)
+        self._given_teacher: Callable[[tf.Tensor], tf.Tensor] | None = None
         self._check_lengths()
 
     def run(self) -> Progress:
@@ -106,21 +114,21 @@ class Training:
             StoppedError: if a signal asked for it.
             UserError: if the user has to do something about it.
         """
-        self._check_same_recipe()
         saved = next(self._checkpoints.valid(), None)
-        data = {key: source.digest for key, source in self._sources().items()}
-        progress = Progress.from_json(saved[2]) if saved else Progress(data)
-        if progress.data != data:
-            raise UserError(
-                f"the images of {self.recipe.data.name!r} are not those with which the "
-                f"training in {self.output} began: bring them back, or give another --output."
-            )
+        progress = Progress.from_json(saved[2]) if saved else Progress(self._digests())
+        lengths = self._changed_lengths()
+        if progress.data != self._digests():
+            self._open_without_removed(progress)
+        if lengths:
+            self._check_longer(lengths, progress)
         if self.placement.is_chief:
             with replacing(self.output / "recipe.yaml") as temporary:
                 temporary.write_text(write_recipe(self.recipe))
         if saved:
             self._report(f"Going on from step {progress.step} in {self.output}.")
         first = max(len(progress.stages) - 1, 0)
+        if any(stage.loss.distillation for stage in self.recipe.stages[first:]):
+            self.check_teacher()
         for index in range(first, len(self.recipe.stages)):
             if len(progress.stages) <= index:
                 progress.stages.append(StageProgress(self.recipe.stages[index].name))
@@ -128,6 +136,16 @@ class Training:
             self._run_stage(index, progress, saved[1] if saved else None)
         self._finish(progress)
         return progress
+
+    @property
+    def training(self) -> Source:
+        """The images to train on."""
+        return self.sources["training"]
+
+    @property
+    def validation(self) -> Source | None:
+        """The images to validate on."""
+        return self.sources.get("validation")
 
     def lengths(self, index: int) -> Lengths:
         """Returns how long a stage is."""
@@ -146,28 +164,87 @@ class Training:
                     f"stages.{index} iterations instead of epochs."
                 )
             steps = self.lengths(index).steps
-            if stage.schedule.warm_up > steps:
-                raise UserError(
-                    f"stages.{index}.schedule.warm_up={stage.schedule.warm_up} is longer than "
-                    f"the {steps} iterations of the stage."
+            warm_up = stage.schedule.warm_up_steps(steps)
+            if warm_up > steps / 2:
+                self._report(
+                    f"Warning: stages.{index}.schedule.warm_up={stage.schedule.warm_up} takes "
+                    f"{min(warm_up, steps)} of the {steps} iterations of the stage"
+                    + (", and the rate never reaches its peak" if warm_up > steps else "")
+                    + ": a share such as 0.1 follows the length of the stage."
                 )
 
-    def _sources(self) -> dict[str, Source]:
-        sources = {"training": self.training}
-        return (
-            sources if self.validation is None else {**sources, "validation": self.validation}
-        )
+    def check_teacher(self) -> None:
+        """Builds the teacher, unless it is a stage.
 
-    def _check_same_recipe(self) -> None:
-        path = self.output / "recipe.yaml"
-        if not path.exists():
+        Raises:
+            UserError: if it cannot be had, or is of other images or classes.
+        """
+        teacher = self.recipe.teacher
+        if teacher is None or teacher.stage is not None:
             return
-        if changed := changed_keys(path.read_text(), self.recipe):
+        self._report(f"Building the teacher, {teacher.file or teacher.network}.")
+        if teacher.network is not None and teacher.weights is None:
+            self._report("Warning: its weights are random; give teacher.weights.")
+        # The same random ones whatever was built before.
+        tf.keras.utils.set_random_seed(self.recipe.seed)
+        with self.placement.strategy.scope():
+            self._given_teacher = build_teacher(
+                teacher,
+                self.recipe.preprocessing,
+                self.training.class_names,
+                self._load_model,
+            )
+
+    def _digests(self) -> dict[str, str]:
+        return {key: source.digest for key, source in self.sources.items()}
+
+    def _changed_lengths(self) -> list[str]:
+        """Returns the keys of the stages that have another length than when the run began.
+
+        Raises:
+            UserError: if something else has changed.
+        """
+        path = self.output / "recipe.yaml"
+        changed = changed_keys(path.read_text(), self.recipe) if path.exists() else []
+        if not all(_LENGTH.fullmatch(key) for key in changed):
             raise UserError(
                 f"{self.output} holds a training of another recipe, which differs in "
                 f"{', '.join(changed)}: give another --output, or remove the folder to start "
-                "again."
+                "again; of a run that goes on, only the length of its last stage may change."
             )
+        return changed
+
+    def _check_longer(self, changed: list[str], progress: Progress) -> None:
+        """Raises a UserError if a stage has another length that has been trained already."""
+        last = max(len(progress.stages) - 1, 0)
+        made = progress.stages[last].step if progress.stages else 0
+        steps = self.lengths(last).steps
+        if steps < made or any(int(key.split(".")[1]) < last for key in changed):
+            raise UserError(
+                f"{', '.join(changed)}: stages.{last} has made {made} steps in {self.output}. "
+                "It can be made longer, and so can those after it; for other lengths give "
+                "another --output, whose first stage may start from "
+                f"{{file: {self._folder(last) / 'last.weights.h5'}}}."
+            )
+        self._report(
+            f"{', '.join(changed)}: from step {made} of stages.{last} on, the learning rate is "
+            f"that of {steps} steps."
+        )
+
+    def _open_without_removed(self, progress: Progress) -> None:
+        """Opens the data as they were before broken images were removed.
+
+        Raises:
+            UserError: if they are others otherwise.
+        """
+        self.sources = open_data(self.recipe.data, noted_as_broken(self.output))
+        if progress.data != self._digests():
+            raise UserError(
+                f"the images of {self.recipe.data.name!r} are not those with which the "
+                f"training in {self.output} began: bring them back, or give another --output."
+            )
+        count = sum(len(source.gone) for source in self.sources.values())
+        self._report(f"Broken images are gone, {count}; all others keep their places.")
 
     def _folder(self, index: int) -> Path:
         return self.output / f"stage{index + 1}_{self.recipe.stages[index].name}"
@@ -189,10 +266,12 @@ class Training:
         if restored is None:
             self._start(index, plain)
         with self.placement.strategy.scope():
-            model = DistillingModel(
-                self._placed(index, plain), stage.loss, self._teacher(index)
-            )
-            schedule = WarmUpThenDecay(iterations=lengths.steps, **stage.schedule.model_dump())
+            placed = self._placed(index, plain)
+            networks.freeze(recipe, index, placed)
+            model = DistillingModel(placed, stage.loss, self._teacher(index))
+            rates = stage.schedule.model_dump()
+            rates["warm_up"] = stage.schedule.warm_up_steps(lengths.steps)
+            schedule = WarmUpThenDecay(iterations=lengths.steps, **rates)
             optimizer = build_optimizer(stage.optimizer, schedule, model)
             model.compile(optimizer)
             kept = {
@@ -211,6 +290,7 @@ class Training:
             # The files are a view of the checkpoint, which comes last.
             if self.placement.is_chief:
                 write_csv(folder / "history.csv", done)
+                note_broken(self.output, self.sources)
             self._checkpoints.save(progress.step, variables, progress.to_json())
 
         def save_best() -> None:
@@ -224,6 +304,10 @@ class Training:
             self._signals,
             folder / "tensorboard" if self.placement.is_chief else None,
         )
+        if done.step < lengths.steps:
+            ended = done.epochs[-1]["step"] if done.epochs else 0
+            if done.step == ended and done.step % lengths.per_epoch:
+                done.epochs.pop()  # the short last one of a stage that is longer now
         self._fit(model, recorder, index, lengths, done, restored is not None)
         self._save_weights(model, plain, folder / "last.weights.h5")
         self._networks[index] = plain
@@ -233,7 +317,7 @@ class Training:
 
     def _images(self, done: StageProgress) -> dict:
         seen = done.step * self.recipe.batch_size
-        broken = sum(len(source.broken) for source in self._sources().values())
+        broken = sum(len(source.broken) for source in self.sources.values())
         return {
             "seen": seen,
             "per_second": round(seen / done.seconds, 1) if done.seconds else None,
@@ -243,12 +327,15 @@ class Training:
     def _fit(self, model, recorder, index, lengths, done, restored: bool) -> None:
         """Calls `fit` for what is left of a stage."""
         values = [variable.numpy() for variable in metric_variables(model)]
-        for first, steps, end in lengths.segments(done.step):
+        for number, (first, steps, end) in enumerate(lengths.segments(done.step)):
             within = restored and first % lengths.per_epoch
             recorder.expect(steps, end, values if within else None)
             with self._user_errors():
+                batches = self._training_batches(index, first)
+                if not number:
+                    self._report("Tracing the network, once; the steps after it are quick.")
                 model.fit(
-                    self._training_batches(index, first),
+                    batches,
                     initial_epoch=first // lengths.per_epoch,
                     epochs=lengths.epochs,
                     steps_per_epoch=steps,
@@ -266,7 +353,9 @@ class Training:
 
     def _user_errors(self):
         stack = contextlib.ExitStack()
-        for source in self._sources().values():
+        if self.placement.is_chief:
+            stack.callback(note_broken, self.output, self.sources)
+        for source in self.sources.values():
             stack.enter_context(source.user_errors())
         return stack
 
@@ -347,7 +436,7 @@ class Training:
         if teacher is None or not self.recipe.stages[index].loss.distillation:
             return None
         if teacher.stage is None:
-            return build_teacher(teacher, self.recipe.preprocessing, self.training.num_classes)
+            return self._given_teacher
         names = [stage.name for stage in self.recipe.stages]
         return frozen(self._trained(names.index(teacher.stage)))
 
@@ -389,27 +478,3 @@ def _bytes(network: tf.keras.Model) -> int:
     """What a file of the weights takes, with a page for what HDF5 writes of each."""
     sizes = (4096 + x.dtype.size * x.shape.num_elements() for x in network.weights)
     return sum(sizes)
-
-
-def open_data(data: Data) -> tuple[Source, Source | None]:
-    """Opens the split to train on and, if there is one, that to validate on.
-
-    Raises:
-        UserError: if they are not there, or have different classes.
-    """
-    data_dir = None if data.data_dir is None else Path(data.data_dir).expanduser()
-    training = open_source(data.name, data.train, data_dir)
-    if data.validation is None:
-        return training, None
-    validation = open_source(data.name, data.validation, data_dir)
-    _check_same_classes(training, validation)
-    return training, validation
-
-
-def _check_same_classes(training: Source, validation: Source) -> None:
-    if training.class_names != validation.class_names:
-        missing = sorted(set(training.class_names) ^ set(validation.class_names))
-        raise UserError(
-            f"the splits {training.split!r} and {validation.split!r} of {training.name!r} have "
-            f"different classes: {', '.join(missing[:10])} are in one of them alone."
-        )

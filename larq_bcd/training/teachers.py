@@ -1,6 +1,6 @@
 """Frozen full-precision networks whose probabilities are distilled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -8,21 +8,33 @@ import tensorflow as tf
 from larq_bcd._downloads import DownloadError, downloads
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
-from larq_bcd.models import get_model
+from larq_bcd.models import description_of, get_model
 from larq_bcd.training.recipe import RESNET50, Teacher
 
 _IMAGENET_CLASSES = 1000
 
 
 def build_teacher(
-    settings: Teacher, preprocessing: Preprocessing, num_classes: int
+    settings: Teacher,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    load: Callable[[str], tf.keras.Model],
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function from normalized images to a teacher's logits.
 
+    Args:
+        settings: which network.
+        preprocessing: of the images.
+        class_names: of the data.
+        load: loads a model by the path of its file, or its name.
+
     Raises:
-        UserError: if its weights cannot be had, or are of other classes.
+        UserError: if it cannot be had, or is of other images or classes.
     """
-    shape = (*preprocessing.image_size, preprocessing.channels)
+    shape, num_classes = preprocessing.input_shape, len(class_names)
+    if settings.file is not None:
+        model = load(str(Path(settings.file).expanduser()))
+        return frozen(_fitted(model, settings.file, preprocessing, class_names))
     if settings.network == RESNET50:
         return frozen(_resnet50(settings.weights, shape, preprocessing, num_classes))
     try:
@@ -46,6 +58,53 @@ def frozen(model: tf.keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         return model(images, training=False)
 
     return teach
+
+
+def _fitted(
+    model: tf.keras.Model, file: str, preprocessing: Preprocessing, class_names: Sequence[str]
+) -> tf.keras.Model:
+    """A model behind what turns the recipe's images into its own, with logits as output."""
+    known = description_of(model)
+    shape, takes = preprocessing.input_shape, tuple(model.inputs[0].shape[1:])
+    if len(model.inputs) > 1 or not tf.TensorShape(takes).is_compatible_with(shape):
+        raise UserError(
+            f"teacher.file={file!r} takes images of {takes}, but the recipe makes {shape}: "
+            "train one of the same preprocessing.image_size."
+        )
+    found = tuple(model.outputs[0].shape[1:])
+    if len(model.outputs) > 1 or found != (len(class_names),):
+        raise UserError(
+            f"teacher.file={file!r} returns {found}, but the data have {len(class_names)} "
+            "classes: give one that was trained on them."
+        )
+    names = known.class_names
+    if names is not None and names != tuple(class_names):
+        same = sorted(names) == sorted(class_names)
+        how = "the classes of the data in another order" if same else "other classes"
+        raise UserError(
+            f"teacher.file={file!r} has {how}, {', '.join(names[:5])}, where the data have "
+            f"{', '.join(class_names[:5])}: give one that was trained on these."
+        )
+    image = tf.keras.Input(shape)
+    x, own = image, known.preprocessing
+    if own is not None and (own.mean, own.std) != (preprocessing.mean, preprocessing.std):
+        pairs = zip(preprocessing.std, own.std, strict=True)
+        scale = [ours / theirs for ours, theirs in pairs]
+        means = zip(preprocessing.mean, own.mean, own.std, strict=True)
+        offset = [(ours - theirs) / std for ours, theirs, std in means]
+        x = tf.keras.layers.Rescaling(scale, offset)(image)
+    x = model(x)
+    if _ends_in_softmax(model):  # of whose logarithm it is the softmax again
+        x = tf.math.log(tf.maximum(x, 1e-7))
+    return tf.keras.Model(image, x, name="teacher")
+
+
+def _ends_in_softmax(model: tf.keras.Model) -> bool:
+    last = model.layers[-1]
+    softmax = tf.keras.activations.softmax
+    return isinstance(last, tf.keras.layers.Softmax) or (
+        getattr(last, "activation", None) is softmax
+    )
 
 
 def _resnet50(

@@ -245,6 +245,28 @@ def test_more_than_one_in_a_hundred_broken_images_are_an_error(use, damaged):
         use(source)
 
 
+def test_without_its_broken_images_a_folder_is_read_as_before(damaged, tmp_path):
+    source = damaged("no image")
+    before, evaluation = trained(source, 60, 8), evaluated(source, 16)
+    removed = source.broken_files()
+    assert sorted(removed) == ["cat/00003.png", "cat/00004.png"]
+    for name in removed:
+        (tmp_path / "train" / name).unlink()
+    without = open_source(str(tmp_path), "train", removed=removed)
+    assert (without.digest, without.num_examples) == (source.digest, 240)
+    assert_same(trained(without, 60, 8), before)
+    assert evaluated(without, 16) == evaluation
+    assert not without.broken
+    assert open_source(str(tmp_path), "train").digest != source.digest
+
+
+def test_images_that_are_there_are_not_gone(damaged, tmp_path):
+    source = damaged("no image")
+    again = open_source(str(tmp_path), "train", removed=["cat/00003.png"])
+    assert again.digest == source.digest
+    assert not len(again.gone)
+
+
 def test_a_file_that_is_gone_is_not_a_broken_image(tmp_path):
     folder = images.write_folder(tmp_path, {"train": {"cat": 4}})
     source = open_source(str(folder), "train")

@@ -221,7 +221,7 @@ def test_another_recipe_and_other_classes_are_said_to_be_so(described, tmp_path,
     status, printed = run(described / "described.keras", "--recipe", recipe, capsys=capsys)
     assert status == 0, printed.err
     assert "of the recipe; saved in the model is another: 8x8 RGB" in printed.out
-    assert "the data call theirs c0, c1, c2, ..., not as the model does" in printed.out
+    assert "the data call theirs otherwise, c0, c1, c2, ...; they are" in printed.out
 
 
 def test_a_file_that_normalizes_itself_takes_no_mean(described, color_folder, capsys):

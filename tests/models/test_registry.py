@@ -18,6 +18,7 @@ def test_every_network_of_the_package_is_registered_under_its_name():
     functions = {name for name in models.__all__ if inspect.isfunction(getattr(models, name))}
     helpers = {"copy_weights", "get_model", "list_models", "model_info", "with_training_heads"}
     helpers |= {"describe", "description_of", "decode_predictions", "preprocess_input"}
+    helpers |= {"feature_stages"}
     assert set(list_models()) == functions - helpers
     for name in list_models():
         assert model_info(name).build is getattr(models, name)

@@ -9,9 +9,18 @@ import re
 import torch
 from torch.nn import functional
 
-# Number of ReAct blocks, and those of them that double the channels,
-# of the networks on MobileNet's stages; ReActNet-18 has four stages of four units.
-BLOCKS = {"bcdnet_a": (10, (1, 2, 4, 6, 10)), "reactnet_a": (13, (1, 2, 4, 6, 12))}
+# Number of blocks, and those of them that double the channels, of the networks on MobileNet's
+# stages; number of units in each stage of the networks on ResNet's.
+BLOCKS = {
+    "bcdnet_a": (10, (1, 2, 4, 6, 10)),
+    "reactnet_a": (13, (1, 2, 4, 6, 12)),
+    "bnext_t": (13, (1, 2, 4, 6, 12)),
+}
+UNITS = {
+    "reactnet_18": (4, 4, 4, 4),
+    "bi_real_net_18": (4, 4, 4, 4),
+    "bi_real_net_34": (6, 8, 12, 6),
+}
 BINARY_KERNEL = re.compile(r".*\.binary_\w+\.weight")
 
 
@@ -30,30 +39,66 @@ def _activation(module, before, prelu, after, channels):
     }
 
 
-def layout_18(classes, stem):
-    """The keys of ReActNet-18."""
+def layout_on_resnet(network, classes, stem):
+    """The keys of ReActNet-18, and of Bi-Real Net, in which less is learned."""
+    learns = network == "reactnet_18"
     keys = {"conv1.weight": (stem, 3, 7, 7), **_norm("bn1", stem)}
     channels = stem
-    for stage in range(1, 5):
-        for unit in range(4):
+    for stage, units in enumerate(UNITS[network], 1):
+        for unit in range(units):
             module, inputs = f"layer{stage}.{unit}", channels
             changes = stage > 1 and unit == 0
             channels *= 1 + changes
-            keys[f"{module}.move0.bias"] = (1, inputs, 1, 1)
+            if learns:
+                keys[f"{module}.move0.bias"] = (1, inputs, 1, 1)
             keys[f"{module}.binary_conv.weight"] = (channels, inputs, 3, 3)
             keys |= _norm(f"{module}.bn1", channels)
-            keys |= _activation(module, "move1", "prelu", "move2", channels)
+            if learns:
+                keys |= _activation(module, "move1", "prelu", "move2", channels)
             if changes:
                 keys[f"{module}.downsample.1.weight"] = (channels, inputs, 1, 1)
                 keys |= _norm(f"{module}.downsample.2", channels)
     return keys | {"fc.weight": (classes, channels), "fc.bias": (classes,)}
 
 
+def layout_bnext(classes, stem):
+    """The keys of BNext-T, those among them that it does not compute with included."""
+    keys = {"feature.0.conv1.weight": (stem, 3, 3, 3), **_norm("feature.0.bn1", stem)}
+    keys["feature.0.prelu.weight"] = (stem,)
+    blocks, doubling = BLOCKS["bnext_t"]
+    channels = stem
+    for block in range(1, blocks + 1):
+        parts = ("FFN_1", "FFN_2") if block in doubling else ("FFN",)
+        for part in ("Attention", *parts):
+            module, size = f"feature.{block}.{part}", 3 if part == "Attention" else 1
+            hidden = max(1, channels // 8)
+            keys |= {
+                f"{module}.scale": (1, channels, 1, 1),
+                f"{module}.move.bias": (1, channels, 1, 1),
+                f"{module}.binary_activation.temperature": (1,),
+                f"{module}.binary_conv.weight": (channels, channels, size, size),
+                f"{module}.binary_conv.temperature": (1,),
+                **_norm(f"{module}.norm1", channels),
+                **_norm(f"{module}.norm2", channels),
+                f"{module}.activation1.weight": (channels,),
+                f"{module}.activation2.weight": (channels,),
+                f"{module}.se.se.1.weight": (hidden, channels, 1, 1),
+                f"{module}.se.se.1.bias": (hidden,),
+                f"{module}.se.se.3.weight": (channels, hidden, 1, 1),
+                f"{module}.se.se.3.bias": (channels,),
+            }
+        channels *= 1 + (block in doubling)
+    keys["prelu.weight"] = (channels,)
+    return keys | {"fc.weight": (classes, channels), "fc.bias": (classes,)}
+
+
 def layout(network, classes=1000, stem=None):
     """Returns the shape of each key of the first step's state dict, in its order."""
-    if network == "reactnet_18":
-        return layout_18(classes, stem or 64)
+    if network in UNITS:
+        return layout_on_resnet(network, classes, stem or 64)
     stem = stem or 32
+    if network == "bnext_t":
+        return layout_bnext(classes, stem)
     keys = {"feature.0.conv1.weight": (stem, 3, 3, 3), **_norm("feature.0.bn1", stem)}
     blocks, doubling = BLOCKS[network]
     channels = stem
@@ -99,11 +144,18 @@ def random_state(network, seed, classes=1000, stem=None):
     for key, shape in layout(network, classes, stem).items():
         if key.endswith("num_batches_tracked"):
             state[key] = torch.tensor(300_000)
+        elif key.endswith("temperature"):
+            state[key] = torch.full(shape, 1e-9)
         elif key.endswith("running_var"):
-            state[key] = uniform(shape, 0.5, 2)
-        elif re.search(r"(bn\w+|downsample\.2)\.weight", key):
+            # A sum of signs is as large as their number says.
+            kernel = f"{key.removesuffix('norm1.running_var')}binary_conv.weight"
+            signs = math.prod(state[kernel].shape[1:]) if "norm1" in key else 1
+            state[key] = signs * uniform(shape, 0.5, 2)
+        elif re.search(r"(bn\w+|norm\d|downsample\.2)\.weight", key):
             state[key] = uniform(shape, 0.5, 1.5) * normal(shape, 1).sign()
-        elif "prelu" in key:
+        elif key.endswith("scale"):
+            state[key] = uniform(shape, 0.1, 0.9)
+        elif "prelu" in key or re.search(r"activation\d", key):
             state[key] = uniform(shape, 0.1, 0.5)
         elif len(shape) in (2, 4) and key.endswith("weight"):
             state[key] = normal(shape, math.prod(shape[1:]) ** -0.5)
@@ -166,8 +218,9 @@ class Official:
         return self.state[key].double()
 
     def _sign(self, x, name):
-        self.state[f"{name}.bias"] = clear_bias(x)
-        x = x + self._get(f"{name}.bias")
+        if f"{name}.bias" in self.state:
+            self.state[f"{name}.bias"] = clear_bias(x)
+            x = x + self._get(f"{name}.bias")
         self.margin = min(self.margin, x.abs().min().item())
         return sign(x)
 
@@ -175,7 +228,8 @@ class Official:
         """BiConv (BCDNet, equation 1), zeros around the signs."""
         kernel = self._get(f"{name}.weight")
         if self.binary_kernels:
-            kernel = kernel.abs().mean((1, 2, 3), keepdim=True) * sign(kernel)
+            scale = kernel.abs().mean((1, 2, 3), keepdim=True)
+            kernel = (1 if self.network == "bnext_t" else scale) * sign(kernel)
         return functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
 
     def _norm(self, x, name):
@@ -229,9 +283,44 @@ class Official:
             x = functional.conv2d(x, self._get(f"{module}.downsample.1.weight"))
             x = self._norm(x, f"{module}.downsample.2")
         y = self._norm(y, f"{module}.bn1") + x
+        if f"{module}.prelu.weight" not in self.state:
+            return y
         return self._activation(y, module, "move1", "prelu", "move2")
 
-    def _features_18(self, images):
+    def _prelu(self, x, name):
+        return torch.where(x > 0, x, self._get(f"{name}.weight").reshape(1, -1, 1, 1) * x)
+
+    def _recoupled_unit(self, x, module, stride, multiplied):
+        """Figure 4 of BNext: the squeeze and expansion of the branch and its real input."""
+        y = self._conv(self._sign(x, f"{module}.move"), f"{module}.binary_conv", stride)
+        y = self._prelu(self._norm(y, f"{module}.norm1"), f"{module}.activation2")
+        shortcut = self._prelu(x, f"{module}.activation1") if multiplied else x
+        if stride == 2:
+            x, shortcut = functional.avg_pool2d(x, 2), functional.avg_pool2d(shortcut, 2)
+        share = self._get(f"{module}.scale")
+        pooled = (share * x + (1 - share) * y).mean((2, 3), keepdim=True)
+        for part, after in (("1", torch.relu), ("3", torch.sigmoid)):
+            weight, bias = (self._get(f"{module}.se.se.{part}.{x}") for x in ("weight", "bias"))
+            pooled = after(functional.conv2d(pooled, weight, bias))
+        y = pooled * y * shortcut if multiplied else pooled * y
+        return self._norm(y, f"{module}.norm2") + shortcut
+
+    def _features_bnext(self, images):
+        stem, *strides = self.strides
+        weight = self._get("feature.0.conv1.weight")
+        x = functional.conv2d(images.double(), weight, stride=stem, padding=1)
+        x = self._norm(x, "feature.0.bn1")
+        blocks, doubling = BLOCKS[self.network]
+        for block in range(1, blocks + 1):
+            stride = strides.pop(0) if block in doubling else 1
+            module = f"feature.{block}"
+            x = self._recoupled_unit(x, f"{module}.Attention", stride, block % 2 == 0)
+            parts = ("FFN_1", "FFN_2") if block in doubling else ("FFN",)
+            halves = [self._recoupled_unit(x, f"{module}.{part}", 1, False) for part in parts]
+            x = torch.cat(halves, dim=1)
+        return self._prelu(x, "prelu")
+
+    def _features_on_resnet(self, images):
         stem, pool, *strides = self.strides
         weight = self._get("conv1.weight")
         x = functional.conv2d(images.double(), weight, stride=stem, padding=3)
@@ -239,14 +328,16 @@ class Official:
         if pool == 2:
             x = functional.max_pool2d(x, 3, 2, padding=1)
         for stage, stride in enumerate(strides, 1):
-            for unit in range(4):
+            for unit in range(UNITS[self.network][stage - 1]):
                 x = self._residual_unit(x, f"layer{stage}.{unit}", 1 if unit else stride)
         return x
 
     def features(self, images):
         """Returns the NCHW features of NCHW images."""
-        if self.network == "reactnet_18":
-            return self._features_18(images)
+        if self.network in UNITS:
+            return self._features_on_resnet(images)
+        if self.network == "bnext_t":
+            return self._features_bnext(images)
         stem, *strides = self.strides
         x = functional.conv2d(
             images.double(), self._get("feature.0.conv1.weight"), stride=stem, padding=1

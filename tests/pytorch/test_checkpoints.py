@@ -27,15 +27,38 @@ from larq_bcd.commands.main import larq_bcd as main
 from larq_bcd.models import (
     BCDNetA,
     BCDNetB,
+    BiRealNet18,
+    BiRealNet34,
+    BNextT,
     ReActNet18,
     ReActNetA,
     pytorch,
+    state_dict,
     with_training_heads,
 )
 
 # pytest runs several processes at once.
 torch.set_num_threads(1)
-NETWORKS = {"bcdnet_a": BCDNetA, "reactnet_a": ReActNetA, "reactnet_18": ReActNet18}
+NETWORKS = {
+    "bcdnet_a": BCDNetA,
+    "reactnet_a": ReActNetA,
+    "reactnet_18": ReActNet18,
+    "bi_real_net_18": BiRealNet18,
+    "bi_real_net_34": BiRealNet34,
+    "bnext_t": BNextT,
+}
+# Those that are trained in two steps, the first with real kernels.
+IN_TWO_STEPS = ("bcdnet_a", "reactnet_a", "reactnet_18")
+# Those whose binary kernels are columns in the files.
+FLAT = ("reactnet_a", "bi_real_net_18", "bi_real_net_34")
+LAYOUTS = {
+    "bcdnet_a": pytorch.BCDNET,
+    "reactnet_a": pytorch.MOBILENET,
+    "reactnet_18": pytorch.RESNET_18,
+    "bi_real_net_18": pytorch.BIREAL_18,
+    "bi_real_net_34": pytorch.BIREAL_34,
+    "bnext_t": pytorch.BNEXT,
+}
 STEM, CLASSES = 4, 5
 SMALL = {
     "input_shape": (16, 16, 3),
@@ -48,6 +71,9 @@ ARGUMENTS = {
     "bcdnet_a": {**SMALL, "long_range": 3},
     "reactnet_a": SMALL,
     "reactnet_18": SMALL_18,
+    "bi_real_net_18": SMALL_18,
+    "bi_real_net_34": SMALL_18,
+    "bnext_t": SMALL,
 }
 
 
@@ -56,8 +82,9 @@ def small_arguments(name):
 
 
 @functools.cache
-def small(name, kernel_quantizer="scaled_sign"):
-    return NETWORKS[name](kernel_quantizer=kernel_quantizer, **small_arguments(name))
+def small(name, has_binary_kernels=True):
+    kernels = {} if has_binary_kernels else {"kernel_quantizer": None}
+    return NETWORKS[name](**kernels, **small_arguments(name))
 
 
 @pytest.fixture
@@ -72,10 +99,6 @@ def bcdnet():
 
 def small_state(network="reactnet_a"):
     return official.random_state(network, 0, CLASSES, STEM)
-
-
-def official_layout(network):
-    return pytorch.RESNET_18 if network == "reactnet_18" else pytorch.MOBILENET
 
 
 def checkpoint(network, state):
@@ -101,7 +124,7 @@ def saved(path, content, **kwargs):
 
 
 def load(network, path):
-    pytorch.load_checkpoint(network, path, official_layout(network.name))
+    return pytorch.load_checkpoint(network, path, LAYOUTS[network.name])
 
 
 def loaded(network, path):
@@ -132,15 +155,16 @@ def random_images(count, size):
     return images, images.permute(0, 2, 3, 1).numpy()
 
 
-@pytest.mark.parametrize("step", [1, 2])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "step"), [*((name, 1) for name in IN_TWO_STEPS), *((name, 2) for name in NETWORKS)]
+)
 def test_logits_are_those_of_the_official_network(name, step, tmp_path):
     images, batch = random_images(4, 16)
     strides = small_arguments(name)["strides"]
     state, expected = calibrated(name, small_state(name), step == 2, strides, images)
-    if (name, step) == ("reactnet_a", 2):
+    if name in FLAT and step == 2:
         state = official.flat(state)
-    network = small(name, "scaled_sign" if step == 2 else None)
+    network = small(name, step == 2)
     load(network, saved(tmp_path / "official.pth.tar", checkpoint(name, state)))
     heads = with_training_heads(network)(batch) if name == "bcdnet_a" else [network(batch)]
     for ours, theirs in zip(heads, expected, strict=True):
@@ -177,13 +201,16 @@ def test_layout_has_the_keys_and_parameters_of_the_published_checkpoints():
         trained = [
             shape
             for key, shape in keys.items()
-            if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+            if not re.search("running_mean|running_var|num_batches_tracked|temperature", key)
         ]
         counts[network] = len(keys), sum(math.prod(shape) for shape in trained)
     assert counts == {
         "bcdnet_a": (378, 46_146_384),
         "reactnet_a": (298, 29_343_592),
         "reactnet_18": (186, 11_704_424),
+        "bi_real_net_18": (122, 11_689_512),
+        "bi_real_net_34": (218, 21_797_672),
+        "bnext_t": (661, 30_853_276 + 8_960),  # which it does not compute with
     }
 
 
@@ -212,9 +239,141 @@ def test_every_container_and_file_format_gives_the_same_weights(tmp_path, reactn
         saved(tmp_path / "parameters.pth", parameters),
         saved(tmp_path / "flat.pth", official.flat(state)),
         saved(tmp_path / "legacy.pth", state, _use_new_zipfile_serialization=False),
+        saved(tmp_path / "another.bin", state),
+        saved(tmp_path / "another", {"net": state}),
+        saved(tmp_path / "misnamed.safetensors", {"model_state_dict": state}),
+        saved(tmp_path / "misnamed.h5", {"state_dict": {"model": state}}),
     ]
-    for path in paths:
+    safetensors.torch.save_file(state, tmp_path / "misnamed.pth")
+    for path in [*paths, tmp_path / "misnamed.pth"]:
+        assert state_dict.is_checkpoint(path)
         assert_same(loaded(reactnet, path), expected)
+
+
+def test_what_is_around_the_tensors_is_seen_and_said(tmp_path, reactnet):
+    state = small_state()
+    expected = loaded(reactnet, saved(tmp_path / "bare.pt", state))
+    wrapped = {f"module._orig_mod.module.{key}": value for key, value in state.items()}
+    counters = {"total_ops": torch.zeros(1), "module.fc.total_params": torch.zeros(1)}
+    average = {"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in state.items()}}
+    others = {key: torch.zeros_like(value) for key, value in state.items()}
+    for content, said in (
+        (wrapped, ("the prefix 'module._orig_mod.module.' of all names left out",)),
+        (
+            {"model_state_dict": {**state, **counters}},
+            (
+                "the tensors of 'model_state_dict'",
+                "2 counters of tools, such as total_ops, left out",
+            ),
+        ),
+        (
+            {"state_dict": others, "state_dict_ema": average},
+            (
+                "the tensors of 'state_dict_ema', a moving average, and not those of "
+                "'state_dict'",
+                "1 counters of tools, such as n_averaged, left out",
+                "the prefix 'module.' of all names left out",
+            ),
+        ),
+        ({"model": state, "model_ema": None}, ("the tensors of 'model'",)),
+    ):
+        path = saved(tmp_path / "a.pth", content)
+        assert load(reactnet, path) == said
+        assert_same(reactnet.get_weights(), expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_network_of_a_file_is_named(name, tmp_path):
+    """For another network, whose own file it takes."""
+    other = "reactnet_a" if name == "bcdnet_a" else "bcdnet_a"
+    state = small_state(name)
+    path = saved(tmp_path / "a.pth", official.flat(state) if name in FLAT else state)
+    layout = pytorch.MOBILENET if other == "reactnet_a" else pytorch.BCDNET
+    with pytest.raises(ValueError, match=rf"{NETWORKS[name].__name__}: build that") as error:
+        pytorch.load_checkpoint(small(other), path, layout)
+    named = re.findall(r"[\w.]+\.(?:weights?|bias|running_\w+)\b", str(error.value))
+    assert 0 < len(named) <= 10
+    assert "more" in str(error.value)
+
+
+def test_the_classes_of_a_file_are_named(tmp_path, reactnet):
+    state = official.random_state("reactnet_a", 0, 7, STEM)
+    with pytest.raises(ValueError, match=r"Build it with num_classes=7, as the file has"):
+        load(reactnet, saved(tmp_path / "a.pth", state))
+
+
+@pytest.mark.parametrize(
+    ("name", "has_binary_kernels", "content", "message"),
+    [
+        ("reactnet_a", False, official.flat, r"leave out kernel_quantizer=None"),
+        ("bi_real_net_18", False, official.flat, r"BiRealNet18 keeps under the name 'weights'"),
+        ("reactnet_a", True, dict, r"of the first training step.*kernel_quantizer=No"),
+        ("bi_real_net_18", True, dict, r"not of the official code"),
+        (
+            "bnext_t",
+            True,
+            lambda state: {**state, "feature.2.FFN_1.binary_conv.temperature": torch.ones(1)},
+            r"1 kernels are not their signs alone yet, as feature\.2\.FFN_1.* is 1 and not ",
+        ),
+    ],
+)
+def test_a_file_of_the_other_step_is_loaded_with_a_warning(
+    name, has_binary_kernels, content, message, tmp_path
+):
+    path = saved(tmp_path / "a.pth", content(small_state(name)))
+    with pytest.warns(UserWarning, match=message):
+        load(small(name, has_binary_kernels), path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_official_file_is_loaded_without_a_warning(name, tmp_path, recwarn):
+    state = small_state(name)
+    path = saved(tmp_path / "a.pth", official.flat(state) if name in FLAT else state)
+    load(small(name), path)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("fc.weight", math.nan, "fc.weight has values that are not finite"),
+        (
+            "feature.1.move11.bias",
+            math.inf,
+            "feature.1.move11.bias has values that are not fin",
+        ),
+        ("feature.3.bn1.running_var", -0.1, "feature.3.bn1.running_var has negative variances"),
+    ],
+)
+def test_values_that_no_training_gives_are_refused(key, value, message, tmp_path, reactnet):
+    state = small_state()
+    state[key].view(-1)[2] = value
+    before = reactnet.get_weights()
+    with pytest.raises(ValueError, match=rf"a\.pth: {message}.*earlier checkpoint"):
+        load(reactnet, saved(tmp_path / "a.pth", state))
+    assert_same(reactnet.get_weights(), before)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"<!DOCTYPE html><html>Download anyway</html>", "a page of HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS"),
+    ],
+)
+def test_what_came_in_place_of_a_file_is_named(content, what, tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.pth could not be read: it is .*{what}"):
+        state_dict.read_state_dict(path)
+
+
+def test_a_file_of_keras_is_no_checkpoint_whatever_its_name(tmp_path, reactnet):
+    for name in ("a.pth", "b.weights.h5"):
+        reactnet.save_weights(tmp_path / "whole.weights.h5")
+        (tmp_path / "whole.weights.h5").rename(tmp_path / name)
+        assert not state_dict.is_checkpoint(tmp_path / name)
+    assert not state_dict.is_checkpoint(tmp_path / "nothing.pth")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -272,8 +431,8 @@ def test_all_that_does_not_fit_is_listed_at_once_and_nothing_is_loaded(tmp_path,
         "2 unknown: feature.14.move11.bias, feature.0.bn2.num_batches_tracked; "
         "3 misshapen: feature.1.move11.bias has shape (4,) instead of (1, 4, 1, 1), "
         "fc.weight has shape (7, 128) instead of (5, 128), "
-        "fc.bias has shape (7,) instead of (5,). Build the network of the checkpoint, with "
-        "its width and num_classes"
+        "fc.bias has shape (7,) instead of (5,). Build it with num_classes=7, as the file "
+        "has"
     ) in str(error.value)
     assert_same(reactnet.get_weights(), before)
 
@@ -332,7 +491,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(name, protocol, tmp_path, m
     else:
         saved(path, content, _use_new_zipfile_serialization=protocol == "zip")
     with pytest.raises(ValueError, match=r"evil\.pth (is refused|could not be read)") as error:
-        pytorch.read_state_dict(path)
+        state_dict.read_state_dict(path)
     assert not victim.exists()
     if protocol.startswith("pickle"):
         pickle.loads(path.read_bytes())
@@ -357,7 +516,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(name, protocol, tmp_path, m
 def test_a_file_without_a_state_dict_is_refused(content, message, tmp_path):
     path = saved(tmp_path / "model.pth", content)
     with pytest.raises(ValueError, match=rf"model\.pth {message}"):
-        pytorch.read_state_dict(path)
+        state_dict.read_state_dict(path)
 
 
 def bytes_of(form, tmp_path):
@@ -380,12 +539,12 @@ def test_a_damaged_file_is_named_in_one_sentence(form, tmp_path, rng):
         with pytest.raises(
             ValueError, match=rf"{name} (could not be read|is refused)"
         ) as error:
-            pytorch.read_state_dict(path)
+            state_dict.read_state_dict(path)
         assert "\n" not in str(error.value)
     for _ in range(40):
         path.write_bytes(rng.bytes(200) + content[200:])
         with pytest.raises(ValueError, match=rf"{name} could not be read"):
-            pytorch.read_state_dict(path)
+            state_dict.read_state_dict(path)
 
 
 def test_memory_that_does_not_suffice_is_not_called_damage(tmp_path, monkeypatch):
@@ -399,7 +558,7 @@ def test_memory_that_does_not_suffice_is_not_called_damage(tmp_path, monkeypatch
     monkeypatch.setattr(safetensors.numpy, "load_file", out_of_memory)
     for path in (pth, safe):
         with pytest.raises(ValueError, match=f"{path.name} takes more memory than there is"):
-            pytorch.read_state_dict(path)
+            state_dict.read_state_dict(path)
 
 
 def test_a_missing_package_is_named_with_the_command(tmp_path, monkeypatch):
@@ -408,18 +567,18 @@ def test_a_missing_package_is_named_with_the_command(tmp_path, monkeypatch):
     safetensors.torch.save_file(small_state(), safe)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"a\.pth.*pip install 'larq-bcd\[pytorch\]'"):
-        pytorch.read_state_dict(pth)
-    assert pytorch.read_state_dict(safe).keys() == small_state().keys()
+        state_dict.read_state_dict(pth)
+    assert state_dict.read_state_dict(safe).tensors.keys() == small_state().keys()
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(ImportError, match=r"a\.safetensors.*pip install safetensors"):
-        pytorch.read_state_dict(safe)
+        state_dict.read_state_dict(safe)
 
 
 def test_a_pytorch_with_an_unsafe_reader_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.pth", small_state())
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     with pytest.raises(ImportError, match=r"PyTorch 2\.10.*2\.9\.1.*install 'torch>=2\.10'"):
-        pytorch.read_state_dict(path)
+        state_dict.read_state_dict(path)
 
 
 def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
@@ -435,8 +594,8 @@ def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
     for change, message in (
         ([], "model.keras exists: .* --force"),
         (["--force", "--model", "ReactNet-18b"], "did you mean 'ReActNet18'"),
-        (["--force", "--model", "BCDNetA18"], "there is no official one"),
-        (["--force", "--model", "ResNet18", "--real-kernels"], "kernel_quantizer"),
+        (["--force", "--model", "BCDNetA18"], "there is no official checkpoint of it"),
+        (["--force", "--model", "ResNet18", "--real-kernels"], "BCDNetA, .*, ReActNetA"),
         (["-o", "model.h5"], "model.h5 needs another suffix: name it model.keras"),
         (["-o", "no/model.keras"], "the folder no does not exist"),
         (["--force", "--num-classes", "7"], "misshapen: fc.weight"),
@@ -446,5 +605,6 @@ def test_the_command_writes_a_checkpoint_as_a_keras_model(tmp_path, capsys):
         assert re.search(message, line)
     assert main(["import", str(output), *arguments[2:-1], "b.keras"]) == 2
     assert (
-        "model.keras is not a PyTorch checkpoint: give one of .pth" in capsys.readouterr().err
+        "model.keras is not a PyTorch checkpoint: give what torch.save"
+        in capsys.readouterr().err
     )

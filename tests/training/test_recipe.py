@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from larq_bcd.models import get_model
+from larq_bcd.training.recipe import Teacher
 from larq_bcd.training.recipe_file import read_recipe, write_recipe
 from larq_bcd.training.schema import SchemaError
 
@@ -102,6 +103,31 @@ def test_smoke_settings_come_before_those_of_the_command_line(recipe):
     assert (smoke.batch_size, smoke.seed) == (8, 7)
 
 
+def test_a_warm_up_may_be_a_share_of_its_stage(recipe, tmp_path):
+    for value, steps in (("0.1", 5), ("3", 3), ("0", 0), ("0.99", 50), ("1", 1)):
+        read = read_recipe(recipe(), [f"stages.0.schedule.warm_up={value}"])
+        assert read.stages[0].schedule.warm_up_steps(50) == steps
+        again = tmp_path / "again.yaml"
+        again.write_text(write_recipe(read))
+        assert f"warm_up: {value}\n" in again.read_text()
+
+
+def test_a_teacher_may_be_a_path_or_a_name_alone(recipe):
+    for given, expected in (
+        ("~/runs/model.keras", Teacher(file="~/runs/model.keras")),
+        ("BCDNetB:cifar10", Teacher(file="BCDNetB:cifar10")),
+        ("ResNet50", Teacher(network="ResNet50")),
+        ("ResNet18", Teacher(network="ResNet18")),
+    ):
+        settings = ["stages.1.loss.distillation=0.5", f"teacher={given}"]
+        assert read_recipe(recipe(), settings).teacher == expected
+
+
+def test_one_pattern_of_trainable_layers_needs_no_list(recipe):
+    assert read_recipe(recipe(), ["stages.1.trainable=head"]).stages[1].trainable == ("head",)
+    assert read_recipe(recipe()).stages[0].trainable == ("all",)
+
+
 @pytest.mark.parametrize(
     ("settings", "messages"),
     [
@@ -117,7 +143,9 @@ def test_smoke_settings_come_before_those_of_the_command_line(recipe):
         (["arguments.widht=1"], ["arguments.widht is not an argument of BCDNetB", "'width'"]),
         (["arguments.num_classes=3"], ["arguments.num_classes follows from the rest"]),
         (["stages.0.epochs=null", "stages.0.iterations=null"], ["stages.0: give either"]),
-        (["stages.0.schedule.warm_up=11"], ["stages.0: schedule.warm_up=11 is longer than"]),
+        (["stages.0.schedule.warm_up=1.5"], ["warm_up: warm_up=1.5 is not supported: pass a"]),
+        (["teacher={file: a, network: ResNet50}"], ["teacher: give one of file, network and"]),
+        (["teacher={file: a, weights: b}"], ["teacher: a file and a stage have their own"]),
         (["stages.0.loss.distillation=0.5"], ["distillation=0.5 needs a teacher"]),
         (["teacher.network=ResNet50"], ["no stage has a loss.distillation above 0"]),
         (

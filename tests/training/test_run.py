@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import h5py
 import images
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 RUN = Path(__file__).parent / "tiny_run.py"
@@ -161,6 +163,84 @@ def test_a_run_that_is_asked_to_stop_keeps_its_step(recipe, tmp_path):
     (others / "train" / "cat" / "0.png").rename(others / "train" / "cat" / "new.png")
     printed = finished(start(recipe, output, f"data.name={others}"), 2)
     assert "are not those with which the training in" in printed
+
+
+SHORT = """
+network: TinyA
+data: {{name: {data}, train: train, validation: test}}
+preprocessing: {{image_size: [8, 8], resize: null}}
+batch_size: 32
+teacher: {teacher}
+stages:
+  - name: only
+    binary: all
+    epochs: 1
+    schedule: {{peak: 0.01, warm_up: 200}}
+    loss: {{distillation: 0.5}}
+    augmentation: {{horizontal_flip: true, mixup: 0.2}}
+"""
+
+
+@pytest.fixture
+def short(tmp_path, uninterrupted):
+    """A recipe of 256 images, of which one is broken, and a teacher that was trained before."""
+    folder = images.write_folder(
+        tmp_path / "data",
+        {"train": {"cat": 128, "dog": 128}, "test": {"cat": 4, "dog": 4}},
+    )
+    (folder / "train" / "dog" / "00200.png").write_bytes(b"<html>404</html>")
+    path = tmp_path / "short.yaml"
+    path.write_text(SHORT.format(data=folder, teacher=uninterrupted / "model.keras"))
+    return path
+
+
+def test_a_dry_run_says_what_would_happen_and_trains_nothing(short, tmp_path):
+    output = tmp_path / "dry"
+    printed = finished(start(short, output, "--dry-run"))
+    for line in (
+        "batch_size: 32",
+        "training: 256 images, split 'train'",
+        "validation: 8 images, split 'test'",
+        "classes: 2, cat, dog",
+        "stage only: TinyA, binary: all; 8 steps of 32 images (8 of warm-up), epochs of 8;",
+        "Building the teacher, ",
+        f"{output}/first_batch.png: 32 augmented images of the first batch; nothing is",
+    ):
+        assert line in printed
+    assert [path.name for path in output.iterdir()] == ["first_batch.png"]
+    with Image.open(output / "first_batch.png") as sheet:
+        assert sheet.width > 6 * 90
+
+
+def test_a_finished_run_goes_on_longer_and_without_its_broken_images(short, tmp_path):
+    output = tmp_path / "short"
+    printed = finished(start(short, output))
+    assert "Warning: stages.0.schedule.warm_up=200 takes 8 of the 8 iterations" in printed
+    order = ["Building the teacher", "Stage 1 of 1", "Tracing the network, once", "8/8"]
+    assert sorted(order, key=printed.index) == order
+    (broken,) = re.findall(r"skipped a broken image.*: (/\S+\.png)", printed)
+    Path(broken).unlink()
+    printed = finished(start(short, output, "stages.0.epochs=2"))
+    assert "stages.0.epochs: from step 8 of stages.0 on, the learning rate is that" in printed
+    assert "Broken images are gone, 1; all others keep their places." in printed
+    results = json.loads((output / "results.json").read_text())
+    assert [stage["iterations"] for stage in results["stages"]] == [16]
+    rows = (output / "stage1_only" / "history.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "8"], ["2", "16"]]
+    printed = finished(start(short, output), 2)
+    assert "stages.0 has made 16 steps" in printed
+    assert "whose first stage may start from {file: " in printed
+    Path(broken).with_name("00201.png").unlink()
+    printed = finished(start(short, output, "stages.0.epochs=3"), 2)
+    assert "are not those with which the training in" in printed
+
+
+def test_a_teacher_that_does_not_fit_ends_the_run_before_its_first_stage(short, tmp_path):
+    output = tmp_path / "short"
+    size = "preprocessing.image_size=[16, 16]"
+    printed = finished(start(short, output, size), 2)
+    assert "takes images of (8, 8, 3), but the recipe makes (16, 16, 3)" in printed
+    assert "Stage 1" not in printed
 
 
 def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):

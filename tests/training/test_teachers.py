@@ -4,13 +4,62 @@ import tensorflow as tf
 
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.errors import UserError
+from larq_bcd.models import describe
 from larq_bcd.training.recipe import Teacher
 from larq_bcd.training.teachers import build_teacher
 
 
+def no_file(source):
+    raise AssertionError(f"{source} is loaded")
+
+
 def teacher(size=32, num_classes=1000, weights=None):
     settings = Teacher(network="ResNet50", weights=weights)
-    return build_teacher(settings, Preprocessing(image_size=(size, size)), num_classes)
+    names = [f"class{number}" for number in range(num_classes)]
+    return build_teacher(settings, Preprocessing(image_size=(size, size)), names, no_file)
+
+
+BIRDS = ("robin", "wren")
+OF_TEACHER = Preprocessing((8, 8), (0.5,) * 3, (0.25,) * 3, resize=None)
+OF_RECIPE = Preprocessing((8, 8), resize=None)
+
+
+def of_file(activation=None, class_names=BIRDS, preprocessing=OF_RECIPE):
+    """A teacher of a file that says how its images are prepared, and the model in the file."""
+    image = tf.keras.Input((8, 8, 3))
+    pooled = tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Conv2D(4, 3)(image))
+    model = tf.keras.Model(image, tf.keras.layers.Dense(2, activation=activation)(pooled))
+    described = describe(model, OF_TEACHER, BIRDS)
+    settings = Teacher(file="runs/birds/model.keras")
+    return build_teacher(settings, preprocessing, class_names, lambda path: described), model
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_a_teacher_of_a_file_gets_its_own_images(activation, rng):
+    teach, model = of_file(activation)
+    pixels = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    expected = model(OF_TEACHER.normalized(pixels))
+    found = teach(tf.constant(OF_RECIPE.normalized(pixels)))
+    # Of probabilities the logits are known up to a number for each image.
+    of_teacher = expected if activation else tf.nn.softmax(expected)
+    np.testing.assert_allclose(tf.nn.softmax(found), of_teacher, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_names": ("wren", "robin")}, "the classes of the data in another order, robin"),
+        (
+            {"class_names": ("cat", "dog")},
+            "other classes, robin, wren, where the data have",
+        ),
+        ({"class_names": ("a", "b", "c")}, r"returns \(2,\), but the data have 3 classes"),
+        ({"preprocessing": Preprocessing((9, 9))}, r"takes images of \(8, 8, 3\), but the rec"),
+    ],
+)
+def test_a_teacher_of_other_images_or_classes_is_refused(arguments, message):
+    with pytest.raises(UserError, match=rf"teacher\.file='runs/birds/model\.keras'.*{message}"):
+        of_file(**arguments)
 
 
 def test_images_too_small_for_resnet50_are_named():

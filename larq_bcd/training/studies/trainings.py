@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 from larq_bcd._signals import Signals
+from larq_bcd.training.data import open_data
 from larq_bcd.training.recorder import StoppedError
-from larq_bcd.training.run import open_data
 from larq_bcd.training.studies.folder import Run, StudyFolder
 
 # What trains by a recipe.

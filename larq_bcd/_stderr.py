@@ -14,6 +14,10 @@ _CHATTER = re.compile(
 )
 
 
+# What file descriptor 2 was before each capture that has not ended, the outermost first.
+_before: list[int] = []
+
+
 @contextlib.contextmanager
 def captured_stderr() -> Iterator[list[str]]:
     """Collects the lines written to file descriptor 2, by native code too.
@@ -23,17 +27,25 @@ def captured_stderr() -> Iterator[list[str]]:
     """
     lines: list[str] = []
     sys.stderr.flush()
-    saved = os.dup(2)
     with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
+        saved = os.dup(2)
+        _before.append(saved)
         try:
+            os.dup2(file.fileno(), 2)
             yield lines
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)
+            _before.remove(saved)
             os.close(saved)
             file.seek(0)
             lines += file.read().decode(errors="replace").splitlines()
+
+
+def release_stderr() -> None:
+    """Ends what an interrupt in the midst of its beginning or end has left captured."""
+    if _before:
+        os.dup2(_before[0], 2)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from larq_bcd._names import did_you_mean
 from larq_bcd._signals import Signals
+from larq_bcd._stderr import release_stderr
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT, Command
 from larq_bcd.commands.parser import Parser
 from larq_bcd.errors import UserError
@@ -73,6 +74,7 @@ def run(command: Command, argv: Sequence[str]) -> int:
         interrupt = isinstance(error, KeyboardInterrupt)
         number = signals.received or (signal.SIGINT if interrupt else None)
         if number is not None:
+            release_stderr()
             how = "interrupted" if number == signal.SIGINT else "terminated"
             print(f"{command.name}: {how}, nothing is written", file=sys.stderr)
             return 128 + number

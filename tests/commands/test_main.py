@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 import larq_bcd
+from larq_bcd._stderr import captured_stderr
 from larq_bcd.commands import main
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT
 from larq_bcd.errors import UserError
@@ -193,6 +194,18 @@ def test_signals_end_every_command(running, capsys, number, status, word):
         assert running(body) == status
         assert capsys.readouterr().err == f"larq-bcd models: {word}, nothing is written\n"
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+
+
+def test_a_signal_that_leaves_stderr_captured_is_told(running, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", buffering=1, closefd=False))
+
+    def body(arguments, signals):
+        capture = captured_stderr()
+        capture.__enter__()
+        signal.raise_signal(signal.SIGINT)
+
+    assert running(body) == 130
+    assert capfd.readouterr().err == "larq-bcd models: interrupted, nothing is written\n"
 
 
 def test_what_a_signal_finds_in_writing_is_ended(running, capsys):

@@ -15,5 +15,5 @@ def test_a_tensor_of_keras_3_is_told_from_one_of_keras_2():
     tensor = keras.Input((16, 16, 3))
     assert type(tensor).__module__.startswith("keras.")
     arguments = {**model_info("ReActNetA").reduced, "input_shape": None}
-    with pytest.raises(UserError, match="is of Keras 3.*import larq_bcd first"):
+    with pytest.raises(UserError, match=r"is of Keras 3.*import larq_bcd first"):
         ReActNetA(input_tensor=tensor, **arguments)

@@ -70,15 +70,16 @@ def only(pattern: str) -> Path:
 
 
 def try_readme(programs: Path, runtime: Path, folder: Path) -> None:
-    """Runs the README's first program, and what it says of shipping."""
+    """Runs the README's programs, and what it says of shipping."""
     readme = (ROOT / "README.md").read_text()
-    section = re.search(r"^## I ship\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)
-    assert section is not None
+    (folder / "models").symlink_to(ROOT / "models")
     run(programs / "python", "-c", IMAGES, cwd=folder)
-    for program in re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE):
-        run(programs / "python", "-c", program, cwd=folder)
-    for line in re.findall(r"^    (\S.*)$", section[1], re.MULTILINE):
-        name, *arguments = line.split()
+    programs_of_it = re.findall(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    run(programs / "python", "-c", "\n".join(programs_of_it), cwd=folder)
+    lines = re.findall(
+        r"^    ((?:lce_convert|larq-bcd evaluate|bcd-run) .*)$", readme, re.MULTILINE
+    )
+    for name, *arguments in map(str.split, lines):
         run(programs / name, *arguments, cwd=folder)
         if name == "bcd-run":
             run(runtime / name, *arguments, cwd=folder)

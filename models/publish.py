@@ -214,8 +214,8 @@ def _write_confusion(result: Evaluation, path: Path) -> None:
 
 def _first_image(source: Source) -> bytes:
     """The first image of a split as PNG, in its own size."""
-    located = (tf.constant(array[0]) for array in source.locate(np.arange(1)))
-    contents, _ = next(iter(source.read(*located)))
+    located = tuple(array[0] for array in source.locate(np.arange(1)))
+    contents, _ = next(iter(tf.data.Dataset.from_tensors(located).flat_map(source.read)))
     image = tf.io.decode_image(contents, expand_animations=False)
     return tf.io.encode_png(image).numpy()
 

@@ -2,16 +2,19 @@
 
 import csv
 import importlib.util
+import io
 import json
 import shutil
 from pathlib import Path
 
+import images
 import numpy as np
 import pytest
 from helpers import randomize
 from PIL import Image
 
 from larq_bcd.commands.main import larq_bcd
+from larq_bcd.data import open_source
 from larq_bcd.data.preprocessing import Preprocessing
 from larq_bcd.models import description_of, get_model, published
 from larq_bcd.models.published import published_for
@@ -36,6 +39,13 @@ stages:
     iterations: 2
     schedule: {{peak: 0.01}}
 """
+
+
+def test_the_example_is_the_first_image_of_prepared_data_too(tmp_path):
+    images.write_prepared(tmp_path, {"test": [3]})
+    source = open_source("pictures", "test", tmp_path)
+    first = Image.open(io.BytesIO(publish._first_image(source)))
+    np.testing.assert_array_equal(first, images.numbered(0))
 
 
 @pytest.fixture(scope="module")

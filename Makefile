@@ -44,7 +44,7 @@ test-zoo: .venv/installed-zoo .venv/installed-runtime
 # the way from one to the runtime.
 test-pytorch: .venv/installed-pytorch .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
-	$(BIN)/python -m pytest tests/pytorch
+	$(BIN)/python -m pytest -n 2 tests/pytorch
 
 # Apart, because it needs packages of the system: the page of a conversion in a browser, the
 # file in Netron, and in the compiler and the verifier of flatbuffers; the Kotlin of Android.
@@ -83,7 +83,7 @@ notebooks: .venv/installed-docs .venv/installed-runtime
 # The programs and the command lines of all pages, and the site.
 test-docs: .venv/installed-docs .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
-	$(BIN)/python -m pytest tests/docs
+	$(BIN)/python -m pytest -n 2 tests/docs
 
 # Operators, sizes, latencies and agreement of every network before and after the passes,
 # into docs/benchmarks.md. An interrupted run goes on; start anew with `rm -r build`.

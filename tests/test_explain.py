@@ -175,7 +175,7 @@ def test_the_command_shows_the_image_and_the_classes_as_the_model_says(
         ({"output": "seen.jpg"}, "seen.jpg needs another suffix: name it seen.png"),
         ({"output": "folder.png"}, "folder.png is a folder"),
         ({"labels": "labels.txt"}, "labels.txt has 2 names, but MODEL 'model' has 3 classes"),
-        ({"model": "dense.keras"}, r"takes inputs of shape (4,), no images"),
+        ({"model": "dense.keras"}, r"takes inputs of shape (4,), not images"),
         ({"model": "features.keras"}, "is not a classifier: its outputs have the shapes"),
         ({"model": "flat.keras"}, "has no layer with an image as its output"),
         ({"compare": "model.keras"}, "both networks are called"),

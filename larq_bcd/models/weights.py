@@ -54,6 +54,8 @@ def copy_between_builds(source: tf.keras.Model, target: tf.keras.Model) -> None:
     other, which a configuration does not tell of the parts of a layer.
     """
     for layer in target.layers:
+        if not layer.weights:  # such as an input, which a Sequential model does not list
+            continue
         pairs = zip(_by_part(layer), _by_part(source.get_layer(layer.name)), strict=True)
         for ours, theirs in pairs:
             ours.assign(tf.cast(theirs, ours.dtype))

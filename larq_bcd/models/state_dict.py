@@ -56,6 +56,9 @@ def format_of(path: Path) -> Format:
     """Returns what a file is by its content, or None if that does not tell."""
     with path.open("rb") as file:
         start = file.read(9)
+    # First, since the length of its header may begin like anything else.
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") + 8 <= path.stat().st_size:
+        return "safetensors"
     if start.startswith(b"\x89HDF"):
         return "keras"
     if start.startswith(b"PK"):
@@ -68,7 +71,7 @@ def format_of(path: Path) -> Format:
         return "keras" if "config.json" in names else None
     if start[:1] == b"\x80":
         return "torch"
-    return "safetensors" if start[8:] == b"{" else None
+    return "safetensors" if start[8:] == b"{" else None  # cut short
 
 
 def is_checkpoint(weights: Any) -> bool:

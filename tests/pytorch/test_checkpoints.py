@@ -376,6 +376,20 @@ def test_a_file_of_keras_is_no_checkpoint_whatever_its_name(tmp_path, reactnet):
     assert not state_dict.is_checkpoint(tmp_path / "nothing.pth")
 
 
+@pytest.mark.parametrize("start", [b"PK", b"\x80", b"<", b"\x1f\x8b", b"\x89H"])
+def test_the_header_of_safetensors_may_be_of_any_length(tmp_path, start):
+    path = tmp_path / "a.pth"
+    safetensors.torch.save_file({"a": torch.ones(2)}, path)
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    length = int.from_bytes(start.ljust(3, b"\x01"), "little")
+    path.write_bytes(
+        length.to_bytes(8, "little") + content[8:end].ljust(length) + content[end:]
+    )
+    assert state_dict.is_checkpoint(path)
+    np.testing.assert_array_equal(state_dict.read_state_dict(path).tensors["a"], np.ones(2))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_every_precision_becomes_float32(dtype, tmp_path, reactnet):
     state = {

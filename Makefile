@@ -153,4 +153,4 @@ tables: .venv/installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

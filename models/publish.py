@@ -272,8 +272,14 @@ def card(zoo: str, recipe: Recipe, results: dict) -> str:
     lines = ["", "| | | printed by |", "|---|---|---|"]
     lines += [f"| {what} | {value} | `{command}` |" for what, value, command in rows]
     made = f"lce_convert {name} -o {file} --recipe {folder}/recipe.yaml"
-    lines += ["", f"The file is that of `{made}`; `bcd-run {file} {folder}/example.png` tells"]
-    lines += ["what the first image of the split is.", *_remarks(recipe, results), ""]
+    lines += [
+        "",
+        f"`{made}` makes the file again, but for numbers in the names of its tensors.",
+    ]
+    lines += [
+        f"`bcd-run {file} {folder}/example.png` tells what the first image of the split is."
+    ]
+    lines += [*_remarks(recipe, results), ""]
     steps = f"steps of {recipe.batch_size} images"
     lines += [
         f"| stage | {steps} | epochs | validation accuracy | time |",

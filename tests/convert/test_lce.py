@@ -190,15 +190,16 @@ def test_a_type_that_the_engine_cannot_hand_over_is_checked_on_tensorflow_lite()
     assert "invalid output type" in runs_on
 
 
-def test_nothing_is_left_on_stderr(capfd):
+def test_nothing_is_left_on_stderr_or_told_in_a_notebook(capfd, caplog):
     model = randomize(tf.keras.Sequential([layers.Input((4, 4, 3)), layers.Conv2D(2, 1)]))
     capfd.readouterr()  # what TensorFlow says where it computes for the first time
     logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("INFO")  # as in a notebook
-    convert_model(model)
-    assert logger.level == logging.INFO
-    logger.setLevel(level)
+    logger.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, logger.name):  # as in a notebook
+        convert_model(model)
+        assert logger.level == logging.INFO
+    logger.removeHandler(caplog.handler)
+    assert caplog.messages == []
     assert capfd.readouterr().err == ""
 
 

@@ -304,20 +304,17 @@ def test_a_file_that_cannot_be_read_is_one_sentence(files, color_folder, capsys,
     assert "colors.tflite cannot be read (Input/output error)" in printed.err
 
 
-def test_a_folder_without_test_is_evaluated_on_its_validation_split(files, tmp_path, capsys):
-    images.write_folder(tmp_path, {"validation": {f"c{n}": 1 for n in range(6)}})
+@pytest.mark.parametrize(
+    ("folder", "split", "is_told"), [("validation", "validation", False), ("", "train", True)]
+)
+def test_a_folder_without_test_is_evaluated_on_what_it_has(
+    folder, split, is_told, files, tmp_path, capsys
+):
+    images.write_folder(tmp_path, {folder: {f"c{n}": 1 for n in range(6)}})
     status, printed = run(
         files / "colors.keras", "--dataset", tmp_path, *KNOWN[3:], capsys=capsys
     )
     assert status == 0, printed.err
-    assert "split validation" in printed.out
-
-
-def test_a_folder_of_classes_is_evaluated_whole_and_that_is_said(files, tmp_path, capsys):
-    images.write_folder(tmp_path, {"": {f"c{n}": 1 for n in range(6)}})
-    status, printed = run(
-        files / "colors.keras", "--dataset", tmp_path, *KNOWN[3:], capsys=capsys
-    )
-    assert status == 0, printed.err
-    assert "neither test nor validation images: all of train are evaluated" in printed.out
-    assert "split train" in printed.out
+    assert f"split {split}" in printed.out
+    told = "neither test nor validation images: all of train are evaluated"
+    assert (told in printed.out) == is_told

@@ -4,7 +4,6 @@ A line `<!-- generated: NAME -->` becomes what the function `NAME` returns: of t
 the name, or of the family of networks that has the name of the page.
 """
 
-import functools
 import inspect
 import json
 import os
@@ -13,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
 
-os.environ["COLUMNS"] = "100"  # of the commands' help
+os.environ["COLUMNS"] = "87"  # of the commands' help, as wide as a page
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import figures
+import yaml
 from griffe import Docstring, DocstringSectionKind
 from latex2mathml.converter import convert as latex_to_mathml
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -67,8 +67,14 @@ def on_page_markdown(markdown: str, page, **_: object) -> str:
     return _MARK.sub(generated, markdown)
 
 
-def on_page_content(html: str, **_: object) -> str:
-    """Called by MkDocs for the HTML of each page: equations become MathML."""
+def on_page_content(html: str, page, **_: object) -> str:
+    """Called by MkDocs for the HTML of each page.
+
+    Equations become MathML, and the links of a notebook to a page, which MkDocs leaves as they
+    are, lead to where that page is in the site.
+    """
+    if page.file.src_uri.endswith(".ipynb"):
+        html = re.sub(r'href="(\.\./[^":]*?)(?:index)?\.md(#[^"]*)?"', _link_of_notebook, html)
     for pattern, display in ((r"\\\[(.*?)\\\]", "block"), (r"\\\((.*?)\\\)", "inline")):
         html = re.sub(
             pattern, lambda found, display=display: _math(found[1], display), html, flags=re.S
@@ -76,13 +82,35 @@ def on_page_content(html: str, **_: object) -> str:
     return html
 
 
+def _link_of_notebook(link: re.Match) -> str:
+    return f'href="../{link[1].rstrip("/")}/{link[2] or ""}"'
+
+
 def _math(latex: str, display: str) -> str:
-    return latex_to_mathml(unescape(" ".join(latex.split())), display=display)
+    math = latex_to_mathml(unescape(" ".join(latex.split())), display=display)
+    return f'<span class="equation">{math}</span>' if display == "block" else math
 
 
-def _keys(model: type[BaseModel]) -> str:
-    """The keys of a file, section by section, from the JSON schema of what it may say."""
+def _recipe() -> str:
+    """The keys of a recipe; that of the examples has every one of them."""
+    return _keys(Recipe, (_ROOT / "docs" / "train" / "examples.yaml").read_text())
+
+
+def _study() -> str:
+    """The keys of a study, with the examples of the one on its page."""
+    page = (_ROOT / "docs" / "train" / "studies.md").read_text()
+    return _keys(Study, re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+
+
+def _keys(model: type[BaseModel], examples: str) -> str:
+    """The keys of a file, section by section, from the JSON schema of what it may say.
+
+    The examples are files in YAML, which together have every key that is not a section.
+    """
     schema = model.model_json_schema()
+    values: dict[str, object] = {}
+    for content in yaml.safe_load_all(examples):
+        _collect("", content, values)
     parts = []
     for path, section in _sections("", schema, schema["$defs"]):
         text = Docstring(section["description"]).parse("google")
@@ -93,19 +121,34 @@ def _keys(model: type[BaseModel]) -> str:
             for attribute in part.value
         }
         required = section.get("required", ())
-        rows = [
-            (
-                f"`{key}`",
-                _type(value),
-                "required" if key in required else _default(value),
-                value.get("description") or documented.get(key) or "see below",
-            )
-            for key, value in section["properties"].items()
-        ]
+        rows = []
+        for key, value in section["properties"].items():
+            words, place = _type(value), f"{path}.{key}".lstrip(".")
+            meaning = value.get("description") or documented.get(key) or "See below."
+            if words not in ("section", "list of section"):
+                meaning = f"{meaning.rstrip('.')}. Example: {_example(values[place])}"
+            default = "required" if key in required else _default(value)
+            rows.append((f"`{key}`", words, default, meaning[0].upper() + meaning[1:]))
         title = f"### `{path}`" if path else "### At the top"
         intro = section["description"].splitlines()[0]
         parts.append(f"{title}\n\n{intro}\n\n{_table(('key', 'type', 'default', ''), rows)}")
     return "\n\n".join(parts)
+
+
+def _collect(path: str, value: object, values: dict[str, object]) -> None:
+    """Adds what a file says, by the paths of its keys, where nothing is known of them."""
+    values.setdefault(path, value)
+    if isinstance(value, dict):
+        for key, below in value.items():
+            _collect(f"{path}.{key}".lstrip("."), below, values)
+    elif isinstance(value, list):
+        for below in value:
+            _collect(f"{path}.*", below, values)
+
+
+def _example(value: object) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    return f"`{text.strip().removesuffix('...').strip()}`"
 
 
 def _sections(path: str, section: dict, known: dict) -> Iterator[tuple[str, dict]]:
@@ -301,7 +344,11 @@ def _function(build: Callable) -> str:
     call = "\n".join([f"{build.__name__}(", *lines, ")"])
     parts = [f"### {build.__name__}", f"```python\n{call}\n```"]
     text = Docstring(inspect.getdoc(build)).parse(
-        "google", warn_missing_types=False, warn_unknown_params=False
+        "google",
+        warn_missing_types=False,
+        warn_unknown_params=False,
+        returns_multiple_items=False,
+        returns_named_value=False,
     )
     for section in text:
         if section.kind is DocstringSectionKind.parameters:
@@ -333,8 +380,8 @@ _GENERATED = {
     "families": _families,
     "figure": _figure,
     "passes": _passes,
-    "recipe": functools.partial(_keys, Recipe),
-    "study": functools.partial(_keys, Study),
+    "recipe": _recipe,
+    "study": _study,
 }
 _OF_FAMILY = {
     "cost": _cost,

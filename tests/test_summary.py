@@ -188,6 +188,18 @@ def test_a_model_of_a_class_of_its_own_is_counted_as_soon_as_it_was_called():
     assert cost(model).parameters == sum(map(tf.size, model.trainable_weights))
 
 
+@pytest.mark.parametrize("kind", [tf.keras.layers.Layer, tf.keras.Model])
+def test_the_names_of_functions_do_not_depend_on_what_was_opened_before(kind):
+    model = block_of_layers(kind)(4)
+    if kind is tf.keras.layers.Layer:
+        model = network(model)
+    else:
+        model(tf.zeros((1, 8, 8, 4)))
+    before = summarize(model)
+    assert any("tf." in layer.name for layer in before.layers)
+    assert summarize(model) == before
+
+
 def test_a_call_that_takes_no_symbolic_tensors_is_told():
     class Branching(tf.keras.layers.Layer):
         def __init__(self):
@@ -199,6 +211,14 @@ def test_a_call_that_takes_no_symbolic_tensors_is_told():
 
     with pytest.raises(UserError, match=r"'branching' is not known: the call of Branching"):
         cost(network(Branching()))
+
+
+def test_few_operations_are_written_out_and_not_rounded_to_nothing():
+    summary = summarize(network(tf.keras.layers.Conv2D(3, 3)))
+    macs = 6 * 6 * 9 * 4 * 3
+    assert f"{macs:,} OPs" in repr(summary)
+    assert f"= {macs:,}\n" in f"{summary}\n"
+    assert "0.00e8" not in f"{summary}{summary!r}{summary._repr_html_()}"
 
 
 def test_what_is_frozen_costs_the_same():

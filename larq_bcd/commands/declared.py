@@ -274,8 +274,7 @@ def _explain(parser: Parser) -> None:
       larq-bcd explain trained.keras photo.jpg -o seen.png
       larq-bcd explain reactnet.keras photo.jpg --compare bcdnet.keras -o both.png
       larq-bcd explain runs/birds/model.keras wren.jpg -o wren.png --labels birds.txt
-      larq-bcd explain trained.keras photos --binarization-error -o errors.png \
-        --numbers errors.csv
+      larq-bcd explain a.keras photos --binarization-error -o a.png --numbers a.csv
     """
     add = parser.add_argument
     add("model", metavar="MODEL", help=_MODEL)

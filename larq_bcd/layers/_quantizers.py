@@ -13,6 +13,15 @@ from larq_bcd.quantizers import ApproxSign, ScaledSign, WideSign
 SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
 # Exactly these and no subclass, which may scale what it signs.
 PLAIN_SIGNS = {*SIGNS, ApproxSign, WideSign}
+# What hands on the values that it gets: signs stay signs.
+_HANDING_ON = (
+    tf.keras.layers.MaxPooling2D,
+    tf.keras.layers.ZeroPadding2D,
+    tf.keras.layers.Cropping2D,
+    tf.keras.layers.Reshape,
+    tf.keras.layers.Permute,
+    tf.keras.layers.Flatten,
+)
 KERNEL_SIGNS = {*PLAIN_SIGNS, ScaledSign, lq.quantizers.MagnitudeAwareSign}
 
 
@@ -47,9 +56,13 @@ def warn_of_no_gradient(layer: tf.keras.layers.Layer, quantizer, inputs) -> None
 
     At 1 and -1 the derivative of `approx_sign`, \\(2 - 2 |x|\\), is zero.
     """
-    before = getattr(getattr(inputs, "_keras_history", None), "layer", None)
-    if before is None:
+    history = getattr(inputs, "_keras_history", None)
+    while history is not None and isinstance(history.layer, _HANDING_ON):
+        [inputs] = history.layer.inbound_nodes[history.node_index].keras_inputs
+        history = inputs._keras_history
+    if history is None:
         return
+    before = history.layer
     signs = [getattr(before, name, None) for name in ("quantizer", "activation")]
     approximate = lq.quantizers.ApproxSign
     if isinstance(quantizer, approximate) and any(isinstance(x, approximate) for x in signs):

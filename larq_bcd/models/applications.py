@@ -39,10 +39,11 @@ def preprocess_input(images, model: tf.keras.Model | str) -> np.ndarray:
             f"images of shape {pixels.shape} are not supported: pass (height, width, "
             f"{preprocessing.channels}) or a batch of them, channels last."
         )
-    if pixels.size and (pixels.min() < 0 or 0 < pixels.max() <= 1 or pixels.max() > 255):
+    low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
+    if not 0 <= low <= high <= 255 or 0 < high <= 1:
         raise UserError(
-            f"images of {pixels.min():g} to {pixels.max():g} are not supported: pass pixels of "
-            "0 to 255, which are not normalized yet."
+            f"images of {low:g} to {high:g} are not supported: pass pixels of 0 to 255, which "
+            "are not normalized yet."
         )
     return preprocessing.normalized(pixels)
 

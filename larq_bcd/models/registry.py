@@ -108,7 +108,14 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
         pattern: what a name has to match, such as `"BCDNet*"`; case does not matter.
         pretrained: whether to list the trained ones instead, each by the names of the network
             and of its weights, such as `"BCDNetB:cifar10"`.
+
+    Raises:
+        UserError: if the pattern is not a text.
     """
+    if not isinstance(pattern, str):
+        raise UserError(
+            f"pattern={pattern!r} is not supported: pass a text, such as 'BCDNet*'."
+        )
     names = [weights.full_name for weights in index()] if pretrained else _MODELS
     return [name for name in sorted(names) if fnmatch.fnmatch(name.lower(), pattern.lower())]
 
@@ -122,8 +129,14 @@ def model_info(name: str) -> ModelInfo:
     Raises:
         UserError: if there is no network of that name; it names the nearest ones.
     """
-    if name in _MODELS:
+    if isinstance(name, str) and name in _MODELS:
         return _MODELS[name]
+    network, colon, _ = str(name).partition(":")
+    if colon and network in _MODELS:
+        raise UserError(
+            f"{name!r} is the name of trained weights: what is known of them is in "
+            f"model_info({network!r}).weights."
+        )
     known = list_models()
     raise UserError(
         f"{name!r} is not the name of a network: "
@@ -146,6 +159,6 @@ def get_model(name: str, /, **arguments) -> tf.keras.Model:
         TypeError: if the network has no such argument, or the weights are given twice.
         UserError: if there is no network of that name, or an argument is out of its range.
     """
-    network, colon, weights = name.partition(":")
+    network, colon, weights = name.partition(":") if isinstance(name, str) else (name, "", "")
     build = model_info(network).build
     return build(weights=weights, **arguments) if colon else build(**arguments)

@@ -1,5 +1,7 @@
 """What a network costs: the sum over its layers."""
 
+import re
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +57,9 @@ def _as_functional(model: tf.keras.Model) -> tf.keras.Model:
         return model
     from larq_bcd.convert.load import as_functional
 
-    return as_functional(model)
+    model = as_functional(model)
+    _number_functions(model)
+    return model
 
 
 def _layer_costs(
@@ -105,7 +109,7 @@ def _opened(layer, node) -> tf.keras.Model:
 
     try:
         args, kwargs = tf.nest.map_structure(as_input, (node.call_args, node.call_kwargs))
-        return tf.keras.Model(inputs, layer.call(*args, **kwargs), name=layer.name)
+        opened = tf.keras.Model(inputs, layer.call(*args, **kwargs), name=layer.name)
     # Whatever the user's code makes of symbolic tensors.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -113,6 +117,22 @@ def _opened(layer, node) -> tf.keras.Model:
             f"the cost of {layer.name!r} is not known: the call of {type(layer).__name__} does "
             f"not take symbolic tensors of Keras ({reason}); build it as a functional model."
         ) from error
+    _number_functions(opened)
+    return opened
+
+
+def _number_functions(network: tf.keras.Model) -> None:
+    """Numbers the functions of TensorFlow in a network from the first on.
+
+    Keras numbers them over all networks, so that each time a layer is opened they would have
+    other names.
+    """
+    known: Counter[str] = Counter()
+    for layer in network.layers:
+        if type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda"):
+            name = re.sub(r"_\d+$", "", layer.name)
+            layer._name = f"{name}_{known[name]}" if known[name] else name
+            known[name] += 1
 
 
 def _own_weights(layer) -> list[tf.Variable]:

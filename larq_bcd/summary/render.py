@@ -55,7 +55,7 @@ class Summary:
         total = self.total
         return (
             f"<{type(self).__name__} of {self.name}: {total.parameters:,} parameters, "
-            f"{total.binary_parameters:,} of them binary; {total.ops / 1e8:.2f}e8 OPs>"
+            f"{total.binary_parameters:,} of them binary; {_short(total.ops)} OPs>"
         )
 
     def __str__(self) -> str:
@@ -175,8 +175,13 @@ def as_html(summary: Summary) -> str:
     return table(rows, ["layer", "type", "output", *_COLUMNS]) + notes
 
 
+def _short(count: float) -> str:
+    """A number of operations as in the papers' tables, or whole where it is small."""
+    return f"{count / 1e8:.2f}e8" if count >= 1e6 else f"{count:,.0f}"
+
+
 def _ops(count: float) -> str:
-    return f"{count:,.0f} ({count / 1e8:.2f}e8)"
+    return f"{count:,.0f} ({_short(count)})" if count >= 1e6 else _short(count)
 
 
 def _notes(summary: Summary) -> list[str]:

@@ -53,6 +53,12 @@ def read_recipe(
         smoke_settings = content.get("smoke_settings") or {}
         if not isinstance(smoke_settings, Mapping):
             raise SchemaError(f"{path}: smoke_settings: pass values by path, such as a.b: 1.")
+        if not smoke_settings:
+            raise SchemaError(
+                f"{path}: smoke=true changes nothing without smoke_settings, and all of it "
+                "would be trained: add smoke_settings, such as {batch_size: 8, "
+                "stages.*.iterations: 4}."
+            )
         for key, value in smoke_settings.items():
             _set(content, str(key), value, f"{path}: smoke_settings")
     for key, value in changes:

@@ -4,7 +4,9 @@ import re
 import shlex
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -86,6 +88,47 @@ def test_links_to_files_lead_somewhere(page):
     assert missing == []
 
 
+def broken_links(site):
+    """The links within a built site, of notebooks too, that lead nowhere."""
+    pages = {
+        path.resolve(): path.read_text()
+        for path in site.rglob("*.html")
+        if path.name != "404.html"  # its links are those of the place where it is served
+    }
+    for path, html in pages.items():
+        for link in re.findall(r'(?:href|src)="([^"]+)"', html):
+            url = urlsplit(unescape(link))
+            if url.scheme or url.netloc:
+                continue
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            target = target / "index.html" if target.is_dir() else target
+            anchor = f'id="{unquote(url.fragment)}"'
+            if not target.exists() or (
+                target in pages and url.fragment and anchor not in pages[target]
+            ):
+                yield f"{path.relative_to(site.resolve())}: {link}"
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "index.html").write_text('<a id="part" href="../a.html#x">')
+    (tmp_path / "a.html").write_text(
+        '<a href="there/#part"><a href="there/#no"><img src="b.png">'
+    )
+    assert sorted(broken_links(tmp_path)) == [
+        "a.html: b.png",
+        "a.html: there/#no",
+        "there/index.html: ../a.html#x",
+    ]
+
+
+def test_the_examples_of_the_reference_are_recipes(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    for recipe in (ROOT / "docs" / "train" / "examples.yaml").read_text().split("\n---\n"):
+        path.write_text(recipe)
+        read_recipe(path, [])
+
+
 def test_the_site_is_built_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -96,3 +139,5 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert "<!-- generated" not in generated
     for promised in ("stages.*.schedule", "lce_convert", "BCDNetB", "movement"):
         assert promised in generated
+    assert list(broken_links(tmp_path)) == []
+    assert "examples.yaml" not in {path.name for path in tmp_path.rglob("*")}

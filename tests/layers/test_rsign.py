@@ -72,12 +72,27 @@ def test_signing_signs_which_ends_the_gradient_is_warned_of(signs, consumer, rng
     assert not np.any(tape.gradient(outputs, images))
 
 
+def test_signs_that_are_only_moved_are_signs_still(rng):
+    image = tf.keras.Input((8, 8, 8))
+    x = tf.keras.layers.MaxPooling2D()(RSign(name="signs")(image))
+    x = tf.keras.layers.Reshape((2, 8, 8))(x)
+    with pytest.warns(UserWarning, match="consumer: .* gets signs from signs"):
+        outputs = CONSUMERS["convolution"]()(x)
+    images = tf.constant(rng.normal(size=(2, 8, 8, 8)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = tf.keras.Model(image, outputs)(images)
+    assert not np.any(tape.gradient(outputs, images))
+
+
 @pytest.mark.parametrize("threshold", [LearnableBias, DynamicThreshold])
 def test_thresholds_before_a_sign_and_signs_before_none_are_fine(threshold):
     image = tf.keras.Input((4, 4, 8))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         QuantConv2D(4, 1, input_quantizer="approx_sign")(threshold()(image))
+        pooled = tf.keras.layers.AveragePooling2D()(RSign()(image))
+        QuantConv2D(4, 1, input_quantizer="approx_sign")(pooled)
         QuantConv2D(4, 1, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(
             RSign()(image)
         )

@@ -134,11 +134,24 @@ def test_an_unknown_argument_is_answered_with_the_nearest():
         ("ReactNet-A", r"did you mean 'ReActNetA'"),
         ("BCDNteB", r"did you mean 'BCDNetB'"),
         ("VGG", r"choose one of .*BCDNetA, .*ReActNetA"),
+        (3, r"3 is not the name of a network: choose one of"),
+        (["BCDNetB"], r"\['BCDNetB'\] is not the name of a network"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, message):
     with pytest.raises(UserError, match=message):
         get_model(name)
+
+
+@pytest.mark.parametrize("pattern", [None, 3, ["BCDNet*"]])
+def test_a_pattern_that_is_no_text_is_refused(pattern):
+    with pytest.raises(UserError, match=r"pattern=.* is not supported: pass a text"):
+        list_models(pattern)
+
+
+def test_what_is_asked_of_trained_weights_is_said_where_to_find():
+    with pytest.raises(UserError, match=r"model_info\('BCDNetB'\)\.weights"):
+        model_info("BCDNetB:cifar10")
 
 
 def test_an_unknown_argument_is_named():

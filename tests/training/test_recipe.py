@@ -103,6 +103,11 @@ def test_smoke_settings_come_before_those_of_the_command_line(recipe):
     assert (smoke.batch_size, smoke.seed) == (8, 7)
 
 
+def test_a_smoke_run_without_settings_is_refused_and_not_the_whole_training(recipe):
+    with pytest.raises(SchemaError, match="smoke=true changes nothing without smoke_settings"):
+        read_recipe(recipe(), ["smoke=true"])
+
+
 def test_a_warm_up_may_be_a_share_of_its_stage(recipe, tmp_path):
     for value, steps in (("0.1", 5), ("3", 3), ("0", 0), ("0.99", 50), ("1", 1)):
         read = read_recipe(recipe(), [f"stages.0.schedule.warm_up={value}"])

@@ -122,14 +122,14 @@ def _opened(layer, node) -> tf.keras.Model:
 
 
 def _number_functions(network: tf.keras.Model) -> None:
-    """Numbers the functions of TensorFlow in a network from the first on.
+    """Numbers the functions of TensorFlow in a network, and its inputs, from the first on.
 
     Keras numbers them over all networks, so that each time a layer is opened they would have
     other names.
     """
     known: Counter[str] = Counter()
     for layer in network.layers:
-        if type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda"):
+        if type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda", "InputLayer"):
             name = re.sub(r"_\d+$", "", layer.name)
             layer._name = f"{name}_{known[name]}" if known[name] else name
             known[name] += 1

@@ -69,6 +69,8 @@ def test_a_page_has_the_figures_of_the_registry(family, hooks, monkeypatch):
         for argument, value in inspect.signature(info.build).parameters.items():
             assert f"    {argument}={value.default!r},\n" in function
             assert f"\n| `{argument}` | " in function
+        _, returned = function.split("**Returns** ", 1)
+        assert "its logits `(batch, num_classes)` are float32." in returned.split("\n\n")[0]
     assert "224x224" in text or "32x32" in text
 
 

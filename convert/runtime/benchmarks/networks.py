@@ -103,24 +103,28 @@ def _write(name: str, kind: str) -> bytes:
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
         return convert_int8(model) if kind == "int8" else convert_float(model)
-    if kind == "lce":
-        return convert(zoo(name))
     if kind == "int8 head":
         graph = Graph(stored(name, "optimized"))
         quantize_head(graph, "int8")
         return graph.write()
-    return optimize(zoo(name)).content
+    model = quicknet() if name == "QuickNet" else zoo(name)
+    return convert(model) if kind == "lce" else optimize(model).content
 
 
-def stored(name: str, kind: str) -> bytes:
-    """Returns a file of `KINDS`, converted when it is first asked for."""
+def path_of(name: str, kind: str) -> Path:
+    """Returns where a file lies that a kind of `KINDS` describes, converted if it is not there."""
     path = STORE / f"{name} {kind}.tflite"
     if not path.exists():
         STORE.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(_write(name, kind))
         part.rename(path)
-    return path.read_bytes()
+    return path
+
+
+def stored(name: str, kind: str) -> bytes:
+    """Returns the file of `path_of`."""
+    return path_of(name, kind).read_bytes()
 
 
 def store_all() -> None:

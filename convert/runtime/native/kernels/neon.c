@@ -178,8 +178,8 @@ static int patch_words(const Convolution* c) {
 
 #define BCD_PAIRS_PATCHES
 static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
-  const int depth = convolution_depth(c);
-  for (int p = 0; p < pixels; ++p, patches += c->patch_words) {
+  const int depth = convolution_depth(c), patch_words = c->patch_words;
+  for (int p = 0; p < pixels; ++p, patches += patch_words) {
     vst1q_u32(patches + depth, vdupq_n_u32(0));
     vst1q_u32(patches + depth + 4, vdupq_n_u32(0));
     uint32x4_t constant = vdupq_n_u32(0);
@@ -196,13 +196,14 @@ static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
 }
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
-  if (count < 4) {
-    for (int i = 0; i < count; ++i) to[i] = from[i];
+  if (count < 4) {  // without a call of memcpy, which takes longer
+    if (count & 2) vst1_u32(to, vld1_u32(from));
+    if (count & 1) to[count - 1] = from[count - 1];
     return;
   }
   for (int i = 0; i < count - 4; i += 4) {
     vst1q_u32(to + i, vld1q_u32(from + i));
-    __asm__ volatile("" ::: "memory");  // no call of memcpy, which takes longer
+    __asm__ volatile("" ::: "memory");  // nor here
   }
   vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
 }

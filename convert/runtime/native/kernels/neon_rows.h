@@ -141,11 +141,14 @@ static void prepare_rows(RowOp* ops, int count, Counted* counted) {
 static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
                        const Counted* counted) {
   (void)count, (void)counted;  // prepare_rows has noted them
-  const float32x4_t zero = vdupq_n_f32(0.0f);
   for (int channel = 0; channel < blocks * kLanes; channel += kLanes) {
     for (int p = 0; p < pixels; p += kRowPixels) {
       const RunOp run = (RunOp)(uintptr_t)ops->own[p + 1 < pixels ? kRunTwo : kRunOne];
-      run(ops, first + p, p, channel, zero, zero, zero, zero, zero, zero, zero, zero);
+      // Whatever the registers hold: a program begins by setting its row.
+      float32x4_t r0, r1, r2, r3, r4, r5, r6, r7;
+      __asm__ volatile("" : "=w"(r0), "=w"(r1), "=w"(r2), "=w"(r3));
+      __asm__ volatile("" : "=w"(r4), "=w"(r5), "=w"(r6), "=w"(r7));
+      run(ops, first + p, p, channel, r0, r1, r2, r3, r4, r5, r6, r7);
     }
   }
 }

@@ -17,6 +17,8 @@
 //                                         one after the other
 //   BCD_PAIRS_PATCHES and pair_patches(convolution, patches, pixels), which makes pairs.h's
 //                                         patches of windows, if there is Kernels.patch_words
+//   BCD_INTERLEAVES_PATCHES               if it makes them of two patches together, and leaves
+//                                         them pair by pair beside each other
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     of the words as they are before they become pairs,
@@ -223,6 +225,26 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
   }
 }
 
+// Where the words of the panel's first patch are gathered, and where a pixel's patch is read.
+#ifdef BCD_INTERLEAVES_PATCHES
+static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
+  return patches + words;  // one further: so pairs do not overtake the words they are made of
+}
+
+static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
+  return patches + (size_t)(pixel / 2 * 2) * words + pixel % 2 * 2;
+}
+#else
+static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
+  (void)words;
+  return patches;
+}
+
+static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
+  return patches + (size_t)pixel * words;
+}
+#endif
+
 // Places the window of every pixel of the panel, and gathers its patch if it needs one.
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
@@ -234,11 +256,12 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   // Whether a line of the window is one piece of the image.
   const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
   const int run_words = w->window_width * c->group_words, lines = w->window_height;
-  const int in_words = w->in_words, stride = w->stride_width, patch_words = c->patch_words;
+  const int in_words = w->in_words, stride = w->stride_width;
+  const size_t patch_words = (size_t)c->patch_words;
   int out_x = (int)(first % (size_t)w->out_width);
   int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
   size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
-  uint32_t* patch = patches;
+  uint32_t* patch = gathered_patches(patches, patch_words);
   for (int p = 0; p < pixels;) {
     const uint32_t* image = in + n * c->image_words;
     const uint32_t* group_image = image + group * c->group_words;
@@ -254,7 +277,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       pixel->in_y = in_y;
       pixel->in_x = in_x;
       pixel->is_border = is_border;
-      pixel->row = patch;
+      pixel->row = patch_of(patches, patch_words, p);
       if (!gathers) {
         pixel->row = group_image + in_y * line_words + in_x * in_words;
         continue;

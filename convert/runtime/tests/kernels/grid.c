@@ -321,8 +321,7 @@ static void test_program(RowCode first, int pixels, int channels, Case* made) {
   const Convolution* c = &made->convolution;
   float* counts = allocate(kMaxPixels * kTileChannels * sizeof(float));
   PanelPixel panel[kMaxPixels];
-  uint32_t* patches =
-      allocate((size_t)kMaxPixels * (size_t)c->patch_words * sizeof(uint32_t) + 64);
+  uint32_t* patches = allocate(patches_bytes(c, kMaxPixels) + 64);
   kernels->place(c, made->input, 0, pixels, panel, patches);
   float* whole = allocate(made->output_bytes);
   reference_kernels.convolve(c, made->input, whole, 0, (size_t)pixels, NULL);

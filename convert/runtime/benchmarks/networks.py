@@ -111,20 +111,15 @@ def _write(name: str, kind: str) -> bytes:
     return convert(model) if kind == "lce" else optimize(model).content
 
 
-def path_of(name: str, kind: str) -> Path:
-    """Returns where a file lies that a kind of `KINDS` describes, converted if it is not there."""
+def stored(name: str, kind: str) -> bytes:
+    """Returns a file of a kind that `KINDS` has, converted when it is first asked for."""
     path = STORE / f"{name} {kind}.tflite"
     if not path.exists():
         STORE.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(_write(name, kind))
         part.rename(path)
-    return path
-
-
-def stored(name: str, kind: str) -> bytes:
-    """Returns the file of `path_of`."""
-    return path_of(name, kind).read_bytes()
+    return path.read_bytes()
 
 
 def store_all() -> None:

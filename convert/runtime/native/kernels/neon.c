@@ -150,13 +150,12 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   }
 }
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
-  const int pairs = pairs_of(depth);
+// Apart, so that whole tiles keep their registers.
+static __attribute__((noinline)) void count_part(const uint32_t* const* rows, int pixels,
+                                                 int pairs, const uint32_t* weights, int blocks,
+                                                 int32_t* counts) {
   for (; blocks > 0; --blocks) {
-    if (pixels == kTilePixels && pairs <= kPairsPerShortSum) {
-      count_whole_tile(rows, pairs, weights, counts);
-    } else if (pixels == kTilePixels) {
+    if (pixels == kTilePixels) {
       count_block(rows, kTilePixels, pairs, weights, counts);
     } else if (pixels == 3) {
       count_block(rows, 3, pairs, weights, counts);
@@ -165,6 +164,20 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
     } else {
       count_block(rows, 1, pairs, weights, counts);
     }
+    weights += (2 * (size_t)pairs + 1) * kLanes;
+    counts += kLanes;
+  }
+}
+
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  const int pairs = pairs_of(depth);
+  if (pixels != kTilePixels || pairs > kPairsPerShortSum) {
+    count_part(rows, pixels, pairs, weights, blocks, counts);
+    return;
+  }
+  for (; blocks > 0; --blocks) {
+    count_whole_tile(rows, pairs, weights, counts);
     weights += (2 * (size_t)pairs + 1) * kLanes;
     counts += kLanes;
   }

@@ -110,31 +110,50 @@ static void end_row(BCD_ARGUMENTS) {
 // ---- Whole programs ----
 
 // Those that most blocks of residual networks are made of, as straight code for a whole tile:
-// so many rows do not fit into the registers of arguments.
-#define BCD_BLOCK_END(X)                                                                  \
-  X(kAddRow_same) X(kPreluRow_same) X(kAddRow_same) X(kStore_in_panel) X(kAddRow_same) X(kSign_)
-#define BCD_RESIDUAL(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_BLOCK_END(X)
-#define BCD_RESIDUAL_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_BLOCK_END(X)
+// so many rows do not fit into the registers of arguments. First what they end with.
+// clang-format off
+#define BCD_SIGN_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_SUM_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kSum_)
+#define BCD_BIASED_END(X) X(kAddRow_same) X(kPreluRow_same) X(kAddRow_same) \
+  X(kStore_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_THRESHOLD(X) X(kSetRow_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_SIGNED(X) X(kSetRow_in_panel) X(kAddCounts_) X(kStore_in_panel) X(kSign_)
+#define BCD_SHORTCUT(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_SIGN_END(X)
+#define BCD_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_SIGN_END(X)
+#define BCD_POOLED(X) X(kSetCounts_) X(kAddPool_) BCD_SIGN_END(X)
+#define BCD_SHIFTED(X) X(kSetCounts_) X(kAddCounts_) X(kAddCounts_) X(kAddRow_in_panel) \
+  BCD_SIGN_END(X)
+#define BCD_SUMMED(X) X(kSetCounts_) X(kAddRow_same) X(kAddRow_in_panel) BCD_SUM_END(X)
+#define BCD_SUMMED_REPEATED(X) X(kSetCounts_) X(kAddRow_same) X(kAddRepeated_) BCD_SUM_END(X)
+#define BCD_SUMMED_POOLED(X) X(kSetCounts_) X(kAddRow_same) X(kAddPool_) BCD_SUM_END(X)
+#define BCD_BIASED(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_BIASED_END(X)
+#define BCD_BIASED_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_BIASED_END(X)
+#define BCD_WHOLE_PROGRAMS(X)                                                       \
+  X(threshold, BCD_THRESHOLD) X(signed, BCD_SIGNED) X(shortcut, BCD_SHORTCUT)       \
+  X(repeated, BCD_REPEATED) X(pooled, BCD_POOLED) X(shifted, BCD_SHIFTED)           \
+  X(summed, BCD_SUMMED) X(summed_repeated, BCD_SUMMED_REPEATED)                     \
+  X(summed_pooled, BCD_SUMMED_POOLED) X(biased, BCD_BIASED)                         \
+  X(biased_repeated, BCD_BIASED_REPEATED)
+// clang-format on
 
 typedef void (*RunWhole)(const RowOp* op, int64_t pixel, int64_t channel);
 
 #define BCD_RUN(name) name(op++, &at, rows, kTilePixels);
-#define BCD_RUN_TWO(name) run_two_##name,
-#define BCD_DEFINE_WHOLE(name, program)                                            \
-  static void run_##name(const RowOp* op, int64_t pixel, int64_t channel) {        \
-    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes};        \
-    Lanes rows[kTilePixels];                                                       \
-    program(BCD_RUN)                                                               \
-  }                                                                                \
-  static const RunOp k_##name[] = {program(BCD_RUN_TWO) end_row};
-BCD_DEFINE_WHOLE(residual, BCD_RESIDUAL)
-BCD_DEFINE_WHOLE(residual_repeated, BCD_RESIDUAL_REPEATED)
+#define BCD_FUNCTION(name) run_two_##name,
+#define BCD_DEFINE_WHOLE(name, program)                                     \
+  static void run_whole_##name(const RowOp* op, int64_t pixel, int64_t channel) { \
+    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes}; \
+    Lanes rows[kTilePixels];                                                \
+    program(BCD_RUN)                                                        \
+  }                                                                         \
+  static const RunOp k_##name[] = {program(BCD_FUNCTION) end_row};
+BCD_WHOLE_PROGRAMS(BCD_DEFINE_WHOLE)
 
+#define BCD_ENTRY(name, program) {k_##name, run_whole_##name},
 static const struct {
   const RunOp* functions;
   RunWhole run;
-} kWholePrograms[] = {{k_residual, run_residual},
-                      {k_residual_repeated, run_residual_repeated}};
+} kWholePrograms[] = {BCD_WHOLE_PROGRAMS(BCD_ENTRY)};
 
 static bool consists_of(const RowOp* ops, const RunOp* functions) {
   while (ops->own[kRunTwo] == (const void*)(uintptr_t)*functions) {
@@ -219,6 +238,9 @@ static void run_blocks(const RowOp* ops, int count, int blocks, int first, int p
 
 #undef BCD_CASE
 #undef BCD_CHOOSE
+#undef BCD_RUN
+#undef BCD_FUNCTION
+#undef BCD_ENTRY
 #undef BCD_FUNCTIONS
 #undef BCD_DEFINE
 #undef BCD_DEFINE_OF

@@ -107,8 +107,8 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
-      const uint32x4_t constant =
-          vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs), vld1q_u32(constants + q * 4));
+      const uint32x4_t constant = vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs),
+                                            vld1q_u32(constants + q * 4));
       vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
   }

@@ -140,12 +140,12 @@ typedef void (*RunWhole)(const RowOp* op, int64_t pixel, int64_t channel);
 
 #define BCD_RUN(name) name(op++, &at, rows, kTilePixels);
 #define BCD_FUNCTION(name) run_two_##name,
-#define BCD_DEFINE_WHOLE(name, program)                                     \
+#define BCD_DEFINE_WHOLE(name, program)                                           \
   static void run_whole_##name(const RowOp* op, int64_t pixel, int64_t channel) { \
-    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes}; \
-    Lanes rows[kTilePixels];                                                \
-    program(BCD_RUN)                                                        \
-  }                                                                         \
+    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes};       \
+    Lanes rows[kTilePixels];                                                      \
+    program(BCD_RUN)                                                              \
+  }                                                                               \
   static const RunOp k_##name[] = {program(BCD_FUNCTION) end_row};
 BCD_WHOLE_PROGRAMS(BCD_DEFINE_WHOLE)
 

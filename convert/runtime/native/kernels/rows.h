@@ -42,8 +42,9 @@ BCD_INLINE void run_ops(const RowOp* op, const RowOp* end, const Place* at,
 #undef BCD_CASE
 
 // The last channels of a strip, fewer than kLanes. Apart, because it needs many registers.
-static __attribute__((noinline)) void run_few(const RowOp* op, const RowOp* end, int channel, int count, int pixel,
-                    const Counted* counted, int tiled) {
+static __attribute__((noinline)) void run_few(const RowOp* op, const RowOp* end, int channel,
+                                              int count, int pixel, const Counted* counted,
+                                              int tiled) {
   const Place at = {.pixel = pixel, .tiled = tiled, .channel = channel, .count = count};
   run_ops(op, end, &at, counted, 1, 1);
 }

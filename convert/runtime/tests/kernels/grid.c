@@ -320,8 +320,8 @@ static void compare_program(RowOp* ops, int count, int code, int pixels, int cha
   run_plainly(ops, count, pixels, channels, counts, &expected);
   const Strip strip = {pixels, channels, 1, {{c, panel, 0}}};
   kernels->run_strip(ops, count, &strip);
-  expect(memory->stored, expected.stored, kMaxPixels * kStride * sizeof(float), "kStore",
-         code, pixels, channels);
+  expect(memory->stored, expected.stored, kMaxPixels * kStride * sizeof(float), "kStore", code,
+         pixels, channels);
   expect(memory->sums, expected.sums, kMaxPixels * kStride * sizeof(float), "kSum", code,
          pixels, channels);
   expect(memory->signs, expected.signs, kMaxPixels * 2 * sizeof(uint32_t), "kSign", code,
@@ -356,11 +356,11 @@ static void test_program(RowCode first, int pixels, int channels, Case* made) {
 // What blocks of networks are made of: a beginning, what is added to it, and an end. A small
 // letter is an instruction whose operand is the same for all pixels.
 static RowOp op_of(char letter, const Memory* memory, int channels) {
-  static const RowCode kCode[] = {['a' - 'a'] = kAddRow,      ['c' - 'a'] = kAddCounts,
-                                  ['p' - 'a'] = kPreluRow,    ['r' - 'a'] = kAddRepeated,
-                                  ['m' - 'a'] = kAddPool,     ['n' - 'a'] = kSetCounts,
-                                  ['x' - 'a'] = kSetRow,      ['o' - 'a'] = kStore,
-                                  ['u' - 'a'] = kSum,         ['s' - 'a'] = kSign};
+  static const RowCode kCode[] = {['a' - 'a'] = kAddRow,   ['c' - 'a'] = kAddCounts,
+                                  ['p' - 'a'] = kPreluRow, ['r' - 'a'] = kAddRepeated,
+                                  ['m' - 'a'] = kAddPool,  ['n' - 'a'] = kSetCounts,
+                                  ['x' - 'a'] = kSetRow,   ['o' - 'a'] = kStore,
+                                  ['u' - 'a'] = kSum,      ['s' - 'a'] = kSign};
   const bool is_same = letter >= 'a';
   RowOp op = random_op(kCode[letter - (is_same ? 'a' : 'A')], memory, channels);
   if (op.code == kAddRow || op.code == kPreluRow || op.code == kSetRow) {

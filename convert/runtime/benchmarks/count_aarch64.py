@@ -34,8 +34,6 @@ NETWORKS = {
     "like QuickNet": ("QuickNet", "optimized"),
 }
 OTHERS = {
-    "MobileNetV1 int8": ("MobileNet", "int8"),
-    "MobileNetV1 float": ("MobileNet", "float"),
     "MobileNetV2 int8": ("MobileNetV2", "int8"),
     "MobileNetV2 float": ("MobileNetV2", "float"),
 }
@@ -81,7 +79,7 @@ CORES = [Core("A72", "cortex-a72", "cortex-a57"), Core("A76", "cortex-a76", "neo
 
 def tool(name: str) -> str:
     """Returns the newest version of an LLVM tool that is installed."""
-    for version in ("", *(f"-{number}" for number in range(30, 15, -1))):
+    for version in (*(f"-{number}" for number in range(30, 15, -1)), ""):
         if path := shutil.which(f"{name}{version}"):
             return path
     raise SystemExit(f"{name} is missing: apt-get install llvm-22, or any LLVM from 16 on.")
@@ -132,14 +130,14 @@ def cycles_of(codes: Sequence[str], core: Core) -> list[float]:
     """Returns the cycles of each block when it is executed over and over."""
     repeats = 100
     lines: list[str] = []
-    for block in disassemble(codes):
+    for index, block in enumerate(disassemble(codes)):
         # A direct jump takes its slot; where it leads is none of the block's.
         block = [re.sub(r"^bl?\s+#.*", "nop", line) for line in block]
-        lines += ["// LLVM-MCA-BEGIN", *block, "// LLVM-MCA-END"]
+        lines += [f"// LLVM-MCA-BEGIN block{index}", *block, f"// LLVM-MCA-END block{index}"]
     output = subprocess.run(
         [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core.llvm}", FEATURES,
-         f"-iterations={repeats}", "-instruction-info=0", "-resource-pressure=0"],
-        input="\n".join(lines), capture_output=True, text=True, check=True,
+         f"-iterations={repeats}", "-summary-view", "-instruction-info=0", "-resource-pressure=0"],
+        input="\n".join(lines) + "\n", capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     return [int(total) / repeats for total in re.findall(r"Total Cycles:\s+(\d+)", output)]
 
@@ -200,6 +198,7 @@ def table(title: str, rows: dict[str, tuple[Path, bool]]) -> str:
         + "".join(f" {c.name}, instructions | cycles |" for c in CORES)
     ]
     lines.append("|---" * (2 + 2 * len(CORES)) + "|")
+    print(*lines, sep="\n", flush=True)
     for name, (path, is_ours) in rows.items():
         cells = [f"{path.stat().st_size / 1e6:.2f}"]
         for core in CORES:

@@ -136,7 +136,7 @@ def cycles_of(codes: Sequence[str], core: Core) -> list[float]:
         lines += [f"// LLVM-MCA-BEGIN block{index}", *block, f"// LLVM-MCA-END block{index}"]
     output = subprocess.run(
         [tool("llvm-mca"), "-mtriple=aarch64", f"-mcpu={core.llvm}", FEATURES,
-         f"-iterations={repeats}", "-summary-view", "-instruction-info=0", "-resource-pressure=0"],
+         f"-iterations={repeats}", "-instruction-info=0", "-resource-pressure=0"],
         input="\n".join(lines) + "\n", capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     return [int(total) / repeats for total in re.findall(r"Total Cycles:\s+(\d+)", output)]

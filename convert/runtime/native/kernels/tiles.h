@@ -91,14 +91,13 @@ static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
   for (int i = 0; i < w->window_height; ++i) {
     const int64_t y = in_y + (int64_t)i * w->dilation_height;
     const bool is_line = y >= 0 && y < w->in_height;
-    const int32_t* line = c->map + y * w->in_width * w->in_words + group * words;
     for (int j = 0; j < w->window_width; ++j, patch += words) {
       const int64_t x = in_x + (int64_t)j * w->dilation_width;
       if (!is_line || x < 0 || x >= w->in_width) {
         clear_words(patch, words);
         continue;
       }
-      const int32_t* map = line + x * w->in_words;
+      const int32_t* map = c->map + (y * w->in_width + x) * w->in_words + group * words;
       for (int k = 0; k < words; k += run) {
         if (map[k] < 0) {
           clear_words(patch + k, run);

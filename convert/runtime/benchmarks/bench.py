@@ -17,6 +17,7 @@ from pathlib import Path
 import networks
 import numpy as np
 from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
+from tables import write_table
 
 from larq_bcd_runtime import Interpreter
 from larq_bcd_runtime.delegate import fastest_kernels, runtime
@@ -95,16 +96,10 @@ def table(results: dict[str, dict[str, tuple[float, float]]], rows: list[str]) -
 
 
 def write_readme(path: Path, text: str) -> None:
-    """Replaces what stands between the marks of a README for the kernels that run here."""
+    """Writes a table where a page has a place for the kernels that run here."""
     kernels = fastest_kernels()
-    begin, end = (f"<!-- benchmark {kernels}: {mark} -->" for mark in ("begin", "end"))
-    content = path.read_text()
-    if begin not in content:
+    if not write_table(path, f"benchmark {kernels}", text):
         print(f"{path} has no place for the kernels {kernels} and stays as it is")
-        return
-    before, rest = content.split(begin)
-    after = rest.split(end)[1]
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def with_avx2(file: bytes, inputs: np.ndarray) -> dict[str, Callable]:

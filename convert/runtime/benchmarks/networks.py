@@ -103,17 +103,16 @@ def _write(name: str, kind: str) -> bytes:
     if name.startswith("MobileNet"):
         model = getattr(tf.keras.applications, name)(weights=None)
         return convert_int8(model) if kind == "int8" else convert_float(model)
-    if kind == "lce":
-        return convert(zoo(name))
     if kind == "int8 head":
         graph = Graph(stored(name, "optimized"))
         quantize_head(graph, "int8")
         return graph.write()
-    return optimize(zoo(name)).content
+    model = quicknet() if name == "QuickNet" else zoo(name)
+    return convert(model) if kind == "lce" else optimize(model, tolerance_factor=None).content
 
 
 def stored(name: str, kind: str) -> bytes:
-    """Returns a file of `KINDS`, converted when it is first asked for."""
+    """Returns a file of a kind that `KINDS` has, converted when it is first asked for."""
     path = STORE / f"{name} {kind}.tflite"
     if not path.exists():
         STORE.mkdir(parents=True, exist_ok=True)

@@ -114,6 +114,12 @@ static inline bool needs_patches(const Convolution* c) {
          c->map != NULL || c->pairs_words;
 }
 
+// Of the patches of so many pixels, and of one that kernels may need to make pairs.
+static inline size_t patches_bytes(const Convolution* c, int pixels) {
+  if (!needs_patches(c)) return 0;
+  return ((size_t)pixels + c->pairs_words) * (size_t)c->patch_words * sizeof(uint32_t);
+}
+
 // What an activation cuts a value to. A value that is not a number stays what it is.
 typedef struct {
   float low, high;

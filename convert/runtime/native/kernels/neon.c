@@ -13,6 +13,9 @@ enum { kQuads = kLanes / 4, kTilePixels = 4, kPackedChannels = kLanes, kPackedSi
 // 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
 enum { kPairsPerShortSum = 4095 };
 
+// Two patches lie pair by pair beside each other, so that one load has the pairs of both.
+enum { kPairStep = 4 };
+
 // A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
 // pairs of the patches, v24 to v27 those of two quads of filters, and v28 to v31 what is
 // computed: compilers run out of registers and spill.
@@ -31,10 +34,8 @@ enum { kPairsPerShortSum = 4095 };
   add " v" sum2 ".8h, v30.16b\n\t"                                                    \
   add " v" sum3 ".8h, v31.16b\n\t"
 #define BCD_PAIR(add)                                                \
-  "ld2r {v16.4s, v17.4s}, [%[row0]], #8\n\t"                         \
-  "ld2r {v18.4s, v19.4s}, [%[row1]], #8\n\t"                         \
-  "ld2r {v20.4s, v21.4s}, [%[row2]], #8\n\t"                         \
-  "ld2r {v22.4s, v23.4s}, [%[row3]], #8\n\t"                         \
+  "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row0]], #16\n\t"        \
+  "ld4r {v20.4s, v21.4s, v22.4s, v23.4s}, [%[row2]], #16\n\t"        \
   "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
   BCD_QUAD("24", "25", "0", "4", "8", "12", add)                     \
   BCD_QUAD("26", "27", "1", "5", "9", "13", add)                     \
@@ -42,27 +43,26 @@ enum { kPairsPerShortSum = 4095 };
   BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
   BCD_QUAD("26", "27", "3", "7", "11", "15", add)
 // Twice the sums of a pixel, and the constants. v31 holds twos.
-#define BCD_FINISH(row, a, b, c, d, at, next)          \
-  "ld1r {v16.4s}, [%[" row "]]\n\t"                    \
-  "sub v17.4s, v16.4s, v24.4s\n\t"                     \
-  "sub v18.4s, v16.4s, v25.4s\n\t"                     \
-  "sub v19.4s, v16.4s, v26.4s\n\t"                     \
-  "sub v20.4s, v16.4s, v27.4s\n\t"                     \
+#define BCD_FINISH(constant, a, b, c, d, at, next)     \
+  "sub v20.4s, v" constant ".4s, v24.4s\n\t"           \
+  "sub v21.4s, v" constant ".4s, v25.4s\n\t"           \
+  "sub v22.4s, v" constant ".4s, v26.4s\n\t"           \
+  "sub v23.4s, v" constant ".4s, v27.4s\n\t"           \
   "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
   "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
   "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
   "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
-  "mla v17.4s, v" a ".4s, v31.4s\n\t"                  \
-  "mla v18.4s, v" b ".4s, v31.4s\n\t"                  \
-  "mla v19.4s, v" c ".4s, v31.4s\n\t"                  \
-  "mla v20.4s, v" d ".4s, v31.4s\n\t"                  \
-  "stp q17, q18, [%[counts], #" at "]\n\t"             \
-  "stp q19, q20, [%[counts], #" next "]\n\t"
+  "mla v20.4s, v" a ".4s, v31.4s\n\t"                  \
+  "mla v21.4s, v" b ".4s, v31.4s\n\t"                  \
+  "mla v22.4s, v" c ".4s, v31.4s\n\t"                  \
+  "mla v23.4s, v" d ".4s, v31.4s\n\t"                  \
+  "stp q20, q21, [%[counts], #" at "]\n\t"             \
+  "stp q22, q23, [%[counts], #" next "]\n\t"
 // clang-format on
 
 static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
                              int32_t* counts) {
-  const uint32_t *row0 = rows[0], *row1 = rows[1], *row2 = rows[2], *row3 = rows[3];
+  const uint32_t *row0 = rows[0], *row2 = rows[2];
   // After the first pair, two at a time.
   int64_t left = pairs / 2;
   __asm__ volatile(
@@ -78,12 +78,13 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       "3:\n\t"
       "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
       "movi v31.4s, #2\n\t"
-      BCD_FINISH("row0", "0", "1", "2", "3", "0", "32")
-      BCD_FINISH("row1", "4", "5", "6", "7", "256", "288")
-      BCD_FINISH("row2", "8", "9", "10", "11", "512", "544")
-      BCD_FINISH("row3", "12", "13", "14", "15", "768", "800")
-      : [row0] "+r"(row0), [row1] "+r"(row1), [row2] "+r"(row2), [row3] "+r"(row3),
-        [weights] "+r"(weights), [left] "+r"(left)
+      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row0]]\n\t"
+      BCD_FINISH("16", "0", "1", "2", "3", "0", "32")
+      BCD_FINISH("18", "4", "5", "6", "7", "256", "288")
+      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row2]]\n\t"
+      BCD_FINISH("16", "8", "9", "10", "11", "512", "544")
+      BCD_FINISH("18", "12", "13", "14", "15", "768", "800")
+      : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left)
       : [pairs] "r"(pairs), [counts] "r"(counts)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
@@ -106,8 +107,8 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
-      const uint32x4_t constant =
-          vsubq_u32(vld1q_dup_u32(rows[p] + 2 * (size_t)pairs), vld1q_u32(constants + q * 4));
+      const uint32x4_t constant = vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs),
+                                            vld1q_u32(constants + q * 4));
       vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
   }
@@ -117,7 +118,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
     uint16x8_t sums[kTilePixels][kQuads];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; ++p) {
-      patches[p] = rows[p] + 2 * (size_t)done;
+      patches[p] = rows[p] + kPairStep * (size_t)done;
 #pragma GCC unroll 4
       for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
     }
@@ -126,7 +127,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
 #pragma GCC unroll 4
       for (int p = 0; p < pixels; ++p) {
         a[p] = vld2q_dup_u32(patches[p]);
-        patches[p] += 2;
+        patches[p] += kPairStep;
       }
 #pragma GCC unroll 4
       for (int q = 0; q < kQuads; ++q) {
@@ -149,13 +150,12 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   }
 }
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
-  const int pairs = pairs_of(depth);
+// Apart, so that whole tiles keep their registers.
+static __attribute__((noinline)) void count_part(const uint32_t* const* rows, int pixels,
+                                                 int pairs, const uint32_t* weights, int blocks,
+                                                 int32_t* counts) {
   for (; blocks > 0; --blocks) {
-    if (pixels == kTilePixels && pairs <= kPairsPerShortSum) {
-      count_whole_tile(rows, pairs, weights, counts);
-    } else if (pixels == kTilePixels) {
+    if (pixels == kTilePixels) {
       count_block(rows, kTilePixels, pairs, weights, counts);
     } else if (pixels == 3) {
       count_block(rows, 3, pairs, weights, counts);
@@ -169,6 +169,20 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
   }
 }
 
+static void count_tile(const uint32_t* const* rows, int pixels, int depth,
+                       const uint32_t* weights, int blocks, int32_t* counts) {
+  const int pairs = pairs_of(depth);
+  if (pixels != kTilePixels || pairs > kPairsPerShortSum) {
+    count_part(rows, pixels, pairs, weights, blocks, counts);
+    return;
+  }
+  for (; blocks > 0; --blocks) {
+    count_whole_tile(rows, pairs, weights, counts);
+    weights += (2 * (size_t)pairs + 1) * kLanes;
+    counts += kLanes;
+  }
+}
+
 // Patches are changed eight words at a time.
 enum { kPatchStep = 8 };
 
@@ -177,32 +191,39 @@ static int patch_words(const Convolution* c) {
 }
 
 #define BCD_PAIRS_PATCHES
+#define BCD_INTERLEAVES_PATCHES
 static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
-  const int depth = convolution_depth(c);
-  for (int p = 0; p < pixels; ++p, patches += c->patch_words) {
-    vst1q_u32(patches + depth, vdupq_n_u32(0));
-    vst1q_u32(patches + depth + 4, vdupq_n_u32(0));
-    uint32x4_t constant = vdupq_n_u32(0);
+  const int depth = convolution_depth(c), words = c->patch_words;
+  const size_t constants = kPairStep * (size_t)pairs_of(depth);
+  for (int p = 0; p < pixels; p += 2, patches += 2 * words) {
+    uint32_t *first = patches + words, *second = first + words;
+    vst1q_u32(first + depth, vdupq_n_u32(0));
+    vst1q_u32(first + depth + 4, vdupq_n_u32(0));
+    vst1q_u32(second + depth, vdupq_n_u32(0));
+    vst1q_u32(second + depth + 4, vdupq_n_u32(0));
+    uint32x4_t constant0 = vdupq_n_u32(0), constant1 = vdupq_n_u32(0);
     for (int k = 0; k < depth; k += kPatchStep) {
-      uint32x4x2_t pairs = vld2q_u32(patches + k);
-      const uint32x4_t differences = veorq_u32(pairs.val[0], pairs.val[1]);
-      const uint8x16_t counts = vcntq_u8(vreinterpretq_u8_u32(differences));
-      constant = vpadalq_u16(constant, vpaddlq_u8(counts));
-      pairs.val[1] = vmvnq_u32(differences);
-      vst2q_u32(patches + k, pairs);
+      const uint32x4x2_t a = vld2q_u32(first + k), b = vld2q_u32(second + k);
+      const uint32x4_t da = veorq_u32(a.val[0], a.val[1]), db = veorq_u32(b.val[0], b.val[1]);
+      constant0 = vpadalq_u16(constant0, vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u32(da))));
+      constant1 = vpadalq_u16(constant1, vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u32(db))));
+      const uint32x4x4_t both = {{a.val[0], vmvnq_u32(da), b.val[0], vmvnq_u32(db)}};
+      vst4q_u32(patches + 2 * k, both);
     }
-    patches[2 * pairs_of(depth)] = vaddvq_u32(constant);
+    patches[constants] = vaddvq_u32(constant0);
+    patches[constants + 2] = vaddvq_u32(constant1);
   }
 }
 
 static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict from, int count) {
-  if (count < 4) {
-    for (int i = 0; i < count; ++i) to[i] = from[i];
+  if (count < 4) {  // without a call of memcpy, which takes longer
+    if (count & 2) vst1_u32(to, vld1_u32(from));
+    if (count & 1) to[count - 1] = from[count - 1];
     return;
   }
   for (int i = 0; i < count - 4; i += 4) {
     vst1q_u32(to + i, vld1q_u32(from + i));
-    __asm__ volatile("" ::: "memory");  // no call of memcpy, which takes longer
+    __asm__ volatile("" ::: "memory");  // nor here
   }
   vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
 }

@@ -21,46 +21,56 @@
       float32x4_t r6, float32x4_t r7
 typedef void (*RunOp)(BCD_ARGUMENTS);
 
-// RowOp.own: the functions for two pixels and for one, and the counts.
-enum { kRunTwo, kRunOne, kOwnCounts };
+// RowOp.own: the functions for two pixels and for one, and the counts, or at the end of a
+// program its function for a tile.
+enum { kRunTwo, kRunOne, kOwnCounts, kOwnWhole = kOwnCounts };
 
 // Defines the functions of an instruction by what it does with the rows of so many pixels.
 #define BCD_DEFINE_OF(name, count_of_pixels, run, compute)                                    \
   static void name(BCD_ARGUMENTS) {                                                           \
-    enum { pixels = count_of_pixels };                                                        \
     const Place here = {.pixel = pixel, .tiled = tiled, .channel = channel, .count = kLanes}; \
-    const Place* at = &here;                                                                  \
     Lanes rows[kRowPixels] = {{{r0, r1, r2, r3}}, {{r4, r5, r6, r7}}};                        \
-    compute;                                                                                  \
+    compute(op, &here, rows, count_of_pixels);                                                \
     const RowOp* next = op + 1;                                                               \
     BCD_LAST_CALL return ((RunOp)(uintptr_t)next->own[run])(                                  \
         next, pixel, tiled, channel, rows[0].val[0], rows[0].val[1], rows[0].val[2],          \
         rows[0].val[3], rows[1].val[0], rows[1].val[1], rows[1].val[2], rows[1].val[3]);      \
   }
-#define BCD_DEFINE(name, compute)                    \
-  BCD_DEFINE_OF(run_two_##name, 2, kRunTwo, compute) \
-  BCD_DEFINE_OF(run_one_##name, 1, kRunOne, compute)
+#define BCD_DEFINE(name, compute)                                                         \
+  BCD_INLINE void name(const RowOp* op, const Place* at, Lanes* rows, const int pixels) { \
+    compute;                                                                              \
+  }                                                                                       \
+  BCD_DEFINE_OF(run_two_##name, 2, kRunTwo, name)                                         \
+  BCD_DEFINE_OF(run_one_##name, 1, kRunOne, name)
 
 // A block is half a word, which others read as a whole: bytes, not a uint16_t. The lower one
-// clears the upper one, which may not be there. Two pixels at once take fewer instructions.
+// clears the upper one, which may not be there. More pixels at once take fewer instructions.
 BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
                             const int pixels, const bool is_exact) {
-  const uint8x16_t first = negative_bytes(rows[0], is_exact);
-  uint8x16_t bytes = vpaddq_u8(first, pixels == 1 ? first : negative_bytes(rows[1], is_exact));
-  bytes = vpaddq_u8(bytes, bytes);
+  uint8x16_t bytes = negative_bytes(rows[0], is_exact);
+  bytes = vpaddq_u8(bytes, pixels == 1 ? bytes : negative_bytes(rows[1], is_exact));
+  bytes = vpaddq_u8(bytes, pixels < 4 ? bytes
+                                      : vpaddq_u8(negative_bytes(rows[2], is_exact),
+                                                  negative_bytes(rows[3], is_exact)));
   bytes = vpaddq_u8(bytes, bytes);
   const uint16x8_t halves = vreinterpretq_u16_u8(bytes);
   const size_t stride = op->stride * sizeof(uint32_t);
   char* to = op->data + (size_t)at->pixel * stride + (size_t)at->channel / 8;
+#define BCD_STORE(p, store, type, lanes) \
+  if (p < pixels) store((type*)(void*)(to + p * stride), lanes, p)
   if (at->channel % kWordBits != 0) {
-    memcpy(to, &(uint16_t){vgetq_lane_u16(halves, 0)}, sizeof(uint16_t));
-    if (pixels == 1) return;
-    memcpy(to + stride, &(uint16_t){vgetq_lane_u16(halves, 1)}, sizeof(uint16_t));
+    BCD_STORE(0, vst1q_lane_u16, uint16_t, halves);
+    BCD_STORE(1, vst1q_lane_u16, uint16_t, halves);
+    BCD_STORE(2, vst1q_lane_u16, uint16_t, halves);
+    BCD_STORE(3, vst1q_lane_u16, uint16_t, halves);
   } else {
     const uint32x4_t words = vmovl_u16(vget_low_u16(halves));
-    vst1q_lane_u32((uint32_t*)(void*)to, words, 0);
-    if (pixels == 2) vst1q_lane_u32((uint32_t*)(void*)(to + stride), words, 1);
+    BCD_STORE(0, vst1q_lane_u32, uint32_t, words);
+    BCD_STORE(1, vst1q_lane_u32, uint32_t, words);
+    BCD_STORE(2, vst1q_lane_u32, uint32_t, words);
+    BCD_STORE(3, vst1q_lane_u32, uint32_t, words);
   }
+#undef BCD_STORE
 }
 
 // How each function of the table becomes one or several of these. Where an operand lies is
@@ -77,16 +87,16 @@ BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
   BCD_DEFINE(code##_in_panel,                                                      \
              store_each(row_in_panel(op, at), op->stride, rows, pixels, 1, kLanes))
 #define BCD_DEFINE_AS_IT_IS(code, function, arithmetic) \
-  BCD_DEFINE(code, function(op, at, op->own[kOwnCounts], rows, pixels, 1, arithmetic))
+  BCD_DEFINE(code##_, function(op, at, op->own[kOwnCounts], rows, pixels, 1, arithmetic))
 #define BCD_DEFINE_take_repeated BCD_DEFINE_AS_IT_IS
 #define BCD_DEFINE_take_counts BCD_DEFINE_AS_IT_IS
 #define BCD_DEFINE_take_pool BCD_DEFINE_AS_IT_IS
 #define BCD_DEFINE_bound_row BCD_DEFINE_AS_IT_IS
 #define BCD_DEFINE_sum_row BCD_DEFINE_AS_IT_IS
 #define BCD_DEFINE_sign_row(code, function, arithmetic) \
-  BCD_DEFINE(code, pack_halves(op, at, rows, pixels, false))
+  BCD_DEFINE(code##_, pack_halves(op, at, rows, pixels, false))
 #define BCD_DEFINE_sign_row_exact(code, function, arithmetic) \
-  BCD_DEFINE(code, pack_halves(op, at, rows, pixels, true))
+  BCD_DEFINE(code##_, pack_halves(op, at, rows, pixels, true))
 
 #define BCD_FUNCTIONS(code, function, arithmetic) \
   BCD_DEFINE_##function(code, function, arithmetic)
@@ -95,6 +105,72 @@ BCD_ROW_OPS(BCD_FUNCTIONS)
 static void end_row(BCD_ARGUMENTS) {
   (void)op, (void)pixel, (void)tiled, (void)channel;
   (void)r0, (void)r1, (void)r2, (void)r3, (void)r4, (void)r5, (void)r6, (void)r7;
+}
+
+// ---- Whole programs ----
+
+// Those that most blocks of residual networks are made of, as straight code for a whole tile:
+// so many rows do not fit into the registers of arguments. First what they end with.
+// clang-format off
+#define BCD_SIGN_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_SUM_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kSum_)
+#define BCD_BIASED_END(X) X(kAddRow_same) X(kPreluRow_same) X(kAddRow_same) \
+  X(kStore_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_THRESHOLD(X) X(kSetRow_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_SIGNED(X) X(kSetRow_in_panel) X(kAddCounts_) X(kStore_in_panel) X(kSign_)
+#define BCD_SHORTCUT(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_SIGN_END(X)
+#define BCD_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_SIGN_END(X)
+#define BCD_POOLED(X) X(kSetCounts_) X(kAddPool_) BCD_SIGN_END(X)
+#define BCD_SHIFTED(X) X(kSetCounts_) X(kAddCounts_) X(kAddCounts_) X(kAddRow_in_panel) \
+  BCD_SIGN_END(X)
+#define BCD_SUMMED(X) X(kSetCounts_) X(kAddRow_same) X(kAddRow_in_panel) BCD_SUM_END(X)
+#define BCD_SUMMED_REPEATED(X) X(kSetCounts_) X(kAddRow_same) X(kAddRepeated_) BCD_SUM_END(X)
+#define BCD_SUMMED_POOLED(X) X(kSetCounts_) X(kAddRow_same) X(kAddPool_) BCD_SUM_END(X)
+#define BCD_BIASED(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_BIASED_END(X)
+#define BCD_BIASED_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_BIASED_END(X)
+#define BCD_WHOLE_PROGRAMS(X)                                                       \
+  X(threshold, BCD_THRESHOLD) X(signed, BCD_SIGNED) X(shortcut, BCD_SHORTCUT)       \
+  X(repeated, BCD_REPEATED) X(pooled, BCD_POOLED) X(shifted, BCD_SHIFTED)           \
+  X(summed, BCD_SUMMED) X(summed_repeated, BCD_SUMMED_REPEATED)                     \
+  X(summed_pooled, BCD_SUMMED_POOLED) X(biased, BCD_BIASED)                         \
+  X(biased_repeated, BCD_BIASED_REPEATED)
+// clang-format on
+
+typedef void (*RunWhole)(const RowOp* op, int64_t pixel, int64_t channel);
+
+#define BCD_RUN(name) name(op++, &at, rows, kTilePixels);
+#define BCD_FUNCTION(name) run_two_##name,
+#define BCD_DEFINE_WHOLE(name, program)                                           \
+  static void run_whole_##name(const RowOp* op, int64_t pixel, int64_t channel) { \
+    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes};       \
+    Lanes rows[kTilePixels];                                                      \
+    program(BCD_RUN)                                                              \
+  }                                                                               \
+  static const RunOp k_##name[] = {program(BCD_FUNCTION) end_row};
+BCD_WHOLE_PROGRAMS(BCD_DEFINE_WHOLE)
+
+#define BCD_ENTRY(name, program) {k_##name, run_whole_##name},
+static const struct {
+  const RunOp* functions;
+  RunWhole run;
+} kWholePrograms[] = {BCD_WHOLE_PROGRAMS(BCD_ENTRY)};
+
+static bool consists_of(const RowOp* ops, const RunOp* functions) {
+  while (ops->own[kRunTwo] == (const void*)(uintptr_t)*functions) {
+    if (*functions == end_row) return true;
+    ++ops;
+    ++functions;
+  }
+  return false;
+}
+
+static const void* find_whole(const RowOp* ops) {
+  for (size_t i = 0; i < sizeof(kWholePrograms) / sizeof(kWholePrograms[0]); ++i) {
+    if (consists_of(ops, kWholePrograms[i].functions)) {
+      return (const void*)(uintptr_t)kWholePrograms[i].run;
+    }
+  }
+  return NULL;
 }
 
 static void set_functions(RowOp* op, RunOp two, RunOp one) {
@@ -117,41 +193,54 @@ static void set_functions(RowOp* op, RunOp two, RunOp one) {
   } else {                         \
     BCD_CHOOSE(code##_in_panel);   \
   }
-#define BCD_CHOOSE_take_repeated(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_take_counts(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_take_pool(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_bound_row(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_sum_row(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_sign_row(code) BCD_CHOOSE(code);
-#define BCD_CHOOSE_sign_row_exact(code) BCD_CHOOSE(code);
+#define BCD_CHOOSE_take_repeated(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_take_counts(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_take_pool(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_bound_row(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_sum_row(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_sign_row(code) BCD_CHOOSE(code##_);
+#define BCD_CHOOSE_sign_row_exact(code) BCD_CHOOSE(code##_);
 #define BCD_CASE(code, function, arithmetic) \
   case code:                                 \
     BCD_CHOOSE_##function(code) break;
 
-// Chooses the functions. One more instruction ends the program.
+// Chooses the functions. One more instruction ends the program, and holds what executes it as
+// a whole.
 static void prepare_rows(RowOp* ops, int count, Counted* counted) {
   for (RowOp* op = ops; op != ops + count; ++op) {
     op->own[kOwnCounts] = of_op(op, counted);
     switch (op->code) { BCD_ROW_OPS(BCD_CASE) }
   }
   set_functions(&ops[count], end_row, end_row);
+  ops[count].own[kOwnWhole] = find_whole(ops);
 }
 
 // The whole blocks of a tile, whose first pixel in the panel is `first`.
 static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
                        const Counted* counted) {
-  (void)count, (void)counted;  // prepare_rows has noted them
-  const float32x4_t zero = vdupq_n_f32(0.0f);
+  (void)counted;  // prepare_rows has noted them
+  const RunWhole whole = (RunWhole)(uintptr_t)ops[count].own[kOwnWhole];
   for (int channel = 0; channel < blocks * kLanes; channel += kLanes) {
+    if (whole != NULL && pixels == kTilePixels) {
+      whole(ops, first, channel);
+      continue;
+    }
     for (int p = 0; p < pixels; p += kRowPixels) {
       const RunOp run = (RunOp)(uintptr_t)ops->own[p + 1 < pixels ? kRunTwo : kRunOne];
-      run(ops, first + p, p, channel, zero, zero, zero, zero, zero, zero, zero, zero);
+      // Whatever the registers hold: a program begins by setting its row.
+      float32x4_t r0, r1, r2, r3, r4, r5, r6, r7;
+      __asm__ volatile("" : "=w"(r0), "=w"(r1), "=w"(r2), "=w"(r3));
+      __asm__ volatile("" : "=w"(r4), "=w"(r5), "=w"(r6), "=w"(r7));
+      run(ops, first + p, p, channel, r0, r1, r2, r3, r4, r5, r6, r7);
     }
   }
 }
 
 #undef BCD_CASE
 #undef BCD_CHOOSE
+#undef BCD_RUN
+#undef BCD_FUNCTION
+#undef BCD_ENTRY
 #undef BCD_FUNCTIONS
 #undef BCD_DEFINE
 #undef BCD_DEFINE_OF

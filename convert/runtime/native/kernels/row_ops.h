@@ -23,6 +23,9 @@ typedef struct {
   };
   bool is_float[kMaxTilePixels];
   bool has_floats;  // in any pixel
+  // The same for all tiles of a strip.
+  int depth;
+  const uint32_t* weights;
   const float *multiplier, *bias;
 } Counted;
 

@@ -41,9 +41,10 @@ BCD_INLINE void run_ops(const RowOp* op, const RowOp* end, const Place* at,
 
 #undef BCD_CASE
 
-// The last channels of a strip, fewer than kLanes.
-static void run_few(const RowOp* op, const RowOp* end, int channel, int count, int pixel,
-                    const Counted* counted, int tiled) {
+// The last channels of a strip, fewer than kLanes. Apart, because it needs many registers.
+static __attribute__((noinline)) void run_few(const RowOp* op, const RowOp* end, int channel,
+                                              int count, int pixel, const Counted* counted,
+                                              int tiled) {
   const Place at = {.pixel = pixel, .tiled = tiled, .channel = channel, .count = count};
   run_ops(op, end, &at, counted, 1, 1);
 }
@@ -140,40 +141,66 @@ static void prefetch_rows(const RowOp* op, const RowOp* end, int pixel, int pixe
 
 #endif
 
-// The doubled counts between the clamps, which the plain multiplier scales.
-static void clamp_counts(const Convolution* c, int blocks, int32_t* counts) {
-  const int32_t low = c->clamp_min, high = c->clamp_max;
-  for (int o = 0; o < blocks * kLanes; ++o) counts[o] = clamp(2 * counts[o], low, high);
-}
-
-// At a border of zeros alone a pixel has other results than its counts scaled.
-static void count_strip(const Strip* strip, int k, int first, int pixels, Counted* counted) {
+static void begin_strip(const Strip* strip, int k, Counted* counted) {
   const Convolution* c = strip->of[k].convolution;
   const int channel = strip->of[k].channel;
-  const PanelPixel* panel = strip->of[k].panel + first;
-  count_panel(c, panel, pixels, 0, channel, strip->channels, counted->counts);
+  memset(counted->is_float, 0, sizeof(counted->is_float));
   counted->has_floats = false;
-  for (int p = 0; p < pixels; ++p) {
-    int32_t* counts = counted->counts + p * kTileChannels;
-    counted->is_float[p] = c->pads_with_zero && panel[p].is_border;
-    if (counted->is_float[p]) {
-      counted->has_floats = true;
-      float values[kTileChannels];
-      store_pixel(c, &panel[p], channel, strip->channels, counts, values);
-      memcpy(counted->floats + p * kTileChannels, values,
-             (size_t)strip->channels * sizeof(float));
-    } else if (c->count_multiplier == NULL) {
-      clamp_counts(c, (strip->channels + kLanes - 1) / kLanes, counts);
-    }
-  }
+  counted->depth = convolution_depth(c);
+  counted->weights = tile_weights(c, 0, channel);
   counted->multiplier =
       (c->count_multiplier != NULL ? c->count_multiplier : c->multiplier) + channel;
   counted->bias = c->bias + channel;
 }
 
+// At a border of zeros alone a pixel has other results than its counts scaled.
+static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
+                                                     const PanelPixel* panel, int pixels,
+                                                     Counted* counted) {
+  counted->has_floats = false;
+  for (int p = 0; p < pixels; ++p) {
+    counted->is_float[p] = panel[p].is_border;
+    if (!counted->is_float[p]) continue;
+    counted->has_floats = true;
+    float values[kTileChannels];
+    store_pixel(strip->of[k].convolution, &panel[p], strip->of[k].channel, strip->channels,
+                counted->counts + p * kTileChannels, values);
+    memcpy(counted->floats + p * kTileChannels, values,
+           (size_t)strip->channels * sizeof(float));
+  }
+}
+
+static inline bool has_border(const PanelPixel* panel, int pixels) {
+  bool has = false;
+  for (int p = 0; p < pixels; ++p) has |= panel[p].is_border;
+  return has;
+}
+
+// The doubled counts between the clamps, which the plain multiplier scales.
+static void clamp_counts(const Convolution* c, int blocks, int pixels, Counted* counted) {
+  const int32_t low = c->clamp_min, high = c->clamp_max;
+  for (int p = 0; p < pixels; ++p) {
+    if (counted->is_float[p]) continue;
+    int32_t* counts = counted->counts + p * kTileChannels;
+    for (int o = 0; o < blocks * kLanes; ++o) counts[o] = clamp(2 * counts[o], low, high);
+  }
+}
+
+static void count_strip(const Strip* strip, int k, int first, int pixels, Counted* counted) {
+  const Convolution* c = strip->of[k].convolution;
+  const PanelPixel* panel = strip->of[k].panel + first;
+  const int blocks = blocks_of(strip->channels);
+  count_panel(panel, pixels, counted->depth, counted->weights, blocks, counted->counts);
+  if (c->pads_with_zero && (counted->has_floats || has_border(panel, pixels))) {
+    replace_border(strip, k, panel, pixels, counted);
+  }
+  if (c->count_multiplier == NULL) clamp_counts(c, blocks, pixels, counted);
+}
+
 static void run_strip(RowOp* ops, int count, const Strip* strip) {
   Counted counted[kMaxStripConvolutions];
   prepare_rows(ops, count, counted);
+  for (int k = 0; k < strip->convolutions; ++k) begin_strip(strip, k, &counted[k]);
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
 #ifdef BCD_PREFETCHES

@@ -17,6 +17,8 @@
 //                                         one after the other
 //   BCD_PAIRS_PATCHES and pair_patches(convolution, patches, pixels), which makes pairs.h's
 //                                         patches of windows, if there is Kernels.patch_words
+//   BCD_INTERLEAVES_PATCHES               if it makes them of two patches together, and leaves
+//                                         them pair by pair beside each other
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
 //     of the words as they are before they become pairs,
@@ -44,8 +46,10 @@ static inline void copy_lines(uint32_t* to, const uint32_t* from, int words, int
 
 static inline int first_of(int64_t a, int b) { return a < b ? (int)a : b; }
 
-static void gather_patch(const Convolution* c, const uint32_t* group_image, int64_t in_y,
-                         int64_t in_x, uint32_t* patch) {
+// Apart, as the next one, so that the way without borders and maps keeps its registers.
+static __attribute__((noinline)) void gather_patch(const Convolution* c,
+                                                   const uint32_t* group_image, int64_t in_y,
+                                                   int64_t in_x, uint32_t* patch) {
   const Window* w = &c->window;
   const int words = c->group_words, line_words = w->window_width * words;
   const bool is_run = w->in_words == words && w->dilation_width == 1;
@@ -78,24 +82,27 @@ static void gather_patch(const Convolution* c, const uint32_t* group_image, int6
 }
 
 // The same where the input's words lie elsewhere, piece by piece.
-static void gather_mapped_patch(const Convolution* c, const uint32_t* image, int group,
-                                int64_t in_y, int64_t in_x, uint32_t* patch) {
+static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
+                                                          const uint32_t* image, int group,
+                                                          int64_t in_y, int64_t in_x,
+                                                          uint32_t* patch) {
   const Window* w = &c->window;
+  const int words = c->group_words, run = c->map_run;
   for (int i = 0; i < w->window_height; ++i) {
     const int64_t y = in_y + (int64_t)i * w->dilation_height;
-    for (int j = 0; j < w->window_width; ++j, patch += c->group_words) {
+    const bool is_line = y >= 0 && y < w->in_height;
+    for (int j = 0; j < w->window_width; ++j, patch += words) {
       const int64_t x = in_x + (int64_t)j * w->dilation_width;
-      if (y < 0 || y >= w->in_height || x < 0 || x >= w->in_width) {
-        clear_words(patch, c->group_words);
+      if (!is_line || x < 0 || x >= w->in_width) {
+        clear_words(patch, words);
         continue;
       }
-      const int32_t* map =
-          c->map + (y * w->in_width + x) * w->in_words + group * c->group_words;
-      for (int k = 0; k < c->group_words; k += c->map_run) {
+      const int32_t* map = c->map + (y * w->in_width + x) * w->in_words + group * words;
+      for (int k = 0; k < words; k += run) {
         if (map[k] < 0) {
-          clear_words(patch + k, c->map_run);
+          clear_words(patch + k, run);
         } else {
-          copy_words(patch + k, image + map[k], c->map_run);
+          copy_words(patch + k, image + map[k], run);
         }
       }
     }
@@ -217,6 +224,26 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
   }
 }
 
+// Where the words of the panel's first patch are gathered, and where a pixel's patch is read.
+#ifdef BCD_INTERLEAVES_PATCHES
+static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
+  return patches + words;  // one further: so pairs do not overtake the words they are made of
+}
+
+static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
+  return patches + (size_t)(pixel / 2 * 2) * words + pixel % 2 * 2;
+}
+#else
+static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
+  (void)words;
+  return patches;
+}
+
+static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
+  return patches + (size_t)pixel * words;
+}
+#endif
+
 // Places the window of every pixel of the panel, and gathers its patch if it needs one.
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
@@ -227,10 +254,13 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   const bool gathers = needs_patches(c);
   // Whether a line of the window is one piece of the image.
   const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
+  const int run_words = w->window_width * c->group_words, lines = w->window_height;
+  const int in_words = w->in_words, stride = w->stride_width;
+  const size_t patch_words = (size_t)c->patch_words;
   int out_x = (int)(first % (size_t)w->out_width);
   int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
   size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
-  uint32_t* patch = patches;
+  uint32_t* patch = gathered_patches(patches, patch_words);
   for (int p = 0; p < pixels;) {
     const uint32_t* image = in + n * c->image_words;
     const uint32_t* group_image = image + group * c->group_words;
@@ -238,24 +268,28 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
     const int end = p + (left < width ? left : width);
     const int64_t in_y = (int64_t)out_y * w->stride_height - w->pad_top;
     const bool is_edge = in_y < 0 || in_y + reach_y >= w->in_height;
-    int64_t in_x = (int64_t)out_x * w->stride_width - w->pad_left;
-    for (; p < end; ++p, in_x += w->stride_width) {
-      const bool is_border = is_edge || in_x < 0 || in_x + reach_x >= w->in_width;
-      panel[p] = (PanelPixel){.row = patch, .in_y = in_y, .in_x = in_x, .is_border = is_border};
+    const int64_t last_x = w->in_width - reach_x;
+    int64_t in_x = (int64_t)out_x * stride - w->pad_left;
+    for (; p < end; ++p, in_x += stride) {
+      const bool is_border = is_edge || in_x < 0 || in_x >= last_x;
+      PanelPixel* pixel = &panel[p];
+      pixel->in_y = in_y;
+      pixel->in_x = in_x;
+      pixel->is_border = is_border;
+      pixel->row = patch_of(patches, patch_words, p);
       if (!gathers) {
-        panel[p].row = group_image + in_y * line_words + in_x * w->in_words;
+        pixel->row = group_image + in_y * line_words + in_x * in_words;
         continue;
       }
-      if (c->map != NULL) {
-        gather_mapped_patch(c, image, group, in_y, in_x, patch);
-      } else if (is_run && !is_border) {
-        copy_lines(patch, group_image + in_y * line_words + in_x * w->in_words,
-                   w->window_width * c->group_words, w->window_height,
+      if (is_run && !is_border) {
+        copy_lines(patch, group_image + in_y * line_words + in_x * in_words, run_words, lines,
                    line_words * w->dilation_height);
+      } else if (c->map != NULL) {
+        gather_mapped_patch(c, image, group, in_y, in_x, patch);
       } else {
         gather_patch(c, group_image, in_y, in_x, patch);
       }
-      patch += c->patch_words;
+      patch += patch_words;
     }
     out_x = 0;
     if (++out_y == w->out_height) {
@@ -268,14 +302,15 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
 #endif
 }
 
-// Counts for a tile of pixels and up to kTileChannels channels of one group.
-static inline void count_panel(const Convolution* c, const PanelPixel* panel, int pixels,
-                               int group, int from, int channels, int32_t* counts) {
-  const int blocks = (channels + kLanes - 1) / kLanes;
-  const uint32_t* rows[kMaxTilePixels];
-  for (int i = 0; i < kMaxTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
-  count_tile(rows, pixels, convolution_depth(c), tile_weights(c, group, from), blocks, counts);
+// Counts for a tile of pixels and so many blocks of channels, which `weights` begin with.
+static inline void count_panel(const PanelPixel* panel, int pixels, int depth,
+                               const uint32_t* weights, int blocks, int32_t* counts) {
+  const uint32_t* rows[kTilePixels];
+  for (int i = 0; i < (int)kTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
+  count_tile(rows, pixels, depth, weights, blocks, counts);
 }
+
+static inline int blocks_of(int channels) { return (channels + kLanes - 1) / kLanes; }
 
 // Computes up to kTileChannels channels of one group, beginning with the group's channel
 // `from`, for all pixels of a panel. `out` is where the first pixel's first of these channels
@@ -284,11 +319,12 @@ static inline void count_panel(const Convolution* c, const PanelPixel* panel, in
 static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pixels, int group,
                            int from, int channels, void* out, size_t pixel_bytes) {
   _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
-  const int channel = group * c->group_channels_out + from;
+  const int channel = group * c->group_channels_out + from, depth = convolution_depth(c);
+  const uint32_t* weights = tile_weights(c, group, from);
   char* to = out;
   for (int p = 0; p < pixels; p += kTilePixels) {
     const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
-    count_panel(c, panel + p, tile, group, from, channels, counts);
+    count_panel(panel + p, tile, depth, weights, blocks_of(channels), counts);
     for (int i = 0; i < tile; ++i, to += pixel_bytes) {
       store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
     }

@@ -273,8 +273,7 @@ void size_convolution(Graph* graph, Step* step) {
   if (pixels > kMaxPanelPixels) pixels = kMaxPanelPixels;
   pixels = (pixels + kPanelStep - 1) / kPanelStep * kPanelStep;
   c->panel_pixels = (int)pixels;
-  c->scratch_bytes = pixels * sizeof(PanelPixel);
-  if (needs_patches(c)) c->scratch_bytes += pixels * (size_t)c->patch_words * sizeof(uint32_t);
+  c->scratch_bytes = pixels * sizeof(PanelPixel) + patches_bytes(c, c->panel_pixels);
   reserve_thread_scratch(graph, c->scratch_bytes);
   state->pixels_per_piece = pixels;
 }

@@ -24,8 +24,7 @@ static size_t align_line(size_t bytes) {
 }
 
 static size_t panel_bytes(const Convolution* c, int pixels) {
-  const size_t patch = needs_patches(c) ? (size_t)c->patch_words * sizeof(uint32_t) : 0;
-  return align_line((size_t)pixels * (sizeof(PanelPixel) + patch));
+  return align_line((size_t)pixels * sizeof(PanelPixel) + patches_bytes(c, pixels));
 }
 
 // How many pixels the busiest thread computes.
@@ -46,7 +45,9 @@ static int choose_panel(const Graph* graph, const Stage* stage) {
   const Program* program = stage->program;
   size_t bytes_per_pixel = 0;
   for (int i = 0; i < program->convolution_count; ++i) {
-    bytes_per_pixel += panel_bytes(program->convolutions[i].convolution, 1);
+    const Convolution* c = program->convolutions[i].convolution;
+    const size_t patch = patches_bytes(c, 1) - patches_bytes(c, 0);
+    bytes_per_pixel += align_line(sizeof(PanelPixel) + patch);
   }
   size_t largest = kMaxPanel;
   if (bytes_per_pixel > 0 && kPanelBytes / bytes_per_pixel < largest) {

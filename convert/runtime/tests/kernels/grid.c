@@ -300,9 +300,41 @@ static RowOp random_op(RowCode code, const Memory* memory, int channels) {
   return op;
 }
 
-// A random program with an instruction, and all results.
+// Runs a program both ways, and compares all results. There is room for one instruction more.
+static void compare_program(RowOp* ops, int count, int code, int pixels, int channels,
+                            Case* made, const Memory* memory) {
+  Memory expected = make_memory();
+  const Convolution* c = &made->convolution;
+  float* counts = allocate(kMaxPixels * kTileChannels * sizeof(float));
+  PanelPixel panel[kMaxPixels];
+  uint32_t* patches = allocate(patches_bytes(c, kMaxPixels) + 64);
+  kernels->place(c, made->input, 0, pixels, panel, patches);
+  float* whole = allocate(made->output_bytes);
+  reference_kernels.convolve(c, made->input, whole, 0, (size_t)pixels, NULL);
+  for (int p = 0; p < pixels; ++p) {
+    memcpy(counts + p * kTileChannels, whole + p * c->channels_out,
+           (size_t)channels * sizeof(float));
+  }
+  clear_results(memory);
+  clear_results(&expected);
+  run_plainly(ops, count, pixels, channels, counts, &expected);
+  const Strip strip = {pixels, channels, 1, {{c, panel, 0}}};
+  kernels->run_strip(ops, count, &strip);
+  expect(memory->stored, expected.stored, kMaxPixels * kStride * sizeof(float), "kStore", code,
+         pixels, channels);
+  expect(memory->sums, expected.sums, kMaxPixels * kStride * sizeof(float), "kSum", code,
+         pixels, channels);
+  expect(memory->signs, expected.signs, kMaxPixels * 2 * sizeof(uint32_t), "kSign", code,
+         pixels, channels);
+  free(counts);
+  free(patches);
+  free(whole);
+  free_memory(&expected);
+}
+
+// A random program with an instruction.
 static void test_program(RowCode first, int pixels, int channels, Case* made) {
-  Memory memory = make_memory(), expected = make_memory();
+  Memory memory = make_memory();
   RowOp ops[kMaxOps + 1];
   int count = 0;
   ops[count++] = random_op(kSetCounts, &memory, channels);
@@ -317,35 +349,48 @@ static void test_program(RowCode first, int pixels, int channels, Case* made) {
   ops[count++] = random_op(kStore, &memory, channels);
   if (first != kSum) ops[count++] = random_op(kSum, &memory, channels);
   ops[count++] = random_op(random_below(2) ? kSign : kSignExact, &memory, channels);
-
-  const Convolution* c = &made->convolution;
-  float* counts = allocate(kMaxPixels * kTileChannels * sizeof(float));
-  PanelPixel panel[kMaxPixels];
-  uint32_t* patches =
-      allocate((size_t)kMaxPixels * (size_t)c->patch_words * sizeof(uint32_t) + 64);
-  kernels->place(c, made->input, 0, pixels, panel, patches);
-  float* whole = allocate(made->output_bytes);
-  reference_kernels.convolve(c, made->input, whole, 0, (size_t)pixels, NULL);
-  for (int p = 0; p < pixels; ++p) {
-    memcpy(counts + p * kTileChannels, whole + p * c->channels_out,
-           (size_t)channels * sizeof(float));
-  }
-  clear_results(&memory);
-  clear_results(&expected);
-  run_plainly(ops, count, pixels, channels, counts, &expected);
-  const Strip strip = {pixels, channels, 1, {{c, panel, 0}}};
-  kernels->run_strip(ops, count, &strip);
-  expect(memory.stored, expected.stored, kMaxPixels * kStride * sizeof(float), "kStore",
-         (int)first, pixels, channels);
-  expect(memory.sums, expected.sums, kMaxPixels * kStride * sizeof(float), "kSum", (int)first,
-         pixels, channels);
-  expect(memory.signs, expected.signs, kMaxPixels * 2 * sizeof(uint32_t), "kSign", (int)first,
-         pixels, channels);
-  free(counts);
-  free(patches);
-  free(whole);
+  compare_program(ops, count, (int)first, pixels, channels, made, &memory);
   free_memory(&memory);
-  free_memory(&expected);
+}
+
+// What blocks of networks are made of: a beginning, what is added to it, and an end. A small
+// letter is an instruction whose operand is the same for all pixels.
+static RowOp op_of(char letter, const Memory* memory, int channels) {
+  static const RowCode kCode[] = {['a' - 'a'] = kAddRow,   ['c' - 'a'] = kAddCounts,
+                                  ['p' - 'a'] = kPreluRow, ['r' - 'a'] = kAddRepeated,
+                                  ['m' - 'a'] = kAddPool,  ['n' - 'a'] = kSetCounts,
+                                  ['x' - 'a'] = kSetRow,   ['o' - 'a'] = kStore,
+                                  ['u' - 'a'] = kSum,      ['s' - 'a'] = kSign};
+  const bool is_same = letter >= 'a';
+  RowOp op = random_op(kCode[letter - (is_same ? 'a' : 'A')], memory, channels);
+  if (op.code == kAddRow || op.code == kPreluRow || op.code == kSetRow) {
+    op.stride = is_same ? 0 : kStride;
+  }
+  return op;
+}
+
+static void test_blocks(int pixels, int channels, Case* made) {
+  static const char* const kBegin[] = {"N", "Na", "NCC", "X"};
+  static const char kAdded[] = "AaRMC";
+  static const char* const kEnd[] = {"pOaS", "pOU", "apaOaS", "OS", "S"};
+  for (size_t i = 0; i < sizeof(kBegin) / sizeof(kBegin[0]); ++i) {
+    for (const char* added = kAdded; *added != 0; ++added) {
+      for (size_t j = 0; j < sizeof(kEnd) / sizeof(kEnd[0]); ++j) {
+        Memory memory = make_memory();
+        RowOp ops[kMaxOps + 1];
+        int count = 0;
+        for (const char* at = kBegin[i]; *at != 0; ++at) {
+          ops[count++] = op_of(*at, &memory, channels);
+        }
+        ops[count++] = op_of(*added, &memory, channels);
+        for (const char* at = kEnd[j]; *at != 0; ++at) {
+          ops[count++] = op_of(*at, &memory, channels);
+        }
+        compare_program(ops, count, *added, pixels, channels, made, &memory);
+        free_memory(&memory);
+      }
+    }
+  }
 }
 
 #define BCD_LIST(code, function, how) code,
@@ -361,6 +406,9 @@ static void test_programs(void) {
       for (int pixels = 1; pixels <= kMaxPixels; pixels += 1 + pixels / 8) {
         for (size_t i = 0; i < sizeof(kCodes) / sizeof(kCodes[0]); ++i) {
           test_program(kCodes[i], pixels, kChannels[k], &made);
+        }
+        if (pixels % 4 <= 1 && kChannels[k] % kLanes == 0) {
+          test_blocks(pixels, kChannels[k], &made);
         }
       }
       free_case(&made);

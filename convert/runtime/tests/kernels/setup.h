@@ -150,10 +150,7 @@ static inline void prepare_case(Case* made, const Kernels* kernels, int panel_pi
   c->pairs_words = kernels->patch_words != NULL;
   c->patch_words = c->pairs_words ? kernels->patch_words(c) : convolution_depth(c);
   c->panel_pixels = panel_pixels;
-  c->scratch_bytes = (size_t)panel_pixels * sizeof(PanelPixel);
-  if (needs_patches(c)) {
-    c->scratch_bytes += (size_t)panel_pixels * (size_t)c->patch_words * sizeof(uint32_t);
-  }
+  c->scratch_bytes = (size_t)panel_pixels * sizeof(PanelPixel) + patches_bytes(c, panel_pixels);
   free(made->packed);
   free(made->scratch);
   made->scratch = allocate(c->scratch_bytes);

@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
@@ -16,11 +17,14 @@ from pathlib import Path
 os.environ["COLUMNS"] = "100"  # of the commands' help
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
 import figures
 from griffe import Docstring, DocstringSectionKind
 from latex2mathml.converter import convert as latex_to_mathml
 from mkdocs.structure.files import File, Files, InclusionLevel
 from pydantic import BaseModel
+from what_converts import table
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT, Command
 from larq_bcd.convert.passes import PASSES
@@ -335,6 +339,7 @@ _GENERATED = {
     "passes": _passes,
     "recipe": functools.partial(_keys, Recipe),
     "study": functools.partial(_keys, Study),
+    "what_converts": table,
 }
 _OF_FAMILY = {
     "cost": _cost,

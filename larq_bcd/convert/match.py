@@ -76,6 +76,12 @@ _NAME_LENGTH = 50
 _FILTER, _MULTIPLIER, _THRESHOLD = 1, 2, 4
 
 _BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
+_ORDERS = {
+    "Greater": "GREATER",
+    "GreaterEqual": "GREATER_EQUAL",
+    "Less": "LESS",
+    "LessEqual": "LESS_EQUAL",
+}
 _STEPS = (QUANTIZE, *dict.fromkeys(_BUILTIN_STEPS.values()))
 
 
@@ -168,7 +174,8 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     """Whether the filter of a binary convolution is the signs of a kernel.
 
     A convolution that writes signs compares sums with thresholds, which is the same for a
-    channel of negative multiplier only if the channel's filter is turned around.
+    channel of negative multiplier only if the channel's filter is turned around. The filter of
+    a channel of multiplier 0 may be any.
     """
     filters = node.constant(_FILTER)
     by_channel = np.moveaxis(kernel, -1, 0)
@@ -181,7 +188,9 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     same = np.all(filters == packed, axis=axes)
     if node.input(_THRESHOLD) is not None:
         same |= np.all(filters == pack_signs(-by_channel), axis=axes)
-    return bool(same.all())
+    multiplier = node.constant(_MULTIPLIER)
+    is_unused = False if multiplier is None else multiplier == 0
+    return bool(np.all(same | is_unused) and same.any())
 
 
 def _sources(
@@ -345,9 +354,9 @@ def _is_moved(value: Value, grid: Grid) -> bool:
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
     """Pairs the signs and roundings of the model with values of the file.
 
-    A sign is found through the layers that it feeds, which are known by their weights. What
-    is left over is paired in the order of execution, where both sides have equally many of
-    a kind and shape.
+    A sign is found through the layers that it feeds, which are known by their weights, or
+    through the outputs. What is left over is paired in the order of execution, where both sides
+    have equally many of a kind and shape.
 
     Args:
         graph: the inference graph of the Keras model.
@@ -374,23 +383,23 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             name = f"{pairs[key].name}, {name}"
         pairs[key] = StepMatch(step, before, after, name)
 
-    for match in matches:
-        if match.node is None:
-            continue
-        signs = source_of(match.layer.data).signs
-        values = _packed_sources(match.node.data)
+    ends = [(m.layer.data, m.node.data, m.layer.name) for m in matches if m.node is not None]
+    ends += zip(graph.outputs, file.outputs, graph.output_names, strict=True)
+    for data, value, name in ends:
+        signs = source_of(data).signs
+        values = _packed_sources(value)
         for step in signs:
             fitting = [value for value in values if value.shape == _packed_shape(step)]
             position = [s for s in signs if _packed_shape(s) == _packed_shape(step)].index(step)
             if position < len(fitting):
-                add(step, fitting[position], match.layer.name)
+                add(step, fitting[position], name)
 
     known_steps = {name for name, _ in pairs}
     known_values = {value for _, value in pairs}
     left_steps: dict[tuple, list[Step]] = {}
     for step in graph.steps:
         if step.after.op.name not in known_steps:
-            kind: str | tuple = _BUILTIN_STEPS.get(step.kind, "")
+            kind: str | tuple = (_BUILTIN_STEPS | _ORDERS).get(step.kind, "")
             shape = tuple(step.after.shape)
             if step.is_plain_sign:
                 kind, shape = QUANTIZE, _packed_shape(step)
@@ -398,9 +407,16 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
                 kind = "int8", step.grid.step
             left_steps.setdefault((kind, shape), []).append(step)
     left_values: dict[tuple, list[Value]] = {}
-    for node in file.nodes_of(*_STEPS):
-        if node.output not in known_values:
-            left_values.setdefault((node.type, node.output.shape), []).append(node.output)
+    packing = (BINARY_CONVOLUTION, BINARY_MAX_POOL)
+    for node in file.nodes_of(*_STEPS, *_ORDERS.values(), *packing):
+        value = node.output
+        kind = QUANTIZE if value.dtype == np.int32 else node.type
+        # A pool of signs has the signs of the pool.
+        is_pooled = value.uses and all(
+            reader.type == BINARY_MAX_POOL for reader, _ in value.uses
+        )
+        if value not in known_values and not is_pooled:
+            left_values.setdefault((kind, value.shape), []).append(value)
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():
         left_values.setdefault((("int8", grid.step), value.shape), []).append(value)

@@ -1,0 +1,63 @@
+"""The rows of the table of what converts, each by its examples."""
+
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from conversion_models import randomize
+from what_converts import BINARY, FLOAT, NOTED, ROWS, WHOLE, examples, written
+
+from larq_bcd.convert import convert
+from larq_bcd.convert.inputs import noise
+
+layers = tf.keras.layers
+ROOT = Path(__file__).parents[2]
+
+
+def _rows(becomes, with_options=False):
+    default = type(ROWS[0].options)()
+    return tuple(
+        row
+        for row in ROWS
+        if row.becomes == becomes and (row.options != default) == with_options
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [_rows(BINARY), _rows(BINARY, with_options=True), _rows(NOTED), _rows(FLOAT)],
+    ids=["binary", "binary by an option", "noted", "float"],
+)
+def test_layers_become_what_the_table_says(rows):
+    image = tf.keras.Input((8, 8, 3))
+    stem = layers.Conv2D(64, 1)(image)
+    outputs = [layers.Flatten()(build(stem, name)) for name, _, build in examples(rows)]
+    model = randomize(tf.keras.Model(image, layers.Concatenate()(outputs)))
+    options = rows[0].options
+    result = convert(model, noise(model, 2), options=options, allow_float_fallback=True)
+    result.require_equal()
+    for name, row, _ in examples(rows):
+        found = [one for one in result.report.layers if name in one.name.split("/")[0]]
+        assert found, name
+        for layer in found:
+            assert (layer.ships_as == "binary") == (row.becomes == BINARY), row.what
+        if row.becomes == FLOAT:
+            assert found[0] in result.report.fallbacks, row.what
+        assert row.reason in (found[0].reason or found[0].note or "")
+    assert bool(result.report.fallbacks) == (rows[0].becomes == FLOAT)
+
+
+@pytest.mark.parametrize("whole", WHOLE, ids=[whole.what for whole in WHOLE])
+def test_models_become_what_the_table_says(whole):
+    model = randomize(whole.build())
+    result = convert(model, options=whole.options)
+    result.require_equal()
+    result.require_binary()
+    ships_as = {layer.name: layer.ships_as for layer in result.report.layers}
+    assert ships_as.get("binary", "binary") == "binary"
+    assert {one.shape[0] for one in result.report.inputs} == {1}
+
+
+def test_the_readme_has_the_table():
+    page = (ROOT / "README.md").read_text()
+    assert page == written(page), "run `make tables`"

@@ -33,6 +33,7 @@ from larq_bcd.convert.passes.affine import (
     fold_gains,
     fold_offsets,
 )
+from larq_bcd.convert.passes.broadcast import broadcast_logical
 from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_once
 from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
@@ -132,6 +133,7 @@ __all__ = [
     "Pass",
     "PassReport",
     "activation_bytes",
+    "broadcast_logical",
     "convolve_dense",
     "correct_zeros",
     "optimize",

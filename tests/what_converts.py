@@ -250,20 +250,19 @@ ROWS = (
         "add an input_quantizer such as ste_sign",
     ),
     Row(
-        "inputs of `ste_heaviside`, `ste_tern`, `DoReFa`, `magnitude_aware_sign`",
+        "inputs of `ste_heaviside`, `DoReFa`, `magnitude_aware_sign`",
         FLOAT,
         tuple(
             _conv(input_quantizer=quantizer)
             for quantizer in (
                 "ste_heaviside",
-                "ste_tern",
                 lq.quantizers.DoReFa(1),
                 lq.quantizers.DoReFa(2),
                 "magnitude_aware_sign",
             )
         ),
         "use ste_sign, approx_sign or swish_sign",
-        brief="other quantizers of inputs, such as `ste_heaviside`, `ste_tern`, `DoReFa`",
+        brief="other quantizers of inputs, such as `ste_heaviside` and `DoReFa`",
     ),
     Row(
         "kernels of `ste_tern`",

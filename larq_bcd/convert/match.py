@@ -8,7 +8,7 @@ the rounding of int8 weights. Of several operators with such weights that one is
 which comes after the operators of the layers before it.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -215,8 +215,16 @@ def _operands_of(op: tf.Operation) -> list[tf.Operation]:
     return [operand.op for operand in op.inputs]
 
 
+def _consumers_of(op: tf.Operation) -> list[tf.Operation]:
+    return [reader for result in op.outputs for reader in result.consumers()]
+
+
 def _producers_of(node: Node) -> list[Node | None]:
     return [value.producer for value in node.operands]
+
+
+def _readers_of(node: Node) -> list[Node | None]:
+    return [reader for value in node.outputs for reader, _ in value.uses]
 
 
 def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
@@ -351,12 +359,50 @@ def _is_moved(value: Value, grid: Grid) -> bool:
     return bool(grids) and all(found == grid for found in grids)
 
 
+class _Neighbors:
+    """The layers that stand next to steps of a model and to values of its file."""
+
+    def __init__(self, matches: list[Match]):
+        self._known = {match.layer.op: match.node for match in matches}
+        self._nodes = {match.node for match in matches if match.node is not None}
+
+    def _of_step(self, step: Step) -> tuple[frozenset, frozenset]:
+        op = step.after.op
+        before, after = (
+            frozenset(self._known[one] for one in _sources(op, way, self._known)) - {None}
+            for way in (_operands_of, _consumers_of)
+        )
+        return before, after
+
+    def _of_value(self, value: Value) -> tuple[frozenset, frozenset]:
+        before = _sources(value.producer, _producers_of, self._nodes)
+        after = [_sources(reader, _readers_of, self._nodes) for reader, _ in value.uses]
+        return frozenset(before), frozenset().union(*after)
+
+    def pairs(self, steps: list[Step], values: list[Value]) -> Iterator[tuple[Step, Value]]:
+        """Pairs steps and values that may be the same."""
+        alike: dict[tuple, tuple[list[Step], list[Value]]] = {}
+        for step in steps:
+            alike.setdefault(self._of_step(step), ([], []))[0].append(step)
+        for value in values:
+            alike.setdefault(self._of_value(value), ([], []))[1].append(value)
+        left: tuple[list[Step], list[Value]] = [], []
+        for some, others in alike.values():
+            if len(some) == len(others):
+                yield from zip(some, others, strict=True)
+            else:
+                left[0].extend(some)
+                left[1].extend(others)
+        if len(left[0]) == len(left[1]):
+            yield from zip(*left, strict=True)
+
+
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
     """Pairs the signs and roundings of the model with values of the file.
 
     A sign is found through the layers that it feeds, which are known by their weights, or
     through the outputs. What is left over is paired in the order of execution, where both sides
-    have equally many of a kind and shape.
+    have equally many of a kind and shape between the same layers, or else of a kind and shape.
 
     Args:
         graph: the inference graph of the Keras model.
@@ -420,12 +466,11 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():
         left_values.setdefault((("int8", grid.step), value.shape), []).append(value)
+    neighbors = _Neighbors(matches)
     for key, steps in left_steps.items():
-        values = left_values.get(key, [])
-        if len(values) == len(steps):
-            for step, after in zip(steps, values, strict=True):
-                if step.grid is not None:
-                    step = replace(step, grid=step.grid.within(grids[after]))
-                add(step, after, graph.scope(step.after.op) or step.after.op.name)
+        for step, after in neighbors.pairs(steps, left_values.get(key, [])):
+            if step.grid is not None:
+                step = replace(step, grid=step.grid.within(grids[after]))
+            add(step, after, graph.scope(step.after.op) or step.after.op.name)
     order = {op.name: position for position, op in enumerate(graph.operations)}
     return sorted(pairs.values(), key=lambda pair: order[pair.step.after.op.name])

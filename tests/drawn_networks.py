@@ -9,6 +9,7 @@ from conversion_models import randomize
 from hypothesis import strategies as st
 
 from larq_bcd.convert import FileOptions
+from larq_bcd.layers import LearnableBias
 
 layers = tf.keras.layers
 quantizers = lq.quantizers
@@ -496,7 +497,6 @@ def _vgg(d: _Drawing, x):
 
 def _reactnet(d: _Drawing, x):
     """Thresholds, convolutions, norms, shortcuts and shifted PReLUs; two branches widen."""
-    from larq_bcd.layers import LearnableBias
 
     def block(x, filters, size, strides=1):
         y = LearnableBias()(x)

@@ -411,11 +411,7 @@ class InferenceGraph:
             elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):
                 before, grid = through(op.inputs[0]), self._grids[op]
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False, grid=grid))
-            elif (
-                op.type in ORDERS
-                and op.name in self.computed
-                and op.inputs[0].dtype.is_floating
-            ):
+            elif op.type in ORDERS and op.name in self.computed and _is_real(op):
                 with self.graph.as_default():
                     before = tf.subtract(*op.inputs)
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False))
@@ -530,8 +526,8 @@ class InferenceGraph:
         return call
 
 
-def _is_real(op: tf.Operation) -> bool:
-    return all(operand.dtype.is_floating for operand in op.inputs)
+def _is_real(comparison: tf.Operation) -> bool:
+    return comparison.inputs[0].dtype.is_floating
 
 
 def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:

@@ -457,11 +457,9 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
     for node in file.nodes_of(*_STEPS, *_ORDERS.values(), *packing):
         value = node.output
         kind = QUANTIZE if value.dtype == np.int32 else node.type
-        # A pool of signs has the signs of the pool.
-        is_pooled = value.uses and all(
-            reader.type == BINARY_MAX_POOL for reader, _ in value.uses
-        )
-        if value not in known_values and not is_pooled:
+        # What a pool alone reads is no sign of the model's: that has been pooled.
+        readers = {reader.type for reader, _ in value.uses}
+        if value not in known_values and readers != {BINARY_MAX_POOL}:
             left_values.setdefault((kind, value.shape), []).append(value)
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():

@@ -225,7 +225,7 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
         names = ", ".join(layers.get(name, name) for name in corrected)
         changes.append(
             f"the windows of {names} are larger than their images, where Larq Compute Engine "
-            "errs with zeros of padding; they are taken away by an addition"
+            "errs with zeros of padding; an addition makes up for it"
         )
     return changes
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from drawn_networks import FAMILIES, networks
 from engine_files import binary_part, engine_file, random_values
-from hypothesis import Phase, event, given, note, seed, settings
+from hypothesis import HealthCheck, Phase, event, given, note, seed, settings
 from larq_compute_engine.mlir.python.util import strip_lcedequantize_ops
 
 from larq_bcd.convert import CheckError, ConversionError, convert
@@ -29,7 +29,13 @@ SEEDS, EACH = range(3), 17
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_drawn_computes_the_same_in_keras_and_everywhere(family, number, monkeypatch):
     @seed(number)
-    @settings(max_examples=EACH, phases=[Phase.generate], database=None, derandomize=False)
+    @settings(
+        max_examples=EACH,
+        phases=[Phase.generate],
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(networks(family))
     def sweep(drawn):
         note(repr(drawn))

@@ -26,7 +26,6 @@ from larq_bcd.convert.match import match_layers
 from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
-    broadcast_logical,
     convolve_dense,
     correct_zeros,
     optimize,
@@ -205,8 +204,7 @@ def _folded(model: tf.keras.Model) -> tuple[tf.keras.Model, list[str]]:
 def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     """Undoes what the converter did to the model; returns what, in words."""
     changes = []
-    unsaid = (write_out_fills, round_after_zeros, broadcast_logical)
-    if any([step(file).changed for step in unsaid]):
+    if write_out_fills(file).changed + round_after_zeros(file).changed:
         file.tidy()
     if separated := separate_states(file).changed:
         changes.append(

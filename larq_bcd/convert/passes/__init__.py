@@ -33,7 +33,6 @@ from larq_bcd.convert.passes.affine import (
     fold_gains,
     fold_offsets,
 )
-from larq_bcd.convert.passes.broadcast import broadcast_logical
 from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_once
 from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
@@ -133,7 +132,6 @@ __all__ = [
     "Pass",
     "PassReport",
     "activation_bytes",
-    "broadcast_logical",
     "convolve_dense",
     "correct_zeros",
     "optimize",

@@ -411,7 +411,7 @@ class InferenceGraph:
             elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):
                 before, grid = through(op.inputs[0]), self._grids[op]
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False, grid=grid))
-            elif op.type in ORDERS and op.name in self.computed and _is_real(op):
+            elif op.type in ORDERS and op in self.comparisons and _is_real(op):
                 with self.graph.as_default():
                     before = tf.subtract(*op.inputs)
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False))

@@ -22,6 +22,7 @@ layers = tf.keras.layers
 SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 START, END = "<!-- what converts -->", "<!-- /what converts -->"
 BINARY, FLOAT, NOTED = "binary", "float, an error by default", "float, with a note"
+REFUSED = "nothing: it is refused"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Row:
 
     Attributes:
         what: in words.
-        becomes: `BINARY`, `FLOAT` or `NOTED`.
+        becomes: `BINARY`, `FLOAT`, `NOTED` or `REFUSED`.
         examples: each takes 64 channels of 8x8 pixels, and the name of the layer that it is an
             example of.
         reason: a part of what the report says of it.
@@ -164,8 +165,8 @@ ROWS = (
         ),
     ),
     Row(
-        "zeros around an image that is smaller than the window, which Larq Compute Engine "
-        "forgets",
+        "zeros around an image that is smaller than the window, with which Larq Compute Engine "
+        "errs",
         BINARY,
         (_before(layers.MaxPool2D(4)), _before(layers.MaxPool2D(8), size=5)),
     ),
@@ -263,6 +264,13 @@ ROWS = (
         ),
         "use ste_sign, approx_sign or swish_sign",
         brief="other quantizers of inputs, such as `ste_heaviside` and `DoReFa`",
+    ),
+    Row(
+        "inputs of `ste_tern`, of which the converter makes a sign",
+        REFUSED,
+        (_conv(input_quantizer="ste_tern"),),
+        "for a plain sign, which it is not",
+        brief="inputs of `ste_tern`",
     ),
     Row(
         "kernels of `ste_tern`",
@@ -452,7 +460,7 @@ def brief() -> str:
     """The table in a few lines."""
     cells = {
         becomes: "; ".join(row.brief for row in ROWS if row.becomes == becomes and row.brief)
-        for becomes in (BINARY, NOTED, FLOAT)
+        for becomes in (BINARY, NOTED, FLOAT, REFUSED)
     }
     cells["models with"] = "; ".join(whole.what for whole in WHOLE)
     lines = ["| ships as | |", "|---|---|"]

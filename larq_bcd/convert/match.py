@@ -174,8 +174,9 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     """Whether the filter of a binary convolution is the signs of a kernel.
 
     A convolution that writes signs compares sums with thresholds, which is the same for a
-    channel of negative multiplier only if the channel's filter is turned around. The filter of
-    a channel of multiplier 0 may be any.
+    channel of negative multiplier only if the channel's filter is turned around. So is that of
+    a dense layer whose gain is negative: its convolution is made of what both give. The filter
+    of a channel of multiplier 0 may be any.
     """
     filters = node.constant(_FILTER)
     by_channel = np.moveaxis(kernel, -1, 0)
@@ -186,7 +187,7 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
         return False
     axes = tuple(range(1, packed.ndim))
     same = np.all(filters == packed, axis=axes)
-    if node.input(_THRESHOLD) is not None:
+    if node.input(_THRESHOLD) is not None or kernel.ndim == 2:
         same |= np.all(filters == pack_signs(-by_channel), axis=axes)
     multiplier = node.constant(_MULTIPLIER)
     is_unused = False if multiplier is None else multiplier == 0

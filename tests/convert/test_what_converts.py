@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 from conversion_models import randomize
-from what_converts import BINARY, FLOAT, NOTED, ROWS, WHOLE, examples, written
+from what_converts import BINARY, FLOAT, NOTED, REFUSED, ROWS, WHOLE, examples, written
 
-from larq_bcd.convert import convert
+from larq_bcd.convert import CheckError, convert
 from larq_bcd.convert.inputs import noise
 
 layers = tf.keras.layers
@@ -47,6 +47,17 @@ def test_layers_become_what_the_table_says(rows):
             assert about[0] in result.report.fallbacks, row.what
         assert row.reason in (about[0].reason or about[0].note or "")
     assert bool(result.report.fallbacks) == (rows[0].becomes == FLOAT)
+
+
+def test_what_is_refused_is_said_to_be():
+    rows = _rows(REFUSED)
+    for name, row, build in examples(rows):
+        image = tf.keras.Input((8, 8, 3))
+        x = build(layers.Conv2D(64, 1)(image), name)
+        result = convert(randomize(tf.keras.Model(image, x)), allow_float_fallback=True)
+        with pytest.raises(CheckError, match=row.reason):
+            result.require_equal()
+    assert {row.becomes for row in ROWS} == {BINARY, FLOAT, NOTED, REFUSED}
 
 
 @pytest.mark.parametrize("whole", WHOLE, ids=[whole.what for whole in WHOLE])

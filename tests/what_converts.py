@@ -168,7 +168,10 @@ ROWS = (
         "zeros around an image that is smaller than the window, with which Larq Compute Engine "
         "errs",
         BINARY,
-        (_before(layers.MaxPool2D(4)), _before(layers.MaxPool2D(8), size=5)),
+        (
+            _before(lambda x: layers.MaxPool2D(4)(x)),
+            _before(lambda x: layers.MaxPool2D(8)(x), size=5),
+        ),
     ),
     Row(
         "groups of a multiple of 32 channels",
@@ -181,24 +184,28 @@ ROWS = (
         "convolutions, which hand on packed signs where nothing else reads them",
         BINARY,
         (
-            _after(layers.BatchNormalization()),
-            _after(layers.BatchNormalization(), layers.MaxPool2D()),
-            _after(layers.MaxPool2D(), layers.BatchNormalization(), padding="valid"),
-            _after(layers.ReLU(), layers.BatchNormalization()),
+            _after(lambda x: layers.BatchNormalization()(x)),
+            _after(lambda x: layers.BatchNormalization()(x), lambda x: layers.MaxPool2D()(x)),
+            _after(
+                lambda x: layers.MaxPool2D()(x),
+                lambda x: layers.BatchNormalization()(x),
+                padding="valid",
+            ),
+            _after(lambda x: layers.ReLU()(x), lambda x: layers.BatchNormalization()(x)),
             _after(lambda x: -0.5 * x, use_bias=True),
-            _after(layers.PReLU(shared_axes=[1, 2])),
+            _after(lambda x: layers.PReLU(shared_axes=[1, 2])(x)),
         ),
     ),
     Row(
         "pools, paddings, shifts and concatenations before the sign",
         BINARY,
         (
-            _before(layers.MaxPool2D()),
-            _before(layers.ZeroPadding2D(), padding="valid"),
+            _before(lambda x: layers.MaxPool2D()(x)),
+            _before(lambda x: layers.ZeroPadding2D()(x), padding="valid"),
             _before(lambda x: tf.roll(x, 1, 1)),
-            _before(SpatialShift(1)),
+            _before(lambda x: SpatialShift(1)(x)),
             _before(lambda x: tf.concat([x, -x], -1)),
-            _before(layers.UpSampling2D()),
+            _before(lambda x: layers.UpSampling2D()(x)),
         ),
     ),
     Row("a layer that is called several times", BINARY, (_shared,)),
@@ -290,9 +297,9 @@ ROWS = (
         FLOAT,
         (
             _before(lambda x: tf.roll(x, 1, 1), sign=True),
-            _before(layers.ZeroPadding2D(), sign=True, padding="valid"),
+            _before(lambda x: layers.ZeroPadding2D()(x), sign=True, padding="valid"),
             _before(lambda x: tf.concat([x, x], -1), sign=True),
-            _before(layers.Permute((2, 1, 3)), sign=True),
+            _before(lambda x: layers.Permute((2, 1, 3))(x), sign=True),
         ),
         "move it before the sign",
         brief="what moves values between the sign and the convolution",
@@ -384,9 +391,8 @@ def _words():
 
 def _recurrent():
     steps = tf.keras.Input((5, 3))
-    x = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(steps)
-    x = layers.SimpleRNN(4)(layers.GRU(4, return_sequences=True)(x))
-    return tf.keras.Model(steps, layers.Dense(2)(x))
+    recurrent = layers.Bidirectional(layers.LSTM(4)), layers.GRU(4), layers.SimpleRNN(4)
+    return tf.keras.Model(steps, layers.Concatenate()([layer(steps) for layer in recurrent]))
 
 
 def _mixed():

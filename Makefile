@@ -43,8 +43,7 @@ test-zoo: .venv/installed-zoo .venv/installed-runtime
 # Networks that are drawn at random, in parts by family and seed: what became of each.
 test-drawn: .venv/installed-dev .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
-	$(BIN)/python -m pytest -m slow --hypothesis-show-statistics \
-		tests/convert/test_drawn_networks.py
+	$(BIN)/python -m pytest -m slow tests/convert/test_drawn_networks.py
 
 # Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself, and
 # the way from one to the runtime.

@@ -1,11 +1,13 @@
 """Networks that hypothesis draws: converted, and run by Keras, the runtime and the engine."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from drawn_networks import FAMILIES, networks
 from engine_files import binary_part, engine_file, random_values
-from hypothesis import HealthCheck, Phase, event, given, note, seed, settings
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from larq_compute_engine.mlir.python.util import strip_lcedequantize_ops
 
 from larq_bcd.convert import CheckError, ConversionError, convert
@@ -27,7 +29,11 @@ SEEDS, EACH = range(3), 17
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("number", SEEDS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_drawn_computes_the_same_in_keras_and_everywhere(family, number, monkeypatch):
+def test_what_is_drawn_computes_the_same_in_keras_and_everywhere(
+    family, number, monkeypatch, capsys
+):
+    outcomes = Counter()
+
     @seed(number)
     @settings(
         max_examples=EACH,
@@ -39,10 +45,13 @@ def test_what_is_drawn_computes_the_same_in_keras_and_everywhere(family, number,
     @given(networks(family))
     def sweep(drawn):
         note(repr(drawn))
-        event(_outcome(drawn, monkeypatch))
+        outcomes[_outcome(drawn, monkeypatch)] += 1
         tf.keras.backend.clear_session()
 
     sweep()
+    with capsys.disabled():
+        for outcome, count in outcomes.most_common():
+            print(f"\n{family}, seed {number}: {count} {outcome}", end="")
 
 
 def _outcome(drawn, monkeypatch):

@@ -11,8 +11,8 @@ SETTINGS := $(if $(DATA_DIR),data.data_dir=$(DATA_DIR)) $(if $(STEPS),stages.*.i
 
 BIN := .venv/bin
 
-.PHONY: demo docs notebooks test test-docs test-zoo test-pytorch test-system test-runtime \
-	test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
+.PHONY: demo docs notebooks test test-docs test-zoo test-drawn test-pytorch test-system \
+	test-runtime test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
 	format release clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
@@ -39,6 +39,11 @@ test: .venv/installed-zoo
 test-zoo: .venv/installed-zoo .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
 	$(BIN)/python -m pytest -m slow tests/convert/test_larq_zoo.py
+
+# Networks that are drawn at random, in parts by family and seed: what became of each.
+test-drawn: .venv/installed-dev .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
+	$(BIN)/python -m pytest -m slow tests/convert/test_drawn_networks.py
 
 # Apart, because PyTorch may be several GB: the official checkpoints against PyTorch itself, and
 # the way from one to the runtime.
@@ -123,9 +128,10 @@ format: .venv/installed-dev
 release: .venv/bin/python
 	$(BIN)/python .ci/release.py
 
-# The table of networks, computed anew.
+# The table of networks, computed anew, and that of what converts.
 tables: .venv/installed-dev
 	$(BIN)/python -m larq_bcd.summary.table docs/networks/index.md
+	$(BIN)/python tests/what_converts.py README.md
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.10, 3.11 or 3.12 here: install one, \

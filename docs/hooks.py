@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
@@ -15,12 +16,15 @@ from pathlib import Path
 os.environ["COLUMNS"] = "87"  # of the commands' help, as wide as a page
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
 import figures
 import yaml
 from griffe import Docstring, DocstringSectionKind
 from latex2mathml.converter import convert as latex_to_mathml
 from mkdocs.structure.files import File, Files, InclusionLevel
 from pydantic import BaseModel
+from what_converts import table
 
 from larq_bcd.commands.declared import COMMANDS, LCE_CONVERT, Command
 from larq_bcd.convert.passes import PASSES
@@ -382,6 +386,7 @@ _GENERATED = {
     "passes": _passes,
     "recipe": _recipe,
     "study": _study,
+    "what_converts": table,
 }
 _OF_FAMILY = {
     "cost": _cost,

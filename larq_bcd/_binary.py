@@ -8,7 +8,8 @@ import tensorflow as tf
 
 # Operations that jump where their input crosses a threshold.
 STEPS = frozenset({"Sign", "Round", "Rint", "Floor", "Ceil"})
-COMPARISONS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"})
+ORDERS = frozenset({"Greater", "GreaterEqual", "Less", "LessEqual"})
+COMPARISONS = ORDERS | {"Equal", "NotEqual"}
 
 # Scales are rounded once when a factor is multiplied in.
 _ROUNDED = 1e-5

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from larq_bcd._binary import (
     COMPARISONS,
+    ORDERS,
     STEPS,
     is_binary,
     kernel_quantizer,
@@ -75,7 +76,8 @@ class Step:
     """A sign, or another operation that jumps, on an activation.
 
     Attributes:
-        before: the tensor whose values decide.
+        before: the tensor whose values decide; of a comparison what it compares, less what it
+            compares that with.
         after: what the graph goes on with.
         is_plain_sign: whether it is +1 for 0 and above and -1 below.
         grid: the values that a fake quantization leaves; None of anything else.
@@ -409,6 +411,10 @@ class InferenceGraph:
             elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):
                 before, grid = through(op.inputs[0]), self._grids[op]
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False, grid=grid))
+            elif op.type in ORDERS and op in self.comparisons and _is_real(op):
+                with self.graph.as_default():
+                    before = tf.subtract(*op.inputs)
+                steps.append(Step(before, op.outputs[0], is_plain_sign=False))
         return steps
 
     @cached_property
@@ -518,6 +524,10 @@ class InferenceGraph:
             return pruned(*[tf.constant(value) for value in values])
 
         return call
+
+
+def _is_real(comparison: tf.Operation) -> bool:
+    return comparison.inputs[0].dtype.is_floating
 
 
 def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:

@@ -13,8 +13,6 @@ from larq_bcd.convert.reasons import (
     trains_as_binary,
 )
 from larq_bcd.convert.report import LayerReport
-from larq_bcd.tflite.operators import SAME
-from larq_bcd.tflite.windows import padding
 
 
 def layer_reports(matches: list[Match], graph: InferenceGraph) -> list[LayerReport]:
@@ -29,24 +27,6 @@ def layer_reports(matches: list[Match], graph: InferenceGraph) -> list[LayerRepo
         *(_sign_product(name, graph) for name in graph.sign_products),
         *(_hidden_layer(layer) for layer in graph.hidden_layers),
     ]
-
-
-def layer_notes(matches: list[Match]) -> list[str]:
-    """What to know of binary convolutions before they run elsewhere."""
-    notes = []
-    for match in matches:
-        node = match.node
-        if node is None or not match.is_binary:
-            continue
-        padded_with_zeros = padding(node) == SAME and node.options["pad_values"] == 0
-        kernel, image = match.layer.kernel.shape[:2], node.data.shape[1:3]
-        if padded_with_zeros and any(k > n for k, n in zip(kernel, image, strict=True)):
-            notes.append(
-                f"{match.layer.name}: a kernel of {kernel[0]}x{kernel[1]} pads an image of "
-                f"{image[0]}x{image[1]} with zeros, where the optimized kernels of Larq "
-                "Compute Engine 0.16 err: use pad_values=1.0 or larger images"
-            )
-    return notes
 
 
 def _hidden_layer(layer: tf.keras.layers.Layer) -> LayerReport:

@@ -8,7 +8,7 @@ the rounding of int8 weights. Of several operators with such weights that one is
 which comes after the operators of the layers before it.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -76,6 +76,12 @@ _NAME_LENGTH = 50
 _FILTER, _MULTIPLIER, _THRESHOLD = 1, 2, 4
 
 _BUILTIN_STEPS = {"Sign": "SIGN", "Round": "ROUND", "Rint": "ROUND", "Floor": "FLOOR"}
+_ORDERS = {
+    "Greater": "GREATER",
+    "GreaterEqual": "GREATER_EQUAL",
+    "Less": "LESS",
+    "LessEqual": "LESS_EQUAL",
+}
 _STEPS = (QUANTIZE, *dict.fromkeys(_BUILTIN_STEPS.values()))
 
 
@@ -168,7 +174,9 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
     """Whether the filter of a binary convolution is the signs of a kernel.
 
     A convolution that writes signs compares sums with thresholds, which is the same for a
-    channel of negative multiplier only if the channel's filter is turned around.
+    channel of negative multiplier only if the channel's filter is turned around. So is that of
+    a dense layer whose gain is negative: its convolution is made of what both give. The filter
+    of a channel of multiplier 0 may be any.
     """
     filters = node.constant(_FILTER)
     by_channel = np.moveaxis(kernel, -1, 0)
@@ -179,9 +187,11 @@ def _hold_signs_of(kernel: np.ndarray, node: Node) -> bool:
         return False
     axes = tuple(range(1, packed.ndim))
     same = np.all(filters == packed, axis=axes)
-    if node.input(_THRESHOLD) is not None:
+    if node.input(_THRESHOLD) is not None or kernel.ndim == 2:
         same |= np.all(filters == pack_signs(-by_channel), axis=axes)
-    return bool(same.all())
+    multiplier = node.constant(_MULTIPLIER)
+    is_unused = False if multiplier is None else multiplier == 0
+    return bool(np.all(same | is_unused) and same.any())
 
 
 def _sources(
@@ -206,8 +216,16 @@ def _operands_of(op: tf.Operation) -> list[tf.Operation]:
     return [operand.op for operand in op.inputs]
 
 
+def _consumers_of(op: tf.Operation) -> list[tf.Operation]:
+    return [reader for result in op.outputs for reader in result.consumers()]
+
+
 def _producers_of(node: Node) -> list[Node | None]:
     return [value.producer for value in node.operands]
+
+
+def _readers_of(node: Node) -> list[Node | None]:
+    return [reader for value in node.outputs for reader, _ in value.uses]
 
 
 def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
@@ -342,12 +360,50 @@ def _is_moved(value: Value, grid: Grid) -> bool:
     return bool(grids) and all(found == grid for found in grids)
 
 
+class _Neighbors:
+    """The layers that stand next to steps of a model and to values of its file."""
+
+    def __init__(self, matches: list[Match]):
+        self._known = {match.layer.op: match.node for match in matches}
+        self._nodes = {match.node for match in matches if match.node is not None}
+
+    def _of_step(self, step: Step) -> tuple[frozenset, frozenset]:
+        op = step.after.op
+        before, after = (
+            frozenset(self._known[one] for one in _sources(op, way, self._known)) - {None}
+            for way in (_operands_of, _consumers_of)
+        )
+        return before, after
+
+    def _of_value(self, value: Value) -> tuple[frozenset, frozenset]:
+        before = _sources(value.producer, _producers_of, self._nodes)
+        after = [_sources(reader, _readers_of, self._nodes) for reader, _ in value.uses]
+        return frozenset(before), frozenset().union(*after)
+
+    def pairs(self, steps: list[Step], values: list[Value]) -> Iterator[tuple[Step, Value]]:
+        """Pairs steps and values that may be the same."""
+        alike: dict[tuple, tuple[list[Step], list[Value]]] = {}
+        for step in steps:
+            alike.setdefault(self._of_step(step), ([], []))[0].append(step)
+        for value in values:
+            alike.setdefault(self._of_value(value), ([], []))[1].append(value)
+        left: tuple[list[Step], list[Value]] = [], []
+        for some, others in alike.values():
+            if len(some) == len(others):
+                yield from zip(some, others, strict=True)
+            else:
+                left[0].extend(some)
+                left[1].extend(others)
+        if len(left[0]) == len(left[1]):
+            yield from zip(*left, strict=True)
+
+
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
     """Pairs the signs and roundings of the model with values of the file.
 
-    A sign is found through the layers that it feeds, which are known by their weights. What
-    is left over is paired in the order of execution, where both sides have equally many of
-    a kind and shape.
+    A sign is found through the layers that it feeds, which are known by their weights, or
+    through the outputs. What is left over is paired in the order of execution, where both sides
+    have equally many of a kind and shape between the same layers, or else of a kind and shape.
 
     Args:
         graph: the inference graph of the Keras model.
@@ -374,23 +430,23 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             name = f"{pairs[key].name}, {name}"
         pairs[key] = StepMatch(step, before, after, name)
 
-    for match in matches:
-        if match.node is None:
-            continue
-        signs = source_of(match.layer.data).signs
-        values = _packed_sources(match.node.data)
+    ends = [(m.layer.data, m.node.data, m.layer.name) for m in matches if m.node is not None]
+    ends += zip(graph.outputs, file.outputs, graph.output_names, strict=True)
+    for data, value, name in ends:
+        signs = source_of(data).signs
+        values = _packed_sources(value)
         for step in signs:
             fitting = [value for value in values if value.shape == _packed_shape(step)]
             position = [s for s in signs if _packed_shape(s) == _packed_shape(step)].index(step)
             if position < len(fitting):
-                add(step, fitting[position], match.layer.name)
+                add(step, fitting[position], name)
 
     known_steps = {name for name, _ in pairs}
     known_values = {value for _, value in pairs}
     left_steps: dict[tuple, list[Step]] = {}
     for step in graph.steps:
         if step.after.op.name not in known_steps:
-            kind: str | tuple = _BUILTIN_STEPS.get(step.kind, "")
+            kind: str | tuple = (_BUILTIN_STEPS | _ORDERS).get(step.kind, "")
             shape = tuple(step.after.shape)
             if step.is_plain_sign:
                 kind, shape = QUANTIZE, _packed_shape(step)
@@ -398,18 +454,22 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
                 kind = "int8", step.grid.step
             left_steps.setdefault((kind, shape), []).append(step)
     left_values: dict[tuple, list[Value]] = {}
-    for node in file.nodes_of(*_STEPS):
-        if node.output not in known_values:
-            left_values.setdefault((node.type, node.output.shape), []).append(node.output)
+    packing = (BINARY_CONVOLUTION, BINARY_MAX_POOL)
+    for node in file.nodes_of(*_STEPS, *_ORDERS.values(), *packing):
+        value = node.output
+        kind = QUANTIZE if value.dtype == np.int32 else node.type
+        # What a pool alone reads is no sign of the model's: that has been pooled.
+        readers = {reader.type for reader, _ in value.uses}
+        if value not in known_values and readers != {BINARY_MAX_POOL}:
+            left_values.setdefault((kind, value.shape), []).append(value)
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():
         left_values.setdefault((("int8", grid.step), value.shape), []).append(value)
+    neighbors = _Neighbors(matches)
     for key, steps in left_steps.items():
-        values = left_values.get(key, [])
-        if len(values) == len(steps):
-            for step, after in zip(steps, values, strict=True):
-                if step.grid is not None:
-                    step = replace(step, grid=step.grid.within(grids[after]))
-                add(step, after, graph.scope(step.after.op) or step.after.op.name)
+        for step, after in neighbors.pairs(steps, left_values.get(key, [])):
+            if step.grid is not None:
+                step = replace(step, grid=step.grid.within(grids[after]))
+            add(step, after, graph.scope(step.after.op) or step.after.op.name)
     order = {op.name: position for position, op in enumerate(graph.operations)}
     return sorted(pairs.values(), key=lambda pair: order[pair.step.after.op.name])

@@ -19,7 +19,7 @@ from larq_bcd.convert.input_shapes import require_batch_of_one, require_fixed_sh
 from larq_bcd.convert.input_type import set_input_type
 from larq_bcd.convert.int8_types import give_int8, require_same, take_int8
 from larq_bcd.convert.interface import arrays_of, input_names, is_image
-from larq_bcd.convert.layer_reports import layer_notes, layer_reports
+from larq_bcd.convert.layer_reports import layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model, convert_quantized, reduced_types
 from larq_bcd.convert.load import as_functional, weights_size
 from larq_bcd.convert.match import match_layers
@@ -27,6 +27,7 @@ from larq_bcd.convert.options import FileOptions, described, require_types
 from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
     convolve_dense,
+    correct_zeros,
     optimize,
     restore_padding,
     round_after_zeros,
@@ -109,7 +110,6 @@ def convert(
             changes=changes,
             notes=[
                 *notes,
-                *layer_notes(matches),
                 *_states(file),
                 *_unknown(model, description),
             ],
@@ -211,10 +211,19 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
             f"the converter had let states of {' and '.join(dict.fromkeys(separated))} share "
             "their memory; each has its own again"
         )
-    if repaired := restore_padding(file, match_layers(graph, file)).changed:
+    matches = match_layers(graph, file)
+    if repaired := restore_padding(file, matches).changed:
         file.tidy()
         changes.append(
             f"the converter had changed the padding of {', '.join(repaired)}; it is restored"
+        )
+    layers = {m.node.output.name: m.layer.name for m in matches if m.node is not None}
+    if corrected := correct_zeros(file).changed:
+        file.tidy()
+        names = ", ".join(layers.get(name, name) for name in corrected)
+        changes.append(
+            f"the windows of {names} are larger than their images, where Larq Compute Engine "
+            "errs with zeros of padding; an addition makes up for it"
         )
     return changes
 

@@ -30,9 +30,13 @@ class Axis:
     @property
     def margins(self) -> tuple[int, int]:
         """What is padded before and after the image."""
-        window = (self.kernel - 1) * self.dilation + 1
-        total = max(0, (self.outputs - 1) * self.stride + window - self.size)
+        total = max(0, (self.outputs - 1) * self.stride + self.window - self.size)
         return total // 2, total - total // 2
+
+    @property
+    def window(self) -> int:
+        """The size of what one output sees."""
+        return (self.kernel - 1) * self.dilation + 1
 
     @property
     def outside(self) -> np.ndarray:

@@ -40,6 +40,17 @@ def test_dense_layers_ship_as_binary_convolutions_where_that_is_asked_for():
     assert not Graph(result.content).nodes_of("FULLY_CONNECTED")
 
 
+def test_gains_of_every_sign_and_none_are_the_scales_of_a_convolution():
+    image = tf.keras.Input((4, 4, 3))
+    norm = layers.BatchNormalization()
+    x = norm(_dense(30, "dense")(layers.Flatten()(layers.Conv2D(32, 1)(image))))
+    model = randomize(tf.keras.Model(image, x))
+    norm.gamma.assign([1.0, -0.7, 0.0] * 10)
+    result = convert(model, options=FileOptions(dense_as_convolution=True))
+    result.require_equal()
+    assert [layer.ships_as for layer in result.report.layers] == ["float", "binary"]
+
+
 def test_dense_layers_that_are_not_of_signs_stay_as_they_are():
     image = tf.keras.Input((16,))
     x = _dense(8, "real_kernel", kernel_quantizer=None)(layers.Dense(16)(image))

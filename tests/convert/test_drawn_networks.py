@@ -1,99 +1,145 @@
-"""Networks that hypothesis draws, of what stands between binary convolutions in practice."""
+"""Networks that hypothesis draws: converted, and run by Keras, the runtime and the engine."""
 
-import larq as lq
+from collections import Counter
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import randomize
-from hypothesis import given, note, settings
-from hypothesis import strategies as st
+from drawn_networks import FAMILIES, networks
+from engine_files import binary_part, engine_file, random_values
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from larq_compute_engine.mlir.python.util import strip_lcedequantize_ops
 
-from larq_bcd.convert import FileOptions, convert
+from larq_bcd.convert import CheckError, ConversionError, convert
+from larq_bcd.convert.check import check
+from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise
+from larq_bcd.convert.match import match_layers
+from larq_bcd.tflite.engines import LCE, LCE_INDIRECT, RUNTIME, EngineError, open_engine
+from larq_bcd.tflite.graph import Graph
+from larq_bcd.tflite.operators import DEQUANTIZE, LCE_OPERATORS
+from larq_bcd.tflite.signs import unpack_signs
 
-layers = tf.keras.layers
-
-
-def two_levels(kernel):
-    return tf.where(kernel < 0, -0.25, 0.25)
-
-
-def quantized(x):
-    return tf.quantization.fake_quant_with_min_max_vars(x, -4.0, 4.0)
-
-
-KERNEL_QUANTIZERS = {
-    "ste_sign": lambda: "ste_sign",
-    "magnitude_aware_sign": lambda: "magnitude_aware_sign",
-    "scaled_sign": lambda: "scaled_sign",
-    "dorefa": lambda: lq.quantizers.DoReFa(1, "weights"),
-    "function": lambda: two_levels,
-}
-BETWEEN = {
-    "norm": layers.BatchNormalization,
-    "relu": layers.ReLU,
-    "prelu": lambda: layers.PReLU(shared_axes=[1, 2]),
-    "pool": lambda: layers.MaxPool2D(2, padding="same"),
-    "mean": lambda: layers.AveragePooling2D(2, padding="same"),
-    "scale": lambda: lambda x: -0.5 * x,
-    "quantized": lambda: quantized,
-}
-convolutions = st.fixed_dictionaries(
-    {
-        "filters": st.sampled_from([8, 32, 40, 64]),
-        "kernel_size": st.sampled_from([1, 2, 3]),
-        "strides": st.sampled_from([1, 1, 2]),
-        "padding": st.sampled_from(["valid", "same"]),
-        "pad_values": st.sampled_from([0.0, 1.0]),
-        "use_bias": st.booleans(),
-        "input_quantizer": st.sampled_from(["ste_sign", "approx_sign", "swish_sign"]),
-        "kernel_quantizer": st.sampled_from(sorted(KERNEL_QUANTIZERS)),
-    }
-)
-stages = st.tuples(convolutions, st.lists(st.sampled_from(sorted(BETWEEN)), max_size=3))
-
-
-def _network(drawn, heads):
-    image = tf.keras.Input((13, 12, 3))
-    x = layers.Conv2D(32, 3, name="stem")(image)
-    for number, (options, between) in enumerate(drawn):
-        quantizer = KERNEL_QUANTIZERS[options["kernel_quantizer"]]()
-        options = {**options, "kernel_quantizer": quantizer, "name": f"conv_{number}"}
-        if min(x.shape[1:3]) < 4:
-            options |= {"kernel_size": 1, "strides": 1}
-        shortcut, x = x, lq.layers.QuantConv2D(**options)(x)
-        for name in between:
-            x = BETWEEN[name]()(x)
-        if x.shape == shortcut.shape:
-            x = x + shortcut
-    x = layers.Flatten()(x)
-    dense = lq.layers.QuantDense(
-        6, input_quantizer="ste_sign", kernel_quantizer="ste_sign", name="dense"
-    )
-    outputs = [layers.Dense(5, name="logits")(x), dense(x)]
-    model = randomize(tf.keras.Model(image, outputs[:heads]))
-    rng = np.random.default_rng(len(drawn))
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            gains = rng.choice(
-                [1.0, 0.6, -0.7, 0.0], layer.gamma.shape, p=[0.4, 0.2, 0.35, 0.05]
-            )
-            layer.gamma.assign(gains)
-    return model
+# The converter takes a SteTern for a sign: its own file computes something else.
+_TAKEN_FOR_A_SIGN = "for a plain sign, which it is not"
+SEEDS, EACH = range(3), 17
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@given(st.lists(stages, min_size=1, max_size=4), st.sampled_from([1, 2]))
-@settings(max_examples=100)
-def test_what_is_drawn_ships_as_binary_and_computes_the_same(drawn, heads):
-    model = _network(drawn, heads)
-    note(str(drawn))
-    options = FileOptions(dense_as_convolution=True)
-    result = convert(model, noise(model, 2), options=options)
-    result.require_binary()
+@pytest.mark.parametrize("number", SEEDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_drawn_computes_the_same_in_keras_and_everywhere(
+    family, number, monkeypatch, capsys
+):
+    outcomes = Counter()
+
+    @seed(number)
+    @settings(
+        max_examples=EACH,
+        phases=[Phase.generate],
+        database=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(networks(family))
+    def sweep(drawn):
+        note(repr(drawn))
+        outcomes[_outcome(drawn, monkeypatch)] += 1
+        tf.keras.backend.clear_session()
+
+    sweep()
+    with capsys.disabled():
+        for outcome, count in outcomes.most_common():
+            print(f"\n{family}, seed {number}: {count} {outcome}", end="")
+
+
+def _outcome(drawn, monkeypatch):
+    """What became of a network, in a word."""
+    model = drawn.model
+    inputs = noise(model, 2)
+    try:
+        result = convert(model, inputs, options=drawn.options, allow_float_fallback=True)
+    except (CheckError, ConversionError) as refusal:
+        return f"refused: {refusal}, and {_fault_of_the_engine_s(model, monkeypatch)}"
+    if any(_TAKEN_FOR_A_SIGN in fault for fault in result.report.check.faults):
+        assert any("ste_tern" in part for part in drawn.parts)
+        return f"refused, and rightly so: {_TAKEN_FOR_A_SIGN}"
     result.require_equal()
-    ships_as = {layer.name: layer.ships_as for layer in result.report.layers}
-    real = {"stem", "logits"}
-    assert {name for name, kind in ships_as.items() if kind == "float"} == real
-    tf.keras.backend.clear_session()
+    report = result.report
+    assert {layer.name for layer in report.fallbacks} == drawn.unsupported
+    binary = {layer.name for layer in report.layers if layer.ships_as == "binary"}
+    assert binary == drawn.binary
+    assert [one.name for one in report.inputs] == model.input_names
+    assert [one.name for one in report.outputs] == model.output_names
+    _has_the_same_bits(result.content)
+    _can_be_stripped(result.content, inputs)
+    return _beside_the_engine_s(result, model, inputs, monkeypatch)
+
+
+def _has_the_same_bits(content):
+    """The runtime's results of the binary operators are the engine's, bit by bit."""
+    if not Graph(content).nodes_of(*LCE_OPERATORS):
+        return
+    binary, given = binary_part(content)
+    rng = np.random.default_rng(0)
+    values = [random_values(value, rng) for value in given]
+    ours = open_engine(binary, 1, [RUNTIME]).predict(*values)
+    theirs = open_engine(binary, 1, [LCE, LCE_INDIRECT]).predict(*values)
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.tobytes() == their.tobytes()
+
+
+def _can_be_stripped(content, inputs):
+    """Signs that are an output can be had as words, by the engine's own tool."""
+    if not any(v.producer and v.producer.type == DEQUANTIZE for v in Graph(content).outputs):
+        return
+    stripped = strip_lcedequantize_ops(content)
+    for engines in ([RUNTIME], [LCE, LCE_INDIRECT]):
+        signs, words = (
+            open_engine(file, 1, engines).predict(*inputs) for file in (content, stripped)
+        )
+        for sign, word in zip(signs, words, strict=True):
+            found = unpack_signs(word, sign.shape[-1]) if word.dtype == np.int32 else word
+            np.testing.assert_array_equal(found, sign)
+
+
+def _fault_of_the_engine_s(model, monkeypatch):
+    """Why there is no file to be had of the engine's converter either."""
+    try:
+        file = engine_file(model, monkeypatch)
+    except Exception as error:
+        return f"the engine's own converter says {error}"
+    with pytest.raises(EngineError) as raised:
+        open_engine(file.write(), 1, [LCE, LCE_INDIRECT])
+    return f"of the engine's own file it says {raised.value}"
+
+
+def _are_equal_to_rounding(found, expected):
+    # A dense layer of signs that ships as a convolution has sums of integers.
+    return np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max(initial=0))
+
+
+def _beside_the_engine_s(result, model, inputs, monkeypatch):
+    """What the file is beside that of the engine's own converter, in a word."""
+    try:
+        theirs = engine_file(model, monkeypatch)
+    except Exception as error:
+        return f"converted, though the engine's own converter says {error}"
+    plain = Graph(result.plain)
+    if [one.shape for one in theirs.inputs] != [one.shape for one in plain.inputs]:
+        return "converted, for a batch that the engine's own file has not"
+    try:
+        engine = open_engine(theirs.write(), 1, [LCE, LCE_INDIRECT])
+    except EngineError as error:
+        return f"converted, though of the engine's own file it says {error}"
+    expected = engine.predict(*inputs)
+    found = open_engine(result.plain, 1, [LCE, LCE_INDIRECT]).predict(*inputs)
+    if all(map(_are_equal_to_rounding, found, expected)):
+        return "converted, with the results of the engine's own file"
+    graph = InferenceGraph(model)
+    checked = check(graph, theirs, match_layers(graph, theirs), inputs, "noise")
+    if checked.faults:
+        return "converted, where the engine's own file is wrong"
+    assert checked.flips or result.report.check.flips
+    return "converted, where the engine's own file has other signs on thresholds"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from engine_files import binary_part, random_values
 from larq_zoo.sota.quicknet import QuickNetFactory
 
 from larq_bcd.convert import ConversionError, convert, load_model
@@ -9,8 +10,6 @@ from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.load.larq_zoo import list_networks
 from larq_bcd.convert.load.random_weights import as_if_trained, set_statistics
 from larq_bcd.tflite.engines import LCE, LCE_INDIRECT, RUNTIME, open_engine
-from larq_bcd.tflite.graph import Graph
-from larq_bcd.tflite.operators import LCE_OPERATORS
 
 # Which the networks' authors quantize to more than a bit: their file is float, as LCE's is.
 _FLOAT = {"larq_zoo.literature.DoReFaNet"}
@@ -42,26 +41,6 @@ def test_all_fourteen_are_known_by_name():
     assert len(list_networks()) == 14
 
 
-def _binary_part(content):
-    """A file of the binary operators alone, with what they are given as its inputs."""
-    graph = Graph(content)
-    nodes = graph.nodes_of(*LCE_OPERATORS)
-    written = {value for node in nodes for value in node.outputs}
-    given = list(dict.fromkeys(node.data for node in nodes if node.data not in written))
-    shown = [
-        value
-        for value in written
-        if not value.uses or any(reader not in nodes for reader, _ in value.uses)
-    ]
-    return graph.part(nodes, given, shown), given
-
-
-def _random(value, rng):
-    if value.dtype == np.float32:
-        return rng.normal(size=value.shape).astype(np.float32)
-    return rng.integers(-(2**31), 2**31, value.shape, np.int32)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_networks())
 def test_every_network_is_what_keras_computes_and_its_binary_part_what_lce_does(
@@ -75,8 +54,8 @@ def test_every_network_is_what_keras_computes_and_its_binary_part_what_lce_does(
     if name not in _FLOAT:
         result.require_binary()
         # Float sums are in another order in LiteRT, which runs the rest.
-        binary, given = _binary_part(result.content)
-        values = [_random(value, rng) for value in given]
+        binary, given = binary_part(result.content)
+        values = [random_values(value, rng) for value in given]
         ours, theirs = (
             open_engine(binary, 1, [engine]).predict(*values) for engine in (RUNTIME, LCE)
         )

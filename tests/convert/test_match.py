@@ -1,3 +1,4 @@
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -153,3 +154,17 @@ def test_float_kernels_are_found_behind_gains_of_every_sign(converted):
     matches = match_layers(*converted(_trained(tf.keras.Model(image, outputs))))
     found = {match.layer.name: match.node and match.node.type for match in matches}
     assert found == {layer.name: operator for layer, operator in kinds.items()}
+
+
+def test_roundings_of_branches_are_told_apart_by_the_layers_around_them():
+    image = tf.keras.Input((6, 6, 3))
+    x = layers.Conv2D(32, 1)(image)
+    outputs = [
+        layers.Flatten()(
+            layers.Conv2D(4, 1, name=f"after_{bits}")(lq.quantizers.DoReFa(bits)(x))
+        )
+        for bits in (1, 2, 3, 4)
+    ]
+    result = convert(randomize(tf.keras.Model(image, layers.Concatenate()(outputs))))
+    result.require_equal()
+    assert result.report.check.unseen == []

@@ -249,8 +249,9 @@ def _opened(contents: tuple[bytes, bytes], prefer: Sequence[str]) -> tuple[Engin
 def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:
     """What may jump in the model and has no counterpart that the flatbuffer can show."""
     seen = {pair.step.after.op.name for pair in pairs}
-    steps = [step.after.op for step in graph.steps if step.after.op.name not in seen]
-    return [graph.describe(op) for op in (*steps, *graph.comparisons, *graph.hidden_calls)]
+    steps = (*(step.after.op for step in graph.steps), *graph.comparisons)
+    hidden = [op for op in dict.fromkeys(steps) if op.name not in seen]
+    return [graph.describe(op) for op in (*hidden, *graph.hidden_calls)]
 
 
 def check(

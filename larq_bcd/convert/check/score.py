@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larq_bcd._binary import ORDERS
 from larq_bcd.convert.errors import CheckError
 from larq_bcd.convert.fake_quant import Grid
 
@@ -13,6 +14,11 @@ STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Round": np.rint,
     "Rint": np.rint,
     "Floor": np.floor,
+    # Of the difference of what is compared.
+    "Greater": lambda difference: difference > 0,
+    "GreaterEqual": lambda difference: difference >= 0,
+    "Less": lambda difference: difference < 0,
+    "LessEqual": lambda difference: difference <= 0,
 }
 
 
@@ -161,9 +167,10 @@ def score_step(
             after = kind.rounded(after)  # what is beyond its end is at its end
         with np.errstate(invalid="ignore"):
             differs = distance(after, step(before)) > 0
-            near = (step(before - tolerance) <= after) & (after <= step(before + tolerance))
+            ends = step(before - tolerance), step(before + tolerance)
+            near = (np.minimum(*ends) <= after) & (after <= np.maximum(*ends))
         undefined = np.zeros(after.shape, bool)
-        flipped = np.zeros(after.shape)
+        flipped = np.abs(before) if kind in ORDERS else np.zeros(after.shape)
     else:
         undefined = np.isnan(before)
         differs = ((after < 0) != (before < 0)) | undefined
@@ -177,7 +184,7 @@ def score_step(
         largest_flip=float(flipped.max(initial=0.0, where=flips)),
         wrong=int(np.sum(differs & ~near)),
         undefined=int(undefined.sum()),
-        is_rounding=bool(kind),
+        is_rounding=bool(kind) and kind not in ORDERS,
     )
 
 

@@ -37,7 +37,7 @@ from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_o
 from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
-from larq_bcd.convert.passes.padding import restore_padding, round_after_zeros
+from larq_bcd.convert.passes.padding import correct_zeros, restore_padding, round_after_zeros
 from larq_bcd.convert.passes.states import separate_states
 from larq_bcd.tflite.graph import Graph, Rewrite
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION
@@ -133,6 +133,7 @@ __all__ = [
     "PassReport",
     "activation_bytes",
     "convolve_dense",
+    "correct_zeros",
     "optimize",
     "restore_padding",
     "round_after_zeros",

@@ -33,7 +33,7 @@ def convolve_dense(graph: Graph) -> Rewrite:
 
     The precondition: the input is unpacked signs, which may have been moved since they were
     taken and are then packed again, and every output channel of the constant kernel is plus or
-    minus one scale, which is not 0.
+    minus one scale. That of some may be 0, whose signs are lost and do not matter.
 
     Args:
         graph: is changed.
@@ -85,7 +85,7 @@ def _scales(node: Node) -> np.ndarray | None:
         return None
     sizes = np.abs(weights).reshape(len(weights), -1)
     scales = sizes[:, 0]
-    same = np.all(sizes == scales[:, None]) and np.all(scales > 0)
+    same = np.all(sizes == scales[:, None]) and np.any(scales > 0)
     return scales if same else None
 
 

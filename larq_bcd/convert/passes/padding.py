@@ -6,7 +6,8 @@ import tensorflow as tf
 from larq_bcd.convert.match import Match
 from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION, SAME, VALID
-from larq_bcd.tflite.windows import margins, padding, set_padding
+from larq_bcd.tflite.signs import WORD, unpack_signs
+from larq_bcd.tflite.windows import axes, margins, padding, set_padding
 
 _CONVOLUTIONS = (BINARY_CONVOLUTION, "CONV_2D", "DEPTHWISE_CONV_2D")
 
@@ -80,6 +81,53 @@ def round_after_zeros(graph: Graph) -> Rewrite:
         graph.add_node("QUANTIZE", [real], [value])
         done.changed.append(value.name)
     return done
+
+
+def correct_zeros(graph: Graph) -> Rewrite:
+    """Writes out what zeros around a small image change, where Larq Compute Engine errs.
+
+    Its kernels pad with +1 and take away what that adds, which goes wrong where the window is
+    larger than the image:
+
+        sum of w x over the image = sum of w x with x = 1 around it - sum of w around it
+
+    The precondition: an LceBconv2d of float32 without an activation pads with zeros, and its
+    window is higher or wider than the image. It then pads with +1, and an ADD with a value for
+    each pixel and channel follows.
+
+    Args:
+        graph: is changed.
+
+    Returns:
+        The names of the results.
+    """
+    done = Rewrite()
+    for node in graph.nodes_of(BINARY_CONVOLUTION):
+        value, pads = node.output, padding(node) == SAME and node.options["pad_values"] == 0
+        is_plain = value.dtype == np.float32 and not node.options["fused_activation_function"]
+        if not pads or not is_plain or all(axis.window <= axis.size for axis in axes(node)):
+            continue
+        padded = Value.new(value.shape, value.dtype, f"{value.name}/padded")
+        node.outputs, padded.producer = (padded,), node
+        node.options = {**node.options, "pad_values": 1}
+        around = Value.of(-_sums_around(node), f"{value.name}/around")
+        graph.add_node("ADD", [padded, around], [value])
+        done.changed.append(value.name)
+    return done
+
+
+def _sums_around(node: Node) -> np.ndarray:
+    """What the taps outside of the image add where all is +1 there, float32 (1, H, W, O)."""
+    filters, multiplier = (node.constant(position) for position in (1, 2))
+    assert filters is not None
+    assert multiplier is not None
+    # Groups have full words.
+    channels = min(node.options["channels_in"], filters.shape[-1] * WORD)
+    taps = unpack_signs(filters, channels).sum(axis=-1)
+    rows, columns = (axis.outside for axis in axes(node))
+    outside = rows[:, None, :, None] | columns[None, :, None, :]
+    sums = np.einsum("hwkl,okl->hwo", outside, taps)
+    return (sums * multiplier)[None].astype(np.float32)
 
 
 def pad(graph: Graph, node: Node, around: list[tuple[int, int]]) -> None:

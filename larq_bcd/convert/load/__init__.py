@@ -7,6 +7,7 @@ called                      a model whose class is the user's
 imported                    what a module of the user's defines
 code, allowed               what a configuration may name
 operations                  what the graph of a SavedModel may hold
+foreign                     files of others, and what to do with them
 """
 
 import re
@@ -23,6 +24,7 @@ from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load import archive, hdf5, larq_zoo
 from larq_bcd.convert.load.called import as_functional
 from larq_bcd.convert.load.code import advice_for
+from larq_bcd.convert.load.foreign import refuse_foreign
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
@@ -115,6 +117,7 @@ def _open(path: Path) -> _ModelFile:
     try:
         if path.is_dir():
             return SavedModel(path)
+        refuse_foreign(path)
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(archive.START):
@@ -125,11 +128,6 @@ def _open(path: Path) -> _ModelFile:
         raise ConversionError(
             f"{path} cannot be read ({cause(error)}): save the model again."
         ) from error
-    if path.suffix == ".tflite":
-        raise ConversionError(
-            f"{path} is what a conversion makes: give the Keras model that it was made of, or "
-            "look at the file with larq-bcd show."
-        )
     raise ConversionError(
         f"{path} is not a Keras model: give a .keras or .h5 file or a SavedModel folder."
     )

@@ -99,6 +99,7 @@ class _Comparison:
         )
         self._is_measured = False
         self._is_nan = True
+        self._apart: tuple[float, list[np.ndarray]] = 0.0, []  # the most, and on which input
         self._worst: list[Difference | None] = [None] * len(self._compared)
         self._steps = [LayerCheck(step.name) for step in self._file.steps]
         self._supposed = [LayerCheck(match.layer.name) for match in self._file.supposed]
@@ -116,7 +117,10 @@ class _Comparison:
         shipped, showing = (engine.predict for engine in engines)
         theirs = self._file.real_outputs(shipped(*given))
         values = self._file.values(x, showing(*given))
-        self._note_outputs(self._keras.outputs(x), theirs)
+        ours = self._keras.outputs(x)
+        self._note_outputs(ours, theirs)
+        apart = max(float(distance(*pair).max(initial=0)) for pair in zip(ours, theirs))
+        self._apart = max(self._apart, (apart, x), key=lambda found: found[0])
 
         signs = [signs_of(step, values[step.after]) for step in self._fed]
         forced = self._keras.run(x, signs)
@@ -198,6 +202,10 @@ class _Comparison:
             if worst is not None and worst.ratio > 1:
                 faults.append(output_fault(compared, worst))
         self._report.layers = [*self._steps, *self._supposed]
+        if self._report.flips and self._apart[1]:
+            self._report.difference_from_itself = self._rounding.difference_from_itself(
+                self._apart[1]
+            )
 
 
 def _units(fed: dict[str, StepMatch], matches: list[Match]) -> list[float]:

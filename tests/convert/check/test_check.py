@@ -21,6 +21,7 @@ from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
+from larq_bcd.convert.report import describe_check
 from larq_bcd.layers import QuantShiftMLP
 from larq_bcd.tflite.graph import Graph
 
@@ -141,6 +142,28 @@ def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict
         # The flips spread to the outputs: comparing these alone could not tell.
         assert report.max_difference > 0.1
         assert report.max_difference_on_same_signs < 1e-3
+        assert report.difference_from_itself is not None
+    else:
+        assert (report.difference_from_itself is None) == (verdict == "equal")
+
+
+def test_what_flips_make_of_rounding_is_told_by_keras_alone(converted):
+    model, x = _on_the_threshold()
+    x[:, :4] = 0.3
+    stem = model.get_layer("stem")
+    kernel = stem.kernel.numpy()
+    stem.bias.assign(-tf.nn.conv2d(x[:1, :1, :1], kernel, 1, "VALID").numpy().reshape(-1))
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    node = flatbuffer.nodes_of("CONV_2D")[0]
+    moved = corrupted(
+        flatbuffer, node, 2, lambda v: np.nextafter(v, np.float32(-9), out=v)
+    )
+    report = _check(graph, moved, matches, x)
+    assert report.verdict == "equal but for flips"
+    assert report.max_difference > 0.1
+    assert report.difference_from_itself > 0.1
+    assert any("Keras differs from itself" in line for line in describe_check(report))
 
 
 def test_a_fault_behind_a_flip_is_found(converted):

@@ -144,9 +144,9 @@ def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
         )
         if comparison := _comparison_behind(source.others[0]):
             return (
-                f"{subject} is made of a comparison ({comparison.type}), which Larq Compute "
-                "Engine does not take for a sign: take ste_sign of what is compared, less the "
-                "threshold"
+                f"{subject} is made of a comparison ({comparison.type}) in a way that Larq "
+                "Compute Engine does not take for a sign: use ste_sign of what is compared less "
+                "the threshold, or tf.where(x >= threshold, 1.0, -1.0)"
             )
         if quantizer is None and source.others[0].op.type == "Sign":
             return (
@@ -180,9 +180,7 @@ def _comparison_behind(tensor: tf.Tensor) -> tf.Operation | None:
         return _comparison_behind(op.inputs[0])
     if op.type not in (*_ELEMENTWISE, "Cast", "LogicalNot"):
         return None
-    found = [
-        _comparison_behind(operand) for operand in op.inputs if operand.op.type != "Const"
-    ]
+    found = [_comparison_behind(operand) for operand in op.inputs if operand.op.type != "Const"]
     return found[0] if found and None not in found else None
 
 

@@ -30,6 +30,10 @@ def rounded_to_two_levels(x):
     return 2.0 * tf.round(tf.clip_by_value(x, 0.0, 1.0)) - 1.0
 
 
+def compared_with_zero(x):
+    return 1.0 - 2.0 * tf.cast(x < 0, tf.float32)
+
+
 def _between(*operations):
     def build(x):
         x = lq.quantizers.SteSign()(x)
@@ -78,6 +82,20 @@ def _between(*operations):
         (
             lambda x: binary_conv(input_quantizer=None, name="odd")(x),
             "only the kernel is quantized",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=None, name="odd")(
+                2 * tf.cast(x >= 0, tf.float32) - 1
+            ),
+            r"its input is made of a comparison \(GreaterEqual\)",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=compared_with_zero, name="odd")(x),
+            r"input quantizer compared_with_zero is made of a comparison \(Less\)",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=None, name="odd")(tf.sign(x)),
+            r"its input is tf.sign, which is 0 where its own input is",
         ),
         (
             lambda x: binary_conv(pad_values=-1.0, name="odd")(x),

@@ -109,11 +109,14 @@ def test_a_wrong_threshold_of_a_convolution_that_writes_signs_is_a_fault(convert
     assert report.faults[0].startswith("second: ")
 
 
-def _on_the_threshold():
+def _on_the_threshold(sign=None):
     """A model whose value before the first sign is exactly 0 where the image is black."""
     image = x = tf.keras.Input((8, 8, 3))
     x = layers.Conv2D(32, 1, name="stem")(x)
-    x = binary_conv(name="first")(x)
+    if sign is None:
+        x = binary_conv(name="first")(x)
+    else:
+        x = binary_conv(name="first", input_quantizer=None)(sign(x))
     x = layers.PReLU(shared_axes=[1, 2])(x)
     x = binary_conv(name="second")(x)
     model = randomize(tf.keras.Model(image, layers.GlobalAveragePooling2D()(x)))
@@ -147,6 +150,30 @@ def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict
         assert (report.difference_from_itself is None) == (verdict == "equal")
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [
+        lambda x: tf.where(x >= 0, 1.0, -1.0),
+        lambda x: tf.where(x < 0, -1.0, 1.0),
+        lambda x: tf.where(0 <= x, 1.0, -1.0),
+        lambda x: tf.where(tf.logical_not(x < 0), 1.0, -1.0),
+        lambda x: tf.where(x + 0.25 >= 0.25, 1.0, -1.0),
+    ],
+)
+def test_a_choice_by_a_comparison_is_a_sign(converted, sign):
+    model, x = _on_the_threshold(sign)
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    assert all(match.is_binary for match in matches if match.layer.name != "stem")
+    stem = flatbuffer.nodes_of("CONV_2D")[0]
+    moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(-1e-8), out=v))
+    for file, verdict in ((flatbuffer, "equal"), (moved, "equal but for flips")):
+        report = _check(graph, file, matches, x)
+        assert report.faults == []
+        assert report.unseen == []
+        assert report.verdict == verdict
+
+
 def test_what_flips_make_of_rounding_is_told_by_keras_alone(converted):
     model, x = _on_the_threshold()
     x[:, :4] = 0.3
@@ -156,9 +183,7 @@ def test_what_flips_make_of_rounding_is_told_by_keras_alone(converted):
     graph, flatbuffer = converted(model)
     matches = match_layers(graph, flatbuffer)
     node = flatbuffer.nodes_of("CONV_2D")[0]
-    moved = corrupted(
-        flatbuffer, node, 2, lambda v: np.nextafter(v, np.float32(-9), out=v)
-    )
+    moved = corrupted(flatbuffer, node, 2, lambda v: np.nextafter(v, np.float32(-9), out=v))
     report = _check(graph, moved, matches, x)
     assert report.verdict == "equal but for flips"
     assert report.max_difference > 0.1

@@ -145,8 +145,8 @@ def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
         if comparison := _comparison_behind(source.others[0]):
             return (
                 f"{subject} is made of a comparison ({comparison.type}) in a way that Larq "
-                "Compute Engine does not take for a sign: use ste_sign of what is compared less "
-                "the threshold, or tf.where(x >= threshold, 1.0, -1.0)"
+                "Compute Engine does not take for a sign: use ste_sign of what is compared "
+                "less the threshold, or tf.where(x >= threshold, 1.0, -1.0)"
             )
         if quantizer is None and source.others[0].op.type == "Sign":
             return (

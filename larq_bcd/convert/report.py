@@ -290,7 +290,8 @@ def describe_check(check: CheckReport) -> list[str]:
         if check.difference_from_itself is not None:
             lines.append(
                 "the rest is what flips make of rounding: with its input and weights rounded "
-                f"otherwise, Keras differs from itself by up to {check.difference_from_itself:.3g}"
+                "otherwise, Keras differs from itself by up to "
+                f"{check.difference_from_itself:.3g}"
             )
     if check.unseen:
         lines.append(f"could not look into {', '.join(check.unseen)}")

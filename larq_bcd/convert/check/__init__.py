@@ -119,7 +119,9 @@ class _Comparison:
         values = self._file.values(x, showing(*given))
         ours = self._keras.outputs(x)
         self._note_outputs(ours, theirs)
-        apart = max(float(distance(*pair).max(initial=0)) for pair in zip(ours, theirs))
+        apart = max(
+            float(distance(a, b).max(initial=0)) for a, b in zip(ours, theirs, strict=True)
+        )
         self._apart = max(self._apart, (apart, x), key=lambda found: found[0])
 
         signs = [signs_of(step, values[step.after]) for step in self._fed]

@@ -12,7 +12,6 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tf_keras.protobuf import saved_metadata_pb2
 
-from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import is_known_to_keras, is_registered, refuse_code
 from larq_bcd.convert.load.foreign import refuse_folder
 from larq_bcd.convert.load.operations import refuse_operations

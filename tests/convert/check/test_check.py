@@ -155,7 +155,7 @@ def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict
     [
         lambda x: tf.where(x >= 0, 1.0, -1.0),
         lambda x: tf.where(x < 0, -1.0, 1.0),
-        lambda x: tf.where(0 <= x, 1.0, -1.0),
+        lambda x: tf.where(tf.less_equal(0.0, x), 1.0, -1.0),
         lambda x: tf.where(tf.logical_not(x < 0), 1.0, -1.0),
         lambda x: tf.where(x + 0.25 >= 0.25, 1.0, -1.0),
     ],

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from larq_bcd.convert import convert
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.passes import lower_ranks
 from larq_bcd.tflite.engines import REFERENCE, EngineError, open_engine
@@ -81,3 +83,12 @@ def test_what_cannot_be_lowered_is_refused_before_it_aborts(one_of):
     assert lower_ranks(graph).changed == []
     with pytest.raises(EngineError, match="abort on LOGICAL_AND of 5 dimensions"):
         open_engine(graph.write(), 1, REFERENCE)
+
+
+def test_a_model_of_conditions_in_five_dimensions_converts():
+    clip = tf.keras.Input((2, 6, 6, 3))
+    of_channel = tf.constant([True, False, True])
+    model = tf.keras.Model(clip, tf.cast(tf.logical_and(clip > 0, of_channel), tf.float32))
+    report = convert(model).report
+    assert report.check.faults == []
+    assert any("LOGICAL_AND have fewer dimensions" in change for change in report.changes)

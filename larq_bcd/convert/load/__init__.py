@@ -24,7 +24,7 @@ from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load import archive, hdf5, larq_zoo
 from larq_bcd.convert.load.called import as_functional
 from larq_bcd.convert.load.code import advice_for
-from larq_bcd.convert.load.foreign import refuse_foreign
+from larq_bcd.convert.load.foreign import refuse_foreign, refuse_prefix
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
@@ -85,6 +85,7 @@ def load_model(
         model, description = larq_zoo.load(name, random_weights)
         return LoadedModel(model, name, not random_weights, description)
     if not path.exists():
+        refuse_prefix(path)
         known = [*models.list_models(), *models.list_models(pretrained=True)]
         meant = did_you_mean(name, known)
         raise ConversionError(

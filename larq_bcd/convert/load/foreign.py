@@ -6,11 +6,13 @@ from larq_bcd.convert.errors import ConversionError
 from larq_bcd.models.state_dict import format_of
 
 _REBUILD = "build the model, load them with model.load_weights and save it with model.save"
-_ONNX = "is an ONNX model, which is not converted: give the Keras model that it was made of"
+_PART = "is a part of a SavedModel: give the folder that it stands in"
+# By the name, or else by its end.
 _OF_NAMES = {
-    ".onnx": _ONNX,
+    "saved_model.pb": _PART,
+    "keras_metadata.pb": _PART,
+    ".onnx": "is an ONNX model, which is not converted: give the Keras model that it was made of",
     ".index": f"holds weights only: {_REBUILD}",
-    ".pb": "is a part of a SavedModel: give the folder that it stands in",
     ".py": "is Python code: run it, and give the model that it saves",
     ".json": "holds no weights: give what model.save wrote",
     ".yaml": "holds no weights: give what model.save wrote",
@@ -42,9 +44,19 @@ def refuse_foreign(path: Path) -> None:
             f"{path} holds the weights of a PyTorch network: larq-bcd import makes a Keras "
             "model of an official checkpoint; build any other network in Keras."
         )
-    known = _OF_NAMES.get(path.suffix)
+    known = _OF_NAMES.get(path.name) or _OF_NAMES.get(path.suffix)
     if known is not None and kind != "keras":
         raise ConversionError(f"{path} {known}.")
+
+
+def refuse_prefix(path: Path) -> None:
+    """Raises an error for the name of a checkpoint, which is no file but what files begin with.
+
+    Raises:
+        ConversionError: if there is such a checkpoint.
+    """
+    if path.with_name(f"{path.name}.index").is_file():
+        raise ConversionError(f"{path} {_OF_NAMES['.index']}.")
 
 
 def refuse_folder(path: Path) -> None:

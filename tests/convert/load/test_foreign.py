@@ -55,6 +55,7 @@ def test_a_file_of_tensorflow_lite_is_known_by_its_content(tmp_path):
     [
         ("model.onnx", "is an ONNX model"),
         ("saved_model.pb", "give the folder"),
+        ("frozen.pb", "is not a Keras model"),
         ("weights.index", "holds weights only"),
         ("train.py", "is Python code"),
         ("model.json", "holds no weights"),
@@ -74,7 +75,8 @@ def test_a_model_of_a_strange_name_is_read(small_file, tmp_path):
 def test_a_folder_says_what_is_in_it(small_file, tmp_path):
     assert "give one with saved_model.pb" in _refusal(tmp_path)
     (tmp_path / "epoch_3.index").touch()
-    assert "load_weights" in _refusal(tmp_path)
+    for path in (tmp_path, tmp_path / "epoch_3"):
+        assert "load_weights" in _refusal(path)
     model = tmp_path / "model.keras"
     model.write_bytes(small_file.read_bytes())
     assert f"give a file in it, such as {model}." in _refusal(tmp_path)

@@ -75,23 +75,8 @@ def load_model(
             not trusted, or is not built.
     """
     path = Path(source)
-    name = str(source)
-    if not path.exists() and name in models.list_models():
-        model = as_if_trained(models.get_model(name))
-        return LoadedModel(model, name, is_trained=False)
-    if not path.exists() and name in models.list_models(pretrained=True):
-        return LoadedModel(models.get_model(name), name, is_trained=True)
-    if not path.exists() and larq_zoo.is_name(name):
-        model, description = larq_zoo.load(name, random_weights)
-        return LoadedModel(model, name, not random_weights, description)
-    if not path.exists():
-        refuse_prefix(path)
-        known = [*models.list_models(), *models.list_models(pretrained=True)]
-        meant = did_you_mean(name, known)
-        raise ConversionError(
-            f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
-            f"or .h5 file, a SavedModel folder, or one of {', '.join(known)}."
-        )
+    if not _exists(path):
+        return _named(str(source), random_weights)
     file = _open(path)
     if not trust_code:
         file.refuse_code()
@@ -101,7 +86,36 @@ def load_model(
             f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
             "model.save."
         )
-    return LoadedModel(as_functional(model), name, is_trained=True)
+    return LoadedModel(as_functional(model), str(source), is_trained=True)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that is too long, a folder that is not open to the user
+        raise ConversionError(
+            f"{str(path)[:80]} cannot be read ({error.strerror}): give a .keras or .h5 file or "
+            "a SavedModel folder."
+        ) from error
+
+
+def _named(name: str, random_weights: bool) -> LoadedModel:
+    """The network of a name that is not that of a file."""
+    if name in models.list_models():
+        model = as_if_trained(models.get_model(name))
+        return LoadedModel(model, name, is_trained=False)
+    if name in models.list_models(pretrained=True):
+        return LoadedModel(models.get_model(name), name, is_trained=True)
+    if larq_zoo.is_name(name):
+        model, description = larq_zoo.load(name, random_weights)
+        return LoadedModel(model, name, not random_weights, description)
+    refuse_prefix(Path(name))
+    known = [*models.list_models(), *models.list_models(pretrained=True)]
+    meant = did_you_mean(name, known)
+    raise ConversionError(
+        f"{name} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
+        f"or .h5 file, a SavedModel folder, or one of {', '.join(known)}."
+    )
 
 
 class _ModelFile(Protocol):

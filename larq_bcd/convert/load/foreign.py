@@ -11,7 +11,7 @@ _PART = "is a part of a SavedModel: give the folder that it stands in"
 _OF_NAMES = {
     "saved_model.pb": _PART,
     "keras_metadata.pb": _PART,
-    ".onnx": "is an ONNX model, which is not converted: give the Keras model that it was made of",
+    ".onnx": "is an ONNX model, which is not converted: give the Keras model it was made of",
     ".index": f"holds weights only: {_REBUILD}",
     ".py": "is Python code: run it, and give the model that it saves",
     ".json": "holds no weights: give what model.save wrote",
@@ -55,7 +55,7 @@ def refuse_prefix(path: Path) -> None:
     Raises:
         ConversionError: if there is such a checkpoint.
     """
-    if path.with_name(f"{path.name}.index").is_file():
+    if Path(f"{path}.index").is_file():
         raise ConversionError(f"{path} {_OF_NAMES['.index']}.")
 
 

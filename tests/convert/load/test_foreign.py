@@ -72,6 +72,11 @@ def test_a_model_of_a_strange_name_is_read(small_file, tmp_path):
     assert load_model(path).is_trained
 
 
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(ConversionError, match=r"cannot be read \(File name too long\)"):
+        load_model(300 * "a")
+
+
 def test_a_folder_says_what_is_in_it(small_file, tmp_path):
     assert "give one with saved_model.pb" in _refusal(tmp_path)
     (tmp_path / "epoch_3.index").touch()

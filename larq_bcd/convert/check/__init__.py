@@ -21,6 +21,7 @@ can, so that it is known to serve the file. The others run on larq_bcd_runtime w
 installed: many times faster, and what a device will use.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -252,8 +253,21 @@ def _opened(contents: tuple[bytes, bytes], prefer: Sequence[str]) -> tuple[Engin
     try:
         first, second = (open_engine(content, prefer=prefer) for content in contents)
     except EngineError as error:
-        raise CheckError(str(error)) from error
+        raise CheckError(f"{error}{_remedy(str(error))}") from error
     return first, second
+
+
+def _remedy(refusal: str) -> str:
+    """What to do about an operation that the converter has left as it is, if it is one."""
+    unresolved = re.search(r"unresolved custom op: (\w+)", refusal)
+    if unresolved is None:
+        return ""
+    if unresolved[1] == "FakeQuantWithMinMaxVarsPerChannel":
+        return (
+            ". Values that are computed have one range for all channels: quantize them with "
+            "fake_quant_with_min_max_vars"
+        )
+    return f". Leave {unresolved[1]} out of the model, or compute it in another way"
 
 
 def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:

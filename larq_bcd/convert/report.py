@@ -287,14 +287,11 @@ def describe_check(check: CheckReport) -> list[str]:
             "on the same signs the outputs differ by at most "
             f"{check.max_difference_on_same_signs:.3g}"
         )
-        own = check.difference_from_itself
-        if own is not None:
+        if check.difference_from_itself is not None:
             lines.append(
-                "the rest comes of the flips alone; with its input and weights rounded "
-                f"otherwise, Keras differs from itself by up to {own:.3g}"
-                if own > check.max_difference_on_same_signs
-                else "the rest comes of the flips alone; with its input and weights rounded "
-                "otherwise three times, none of Keras's own signs flipped"
+                "the rest comes of the flips alone; Keras, with its input and weights rounded "
+                "otherwise three times, differs from itself by up to "
+                f"{check.difference_from_itself:.3g}"
             )
     if check.unseen:
         lines.append(f"could not look into {', '.join(check.unseen)}")

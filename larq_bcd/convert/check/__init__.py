@@ -100,7 +100,7 @@ class _Comparison:
         )
         self._is_measured = False
         self._is_nan = True
-        self._apart: tuple[float, list[np.ndarray]] = 0.0, []  # the most, and on which input
+        self._apart: tuple[float, list[np.ndarray]] = -1.0, []  # the most, and on which input
         self._worst: list[Difference | None] = [None] * len(self._compared)
         self._steps = [LayerCheck(step.name) for step in self._file.steps]
         self._supposed = [LayerCheck(match.layer.name) for match in self._file.supposed]
@@ -205,10 +205,9 @@ class _Comparison:
             if worst is not None and worst.ratio > 1:
                 faults.append(output_fault(compared, worst))
         self._report.layers = [*self._steps, *self._supposed]
-        if self._report.flips and self._apart[1]:
-            self._report.difference_from_itself = self._rounding.difference_from_itself(
-                self._apart[1]
-            )
+        if any(step.flips and not step.is_rounding for step in self._steps):
+            _, x = self._apart
+            self._report.difference_from_itself = self._rounding.difference_from_itself(x)
 
 
 def _units(fed: dict[str, StepMatch], matches: list[Match]) -> list[float]:

@@ -22,7 +22,8 @@ class CheckReport(OutputDifferences):
         max_difference_on_same_signs: of the outputs, when Keras is given the signs of the
             flatbuffer.
         difference_from_itself: of Keras's outputs, where its operands are changed by rounding,
-            on the input of the largest difference; None where no sign flipped.
+            on the input of the largest difference; None where no sign flipped. Roundings to
+            integers flip by the rounding of their weights, which Keras has not.
         layers: one entry for each sign that was compared.
         unseen: signs, roundings and comparisons that could not be looked into.
         faults: what is wrong, in words; empty if nothing is.

@@ -1,5 +1,6 @@
 """Why a layer that trains as binary ships as float, in words."""
 
+import numpy as np
 import tensorflow as tf
 
 from larq_bcd._binary import COMPARISONS, quantizer_name
@@ -115,6 +116,11 @@ def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
 def _reason_of_kernel(layer: WeightedOp) -> str | None:
     if has_one_scale(layer):
         return None
+    if not np.isfinite(layer.kernel).all():
+        return (
+            "its kernel has values that are not finite: train it again, or take an earlier "
+            "checkpoint"
+        )
     subject = (
         "its kernel"
         if layer.quantizer is None

@@ -1,4 +1,5 @@
 import larq as lq
+import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import binary_conv, randomize
@@ -153,6 +154,14 @@ def test_a_layer_that_trains_as_binary_and_ships_as_float_has_its_reason(build, 
     assert report.fallbacks == [layer]
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(layer.reason)
+
+
+def test_a_kernel_that_is_not_finite_is_not_called_one_of_another_scale():
+    image = tf.keras.Input((8, 8, 32))
+    model = randomize(tf.keras.Model(image, binary_conv(name="odd")(image)))
+    kernel = model.get_layer("odd").kernel
+    kernel.assign(np.where(kernel.numpy() > 0.3, np.nan, kernel.numpy()))
+    assert "not finite" in _only(convert(model).report).reason
 
 
 def test_a_separable_convolution_is_listed_with_both_its_kernels():

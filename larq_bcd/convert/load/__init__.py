@@ -180,10 +180,15 @@ def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
                     "module of the right one."
                 ) from error
             if uncalled := _UNCALLED_LAYER.search(message):
+                lost = (
+                    "a Lambda layer is saved without the variables around its function"
+                    if uncalled[2] == "Lambda"
+                    else "Keras has not kept all that it was called with"
+                )
                 raise ConversionError(
                     f"{path}: the layer '{uncalled[1]}' ({uncalled[2]}) cannot be called as it "
-                    "was saved; a Lambda layer is saved without the variables around its "
-                    "function: save the model with model.export, which keeps its operations."
+                    f"was saved; {lost}: save the model with model.export, which keeps its "
+                    "operations."
                 ) from error
             raise ConversionError(
                 f"{path} cannot be loaded ({cause(error)}): it is damaged or was saved by "

@@ -107,6 +107,12 @@ def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
         return "locally connected layers are not supported as binary: use QuantConv2D"
     if layer.op.type in _UNSUPPORTED:
         return _UNSUPPORTED[layer.op.type]
+    if layer.data.dtype in (tf.float16, tf.bfloat16):
+        return (
+            f"it computes in {layer.data.dtype.name}, as its operations were exported: export "
+            "the model in float32, or save it with model.save, whose layers are built anew in "
+            "it"
+        )
     reason = _reason_of_kernel(layer) or _reason_of_input(layer, graph)
     if layer.op.type in _DENSE:
         return reason or DENSE

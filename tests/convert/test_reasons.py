@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conversion_models import binary_conv, randomize
 
-from larq_bcd.convert import FloatFallbackError, convert, merge_heads
+from larq_bcd.convert import FloatFallbackError, convert, load_model, merge_heads
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.reasons import expected_reasons, trains_as_binary
 from larq_bcd.layers import DySign, QuantConv2D, QuantShiftMLP
@@ -154,6 +154,19 @@ def test_a_layer_that_trains_as_binary_and_ships_as_float_has_its_reason(build, 
     assert report.fallbacks == [layer]
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(layer.reason)
+
+
+def test_exported_operations_of_half_precision_have_that_as_their_reason(tmp_path):
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        image = tf.keras.Input((8, 8, 32))
+        model = tf.keras.Model(image, binary_conv(name="odd")(image))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    randomize(model).export(tmp_path / "exported")
+    exported = load_model(tmp_path / "exported").model
+    (layer,) = convert(exported).report.fallbacks
+    assert "computes in float16" in layer.reason
 
 
 def test_a_kernel_that_is_not_finite_is_not_called_one_of_another_scale():

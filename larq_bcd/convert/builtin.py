@@ -26,11 +26,10 @@ Why float32 sums and not those of an int8 convolution: on a 3x3 convolution of 2
 The file has a byte for each weight in all of these, and memory four once it is loaded.
 """
 
-import math
-
 import numpy as np
 
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.convert.passes.ranks import lower_ranks
 from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.operators import (
     BINARY_CONVOLUTION,
@@ -46,8 +45,6 @@ from larq_bcd.tflite.windows import axes, margins
 
 # Passes that move packed words have nothing to move here.
 PASSES_OF_WORDS = ("movement", "padding")
-# TensorFlow Lite's comparison with what is smaller aborts on more.
-_MOST_DIMENSIONS = 4
 _ZERO, _PLUS, _MINUS = (np.array(value, np.float32) for value in (0, 1, -1))
 # Smallest and largest sum that an activation of the convolution itself lets through.
 _BOUNDS = {0: (None, None), 1: (0, None), 2: (-1, 1), 3: (0, 6)}
@@ -92,21 +89,8 @@ class _Unpacker:
         self.channels[value] = channels
         value.dtype, value.shape = np.dtype(np.float32), (*value.shape[:-1], channels)
 
-    def _reshape(self, value: Value, into: Value) -> None:
-        shape = Value.of(np.array(into.shape, np.int32), "shape")
-        self.graph.add_node("RESHAPE", [value, shape], [into], newShape=list(into.shape))
-
     def _sign(self, values: Value, threshold: np.ndarray, kind: str, output: Value) -> None:
         """+1 where a comparison of values with a threshold holds, else -1."""
-        if len(values.shape) > _MOST_DIMENSIONS:
-            shape = (math.prod(values.shape[:-1]), values.channels)
-            flat, signs = (
-                Value.new(shape, np.float32, f"{value.name}/flat") for value in (values, output)
-            )
-            self._reshape(values, flat)
-            self._sign(flat, threshold, kind, signs)
-            self._reshape(signs, output)
-            return
         limit = Value.of(threshold, "threshold")
         holds = self._add(kind, [values, limit], "comparison", np.bool_)
         choices = [Value.of(_PLUS, "plus"), Value.of(_MINUS, "minus")]
@@ -242,5 +226,6 @@ def with_builtin_operators(graph: Graph) -> Rewrite:
     """
     replaced = [node.outputs[0].name for node in graph.nodes_of(*LCE_OPERATORS)]
     _Unpacker(graph)
+    lower_ranks(graph)
     graph.tidy()
     return Rewrite(replaced)

@@ -64,6 +64,17 @@ CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _WEIGHTED |= dict.fromkeys(CALLS, (0, 1))
 
 
+_SELECTIONS = frozenset({"Select", "SelectV2"})
+# Comparisons that are a sign of the difference of their operands: the position of the minuend
+# and of the subtrahend, and what a choice has to give where they hold and where not.
+_ORDERS = {
+    "GreaterEqual": (0, 1, [1, -1]),
+    "LessEqual": (1, 0, [1, -1]),
+    "Less": (0, 1, [-1, 1]),
+    "Greater": (1, 0, [-1, 1]),
+}
+
+
 def through(tensor: tf.Tensor) -> tf.Tensor:
     """The tensor that transparent operations hand on as `tensor`."""
     while tensor.op.type in _TRANSPARENT:
@@ -95,8 +106,13 @@ class Step:
 
 
 def plain_sign(tensor: tf.Tensor) -> Step | None:
-    """The sign that yields a tensor, if it is larq's sign(sign(x) + c) with 0 < c < 1."""
+    """The sign that yields a tensor: +1 for 0 and above, -1 below.
+
+    Either larq's sign(sign(x) + c) with 0 < c < 1, or a choice of 1 or -1 by a comparison.
+    """
     outer = through(tensor)
+    if outer.op.type in _SELECTIONS:
+        return _chosen_sign(outer)
     if outer.op.type != "Sign":
         return None
     total = through(outer.op.inputs[0])
@@ -109,6 +125,35 @@ def plain_sign(tensor: tf.Tensor) -> Step | None:
             if value.size == 1 and 0 < float(value.item()) < 1:
                 return Step(through(inner.op.inputs[0]), outer, is_plain_sign=True)
     return None
+
+
+def _chosen_sign(chosen: tf.Tensor) -> Step | None:
+    condition, yes, no = map(through, chosen.op.inputs)
+    signs = [tf.get_static_value(one) for one in (yes, no)]
+    if condition.op.type == "LogicalNot":
+        condition, signs = through(condition.op.inputs[0]), signs[::-1]
+    if condition.op.type not in _ORDERS:
+        return None
+    larger, smaller, expected = _ORDERS[condition.op.type]
+    if any(sign is None or sign.size != 1 for sign in signs) or signs != expected:
+        return None
+    operands = [through(operand) for operand in condition.op.inputs]
+    before = _difference(operands[larger], operands[smaller], f"{chosen.op.name}/difference")
+    if before.shape != chosen.shape or not before.dtype.is_floating:
+        return None
+    return Step(before, chosen, is_plain_sign=True)
+
+
+def _difference(a: tf.Tensor, b: tf.Tensor, name: str) -> tf.Tensor:
+    """What decides between two tensors, which their graph computes if it did not."""
+    known = tf.get_static_value(b)
+    if known is not None and not np.any(known):
+        return a
+    try:
+        return a.graph.get_tensor_by_name(f"{name}:0")
+    except KeyError:
+        with a.graph.as_default():
+            return tf.subtract(a, b, name=name)
 
 
 @dataclass(frozen=True)
@@ -396,7 +441,7 @@ class InferenceGraph:
         inner = set()
         for op in self.operations:
             if (
-                op.type == "Sign"
+                op.type in ("Sign", *_SELECTIONS)
                 and op.name in self.computed
                 and (s := plain_sign(op.outputs[0]))
             ):
@@ -453,9 +498,11 @@ class InferenceGraph:
 
     @cached_property
     def comparisons(self) -> list[tf.Operation]:
-        """Comparisons of activations."""
+        """Comparisons of activations, less those that are plain signs."""
         return [
-            op for op in self.operations if op.type in COMPARISONS and op.name in self.computed
+            op
+            for op in self.operations
+            if op.type in COMPARISONS and op.name in self.computed and not _gives_signs(op)
         ]
 
     @cached_property
@@ -535,6 +582,17 @@ def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
     for module in model.submodules:
         if isinstance(module, tf.keras.layers.Layer):
             yield module
+
+
+def _gives_signs(condition: tf.Operation) -> bool:
+    """Whether a condition is read, and nothing but plain signs is made of it."""
+    readers = [op for result in condition.outputs for op in result.consumers()]
+    return bool(readers) and all(
+        _gives_signs(op)
+        if op.type in (*_TRANSPARENT, "LogicalNot")
+        else op.type in _SELECTIONS and plain_sign(op.outputs[0]) is not None
+        for op in readers
+    )
 
 
 def _ancestors(op: tf.Operation) -> set[str]:

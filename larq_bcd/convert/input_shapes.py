@@ -7,16 +7,26 @@ import tensorflow as tf
 from larq_bcd._names import did_you_mean
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.graph import InferenceGraph
-from larq_bcd.convert.interface import input_names
+from larq_bcd.convert.interface import input_names, output_names
 from larq_bcd.models.weights import copy_between_builds
 
 
 def require_fixed_shapes(model: tf.keras.Model) -> None:
-    """Raises an error for a model that leaves the size of an input open.
+    """Raises an error for a model that leaves the size of an input open, or holds nothing.
 
     Raises:
-        ConversionError: with the input and what fixes it.
+        ConversionError: with the input and what fixes it, or what has no elements.
     """
+    tensors = [
+        *(("input", *pair) for pair in zip(input_names(model), model.inputs, strict=True)),
+        *(("output", *pair) for pair in zip(output_names(model), model.outputs, strict=True)),
+    ]
+    for kind, name, tensor in tensors:
+        if 0 in tuple(tensor.shape):
+            raise ConversionError(
+                f"the model's {kind} '{name}' has the shape {tuple(tensor.shape)}, which holds "
+                "nothing: build it with sizes of at least 1, or leave it out."
+            )
     for name, tensor in zip(input_names(model), model.inputs, strict=True):
         shape = tuple(tensor.shape)
         if None in shape[1:]:

@@ -28,6 +28,7 @@ from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
     convolve_dense,
     correct_zeros,
+    lower_ranks,
     optimize,
     restore_padding,
     round_after_zeros,
@@ -206,6 +207,11 @@ def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     changes = []
     if write_out_fills(file).changed + round_after_zeros(file).changed:
         file.tidy()
+    if lowered := lower_ranks(file).changed:
+        changes.append(
+            f"{' and '.join(dict.fromkeys(lowered))} have fewer dimensions than in the model, "
+            "since the kernels of Larq Compute Engine abort on theirs"
+        )
     if separated := separate_states(file).changed:
         changes.append(
             f"the converter had let states of {' and '.join(dict.fromkeys(separated))} share "

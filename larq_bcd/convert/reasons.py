@@ -1,8 +1,9 @@
 """Why a layer that trains as binary ships as float, in words."""
 
+import numpy as np
 import tensorflow as tf
 
-from larq_bcd._binary import quantizer_name
+from larq_bcd._binary import COMPARISONS, quantizer_name
 from larq_bcd.convert.graph import InferenceGraph, WeightedOp, source_of
 from larq_bcd.convert.match import Match, has_one_scale
 from larq_bcd.tflite.signs import WORD
@@ -106,6 +107,12 @@ def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
         return "locally connected layers are not supported as binary: use QuantConv2D"
     if layer.op.type in _UNSUPPORTED:
         return _UNSUPPORTED[layer.op.type]
+    if layer.data.dtype in (tf.float16, tf.bfloat16):
+        return (
+            f"it computes in {layer.data.dtype.name}, as its operations were exported: export "
+            "the model in float32, or save it with model.save, whose layers are built anew in "
+            "it"
+        )
     reason = _reason_of_kernel(layer) or _reason_of_input(layer, graph)
     if layer.op.type in _DENSE:
         return reason or DENSE
@@ -115,6 +122,11 @@ def _reason_of_layer(layer: WeightedOp, graph: InferenceGraph) -> str | None:
 def _reason_of_kernel(layer: WeightedOp) -> str | None:
     if has_one_scale(layer):
         return None
+    if not np.isfinite(layer.kernel).all():
+        return (
+            "its kernel has values that are not finite: train it again, or take an earlier "
+            "checkpoint"
+        )
     subject = (
         "its kernel"
         if layer.quantizer is None
@@ -137,6 +149,22 @@ def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
                 "that the second works on real values: use QuantDepthwiseConv2D, and a 1x1 "
                 "QuantConv2D with an input_quantizer"
             )
+        subject = (
+            "its input"
+            if quantizer is None
+            else f"the input quantizer {quantizer_name(quantizer)}"
+        )
+        if comparison := _comparison_behind(source.others[0]):
+            return (
+                f"{subject} is made of a comparison ({comparison.type}) in a way that Larq "
+                "Compute Engine does not take for a sign: use ste_sign of what is compared "
+                "less the threshold, or tf.where(x >= threshold, 1.0, -1.0)"
+            )
+        if quantizer is None and source.others[0].op.type == "Sign":
+            return (
+                f"{subject} is tf.sign, which is 0 where its own input is: use ste_sign, which "
+                "is +1 there"
+            )
         if quantizer is not None:
             return (
                 f"the input quantizer {quantizer_name(quantizer)} is not a plain sign of +1 "
@@ -153,6 +181,19 @@ def _reason_of_input(layer: WeightedOp, graph: InferenceGraph) -> str | None:
             "ste_sign"
         )
     return None
+
+
+def _comparison_behind(tensor: tf.Tensor) -> tf.Operation | None:
+    """The comparison that decides between the values of a tensor, if nothing else does."""
+    op = tensor.op
+    if op.type in COMPARISONS:
+        return op
+    if op.type in ("Select", "SelectV2"):
+        return _comparison_behind(op.inputs[0])
+    if op.type not in (*_ELEMENTWISE, "Cast", "LogicalNot"):
+        return None
+    found = [_comparison_behind(operand) for operand in op.inputs if operand.op.type != "Const"]
+    return found[0] if found and None not in found else None
 
 
 def _is_made_of_sign(tensor: tf.Tensor) -> bool:

@@ -287,6 +287,12 @@ def describe_check(check: CheckReport) -> list[str]:
             "on the same signs the outputs differ by at most "
             f"{check.max_difference_on_same_signs:.3g}"
         )
+        if check.difference_from_itself is not None:
+            lines.append(
+                "the rest comes of the flips alone; Keras, with its input and weights rounded "
+                "otherwise three times, differs from itself by up to "
+                f"{check.difference_from_itself:.3g}"
+            )
     if check.unseen:
         lines.append(f"could not look into {', '.join(check.unseen)}")
     lines += [f"FAULT: {fault}" for fault in check.faults]

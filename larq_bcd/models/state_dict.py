@@ -64,7 +64,8 @@ def format_of(path: Path) -> Format:
     if start.startswith(b"PK"):
         try:
             names = zipfile.ZipFile(path).namelist()
-        except (zipfile.BadZipFile, ValueError):  # cut short
+        # Cut short, or of a version that nobody writes.
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
             return None
         if any(name.endswith("data.pkl") for name in names):
             return "torch"

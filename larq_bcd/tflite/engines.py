@@ -11,7 +11,7 @@ import numpy as np
 
 from larq_bcd._stderr import captured_stderr
 from larq_bcd.errors import UserError
-from larq_bcd.tflite.graph import has_states
+from larq_bcd.tflite.graph import aborting_operators, has_states
 
 RUNTIME = "larq_bcd_runtime"
 LCE = "Larq Compute Engine"
@@ -75,7 +75,11 @@ def open_engine(
     """
     threads = threads or min(os.cpu_count() or 1, _MOST_THREADS)
     refused: dict[str, str] = {}
+    aborting = aborting_operators(content)
     for name in prefer:
+        if aborting and name != RUNTIME:
+            refused[name] = f"its kernels abort on {', '.join(aborting)}"
+            continue
         try:
             predict = _OPEN[name](content, threads)
         except _RefusalError as refusal:

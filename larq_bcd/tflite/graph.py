@@ -14,6 +14,7 @@ from flatbuffers import flexbuffers
 
 from larq_bcd.tflite import operators, packing
 from larq_bcd.tflite.nodes import ABSENT, Node, Value
+from larq_bcd.tflite.ranks import MOST_DIMENSIONS, aborts
 from larq_bcd.tflite.schema import schema
 from larq_bcd.tflite.writer import Signature, Writer
 
@@ -286,3 +287,25 @@ def has_states(content: bytes) -> bool:
         for subgraph in subgraphs
         for number in range(subgraph.TensorsLength())
     )
+
+
+def aborting_operators(content: bytes) -> list[str]:
+    """The operators of a `.tflite` file that end the process, by `ranks.aborts`, in words."""
+    model = schema.Model.GetRootAsModel(content, 0)
+    names = [
+        operators.operator_name(schema.OperatorCodeT.InitFromObj(model.OperatorCodes(number)))
+        for number in range(model.OperatorCodesLength())
+    ]
+    found = {}
+    for subgraph in (model.Subgraphs(number) for number in range(model.SubgraphsLength())):
+        for node in (subgraph.Operators(n) for n in range(subgraph.OperatorsLength())):
+            name = names[node.OpcodeIndex()]
+            if name not in MOST_DIMENSIONS:
+                continue
+            tensors = [
+                subgraph.Tensors(node.Inputs(number)) for number in range(node.InputsLength())
+            ]
+            shapes = [[t.Shape(axis) for axis in range(t.ShapeLength())] for t in tensors]
+            if aborts(name, shapes):
+                found[f"{name} of {max(map(len, shapes))} dimensions"] = True
+    return list(found)

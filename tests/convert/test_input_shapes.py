@@ -69,6 +69,13 @@ def test_an_open_shape_is_asked_for(shape):
         convert(tf.keras.Model(image, layers.ReLU()(image)))
 
 
+def test_a_shape_that_holds_nothing_is_refused():
+    nothing, some = tf.keras.Input((0, 8, 3), name="none"), tf.keras.Input((8,), name="some")
+    for model in (tf.keras.Model(nothing, nothing * 2), tf.keras.Model(some, some[:, :0])):
+        with pytest.raises(ConversionError, match="holds nothing"):
+            convert(model)
+
+
 def test_a_batch_that_is_changed_is_said():
     image = tf.keras.Input((4, 4, 3), batch_size=4)
     result = convert(tf.keras.Model(image, layers.Flatten()(image)))

@@ -172,6 +172,13 @@ def test_an_interrupt_ends_the_converter(small, failing, monkeypatch):
     ("compute", "reason"),
     [
         (lambda x: tf.linalg.svd(x, compute_uv=False), "unresolved custom op: Svd"),
+        (lambda x: tf.linalg.svd(x, compute_uv=False), "Leave Svd out of the model"),
+        (
+            lambda x: tf.quantization.fake_quant_with_min_max_vars_per_channel(
+                x, [-1.0, -2.0, -3.0], [1.0, 2.0, 3.0]
+            ),
+            "have one range for all channels",
+        ),
         (lambda x: tf.unique(tf.reshape(x, [-1]))[0], "depend on values"),
     ],
 )

@@ -1,9 +1,10 @@
 import larq as lq
+import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import binary_conv, randomize
 
-from larq_bcd.convert import FloatFallbackError, convert, merge_heads
+from larq_bcd.convert import FloatFallbackError, convert, load_model, merge_heads
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.reasons import expected_reasons, trains_as_binary
 from larq_bcd.layers import DySign, QuantConv2D, QuantShiftMLP
@@ -28,6 +29,10 @@ def _only(report, name="odd"):
 
 def rounded_to_two_levels(x):
     return 2.0 * tf.round(tf.clip_by_value(x, 0.0, 1.0)) - 1.0
+
+
+def compared_with_zero(x):
+    return 1.0 - 2.0 * tf.cast(x < 0, tf.float32)
 
 
 def _between(*operations):
@@ -78,6 +83,20 @@ def _between(*operations):
         (
             lambda x: binary_conv(input_quantizer=None, name="odd")(x),
             "only the kernel is quantized",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=None, name="odd")(
+                2 * tf.cast(x >= 0, tf.float32) - 1
+            ),
+            r"its input is made of a comparison \(GreaterEqual\)",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=compared_with_zero, name="odd")(x),
+            r"input quantizer compared_with_zero is made of a comparison \(Less\)",
+        ),
+        (
+            lambda x: binary_conv(input_quantizer=None, name="odd")(tf.sign(x)),
+            r"its input is tf.sign, which is 0 where its own input is",
         ),
         (
             lambda x: binary_conv(pad_values=-1.0, name="odd")(x),
@@ -135,6 +154,27 @@ def test_a_layer_that_trains_as_binary_and_ships_as_float_has_its_reason(build, 
     assert report.fallbacks == [layer]
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(layer.reason)
+
+
+def test_exported_operations_of_half_precision_have_that_as_their_reason(tmp_path):
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        image = tf.keras.Input((8, 8, 32))
+        model = tf.keras.Model(image, binary_conv(name="odd")(image))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    randomize(model).export(tmp_path / "exported")
+    exported = load_model(tmp_path / "exported").model
+    (layer,) = convert(exported).report.fallbacks
+    assert "computes in float16" in layer.reason
+
+
+def test_a_kernel_that_is_not_finite_is_not_called_one_of_another_scale():
+    image = tf.keras.Input((8, 8, 32))
+    model = randomize(tf.keras.Model(image, binary_conv(name="odd")(image)))
+    kernel = model.get_layer("odd").kernel
+    kernel.assign(np.where(kernel.numpy() > 0.3, np.nan, kernel.numpy()))
+    assert "not finite" in _only(convert(model).report).reason
 
 
 def test_a_separable_convolution_is_listed_with_both_its_kernels():

@@ -21,6 +21,7 @@ can, so that it is known to serve the file. The others run on larq_bcd_runtime w
 installed: many times faster, and what a device will use.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -99,6 +100,7 @@ class _Comparison:
         )
         self._is_measured = False
         self._is_nan = True
+        self._apart: tuple[float, list[np.ndarray]] = -1.0, []  # the most, and on which input
         self._worst: list[Difference | None] = [None] * len(self._compared)
         self._steps = [LayerCheck(step.name) for step in self._file.steps]
         self._supposed = [LayerCheck(match.layer.name) for match in self._file.supposed]
@@ -116,7 +118,12 @@ class _Comparison:
         shipped, showing = (engine.predict for engine in engines)
         theirs = self._file.real_outputs(shipped(*given))
         values = self._file.values(x, showing(*given))
-        self._note_outputs(self._keras.outputs(x), theirs)
+        ours = self._keras.outputs(x)
+        self._note_outputs(ours, theirs)
+        apart = max(
+            float(distance(a, b).max(initial=0)) for a, b in zip(ours, theirs, strict=True)
+        )
+        self._apart = max(self._apart, (apart, x), key=lambda found: found[0])
 
         signs = [signs_of(step, values[step.after]) for step in self._fed]
         forced = self._keras.run(x, signs)
@@ -198,6 +205,9 @@ class _Comparison:
             if worst is not None and worst.ratio > 1:
                 faults.append(output_fault(compared, worst))
         self._report.layers = [*self._steps, *self._supposed]
+        if any(step.flips and not step.is_rounding for step in self._steps):
+            _, x = self._apart
+            self._report.difference_from_itself = self._rounding.difference_from_itself(x)
 
 
 def _units(fed: dict[str, StepMatch], matches: list[Match]) -> list[float]:
@@ -242,8 +252,21 @@ def _opened(contents: tuple[bytes, bytes], prefer: Sequence[str]) -> tuple[Engin
     try:
         first, second = (open_engine(content, prefer=prefer) for content in contents)
     except EngineError as error:
-        raise CheckError(str(error)) from error
+        raise CheckError(f"{error}{_remedy(str(error))}") from error
     return first, second
+
+
+def _remedy(refusal: str) -> str:
+    """What to do about an operation that the converter has left as it is, if it is one."""
+    unresolved = re.search(r"unresolved custom op: (\w+)", refusal)
+    if unresolved is None:
+        return ""
+    if unresolved[1] == "FakeQuantWithMinMaxVarsPerChannel":
+        return (
+            ". Values that are computed have one range for all channels: quantize them with "
+            "fake_quant_with_min_max_vars"
+        )
+    return f". Leave {unresolved[1]} out of the model, or compute it in another way"
 
 
 def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:

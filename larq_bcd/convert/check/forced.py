@@ -26,6 +26,7 @@ class ForcedGraph:
         names = {kernel.name for kernel in kernels}
         parameters = [*kernels, *(p for p in graph.parameters if p.name not in names)]
         self._free = graph.function(graph.inputs, graph.outputs)
+        self._rounded = graph.function([*graph.inputs, *parameters], graph.outputs)
         self._forced = graph.function([*graph.inputs, *signs, *parameters], watched)
         self.parameters: list[np.ndarray] = [
             value.numpy() for value in graph.function([], parameters)()
@@ -34,6 +35,12 @@ class ForcedGraph:
     def outputs(self, x: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the model on its own, for a batch of one."""
         return [value.numpy() for value in self._free(*x)]
+
+    def rounded_outputs(
+        self, x: Sequence[np.ndarray], parameters: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """The outputs of the model on its own, with other values of its parameters."""
+        return [value.numpy() for value in self._rounded(*x, *parameters)]
 
     def run(
         self,

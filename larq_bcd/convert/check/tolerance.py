@@ -113,6 +113,24 @@ class Rounding:
         self._changes, self._sizes = changes, sizes
         return probes
 
+    def difference_from_itself(self, x: Sequence[np.ndarray]) -> float:
+        """By how much the outputs of Keras on its own differ where rounding changes operands.
+
+        Where a sign falls otherwise, that is what follows from it, and may be much.
+
+        Args:
+            x: one array for each input of the graph.
+        """
+        ours = self._keras.outputs(x)
+        largest = 0.0
+        for together, parameters in zip(_TOGETHER, self._parameters, strict=True):
+            changed = [_jittered(array, self._rng, together) for array in x]
+            for a, b in zip(
+                self._keras.rounded_outputs(changed, parameters), ours, strict=True
+            ):
+                largest = max(largest, _whole(distance(a, b)))
+        return largest
+
     def _measure_steps(
         self,
         x: Sequence[np.ndarray],

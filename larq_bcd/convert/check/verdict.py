@@ -21,6 +21,9 @@ class CheckReport(OutputDifferences):
         tolerance_factor: what multiplied the tolerances, by default 1.
         max_difference_on_same_signs: of the outputs, when Keras is given the signs of the
             flatbuffer.
+        difference_from_itself: of Keras's outputs, where its operands are changed by rounding,
+            on the input of the largest difference; None where no sign flipped. Roundings to
+            integers flip by the rounding of their weights, which Keras has not.
         layers: one entry for each sign that was compared.
         unseen: signs, roundings and comparisons that could not be looked into.
         faults: what is wrong, in words; empty if nothing is.
@@ -31,6 +34,7 @@ class CheckReport(OutputDifferences):
     runs_on: str = ""
     tolerance_factor: float = 1.0
     max_difference_on_same_signs: float = 0.0
+    difference_from_itself: float | None = None
     layers: list[LayerCheck] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

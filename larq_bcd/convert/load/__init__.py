@@ -7,6 +7,7 @@ called                      a model whose class is the user's
 imported                    what a module of the user's defines
 code, allowed               what a configuration may name
 operations                  what the graph of a SavedModel may hold
+foreign                     files of others, and what to do with them
 """
 
 import re
@@ -23,6 +24,7 @@ from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load import archive, hdf5, larq_zoo
 from larq_bcd.convert.load.called import as_functional
 from larq_bcd.convert.load.code import advice_for
+from larq_bcd.convert.load.foreign import refuse_foreign, refuse_prefix
 from larq_bcd.convert.load.problems import cause, too_large
 from larq_bcd.convert.load.random_weights import as_if_trained
 from larq_bcd.convert.load.saved_model import SavedModel
@@ -73,22 +75,8 @@ def load_model(
             not trusted, or is not built.
     """
     path = Path(source)
-    name = str(source)
-    if not path.exists() and name in models.list_models():
-        model = as_if_trained(models.get_model(name))
-        return LoadedModel(model, name, is_trained=False)
-    if not path.exists() and name in models.list_models(pretrained=True):
-        return LoadedModel(models.get_model(name), name, is_trained=True)
-    if not path.exists() and larq_zoo.is_name(name):
-        model, description = larq_zoo.load(name, random_weights)
-        return LoadedModel(model, name, not random_weights, description)
-    if not path.exists():
-        known = [*models.list_models(), *models.list_models(pretrained=True)]
-        meant = did_you_mean(name, known)
-        raise ConversionError(
-            f"{source} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
-            f"or .h5 file, a SavedModel folder, or one of {', '.join(known)}."
-        )
+    if not _exists(path):
+        return _named(str(source), random_weights)
     file = _open(path)
     if not trust_code:
         file.refuse_code()
@@ -98,7 +86,36 @@ def load_model(
             f"{path} holds a {type(model).__name__}, not a Keras model: save it with "
             "model.save."
         )
-    return LoadedModel(as_functional(model), name, is_trained=True)
+    return LoadedModel(as_functional(model), str(source), is_trained=True)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that is too long, a folder that is not open to the user
+        raise ConversionError(
+            f"{str(path)[:80]} cannot be read ({error.strerror}): give a .keras or .h5 file or "
+            "a SavedModel folder."
+        ) from error
+
+
+def _named(name: str, random_weights: bool) -> LoadedModel:
+    """The network of a name that is not that of a file."""
+    if name in models.list_models():
+        model = as_if_trained(models.get_model(name))
+        return LoadedModel(model, name, is_trained=False)
+    if name in models.list_models(pretrained=True):
+        return LoadedModel(models.get_model(name), name, is_trained=True)
+    if larq_zoo.is_name(name):
+        model, description = larq_zoo.load(name, random_weights)
+        return LoadedModel(model, name, not random_weights, description)
+    refuse_prefix(Path(name))
+    known = [*models.list_models(), *models.list_models(pretrained=True)]
+    meant = did_you_mean(name, known)
+    raise ConversionError(
+        f"{name} does not exist: {f'{meant} Otherwise ' if meant else ''}give a .keras "
+        f"or .h5 file, a SavedModel folder, or one of {', '.join(known)}."
+    )
 
 
 class _ModelFile(Protocol):
@@ -115,6 +132,7 @@ def _open(path: Path) -> _ModelFile:
     try:
         if path.is_dir():
             return SavedModel(path)
+        refuse_foreign(path)
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(archive.START):
@@ -125,11 +143,6 @@ def _open(path: Path) -> _ModelFile:
         raise ConversionError(
             f"{path} cannot be read ({cause(error)}): save the model again."
         ) from error
-    if path.suffix == ".tflite":
-        raise ConversionError(
-            f"{path} is what a conversion makes: give the Keras model that it was made of, or "
-            "look at the file with larq-bcd show."
-        )
     raise ConversionError(
         f"{path} is not a Keras model: give a .keras or .h5 file or a SavedModel folder."
     )
@@ -167,10 +180,15 @@ def _deserialize(path: Path, file: _ModelFile, trust_code: bool):
                     "module of the right one."
                 ) from error
             if uncalled := _UNCALLED_LAYER.search(message):
+                lost = (
+                    "a Lambda layer is saved without the variables around its function"
+                    if uncalled[2] == "Lambda"
+                    else "Keras has not kept all that it was called with"
+                )
                 raise ConversionError(
                     f"{path}: the layer '{uncalled[1]}' ({uncalled[2]}) cannot be called as it "
-                    "was saved; a Lambda layer is saved without the variables around its "
-                    "function: save the model with model.export, which keeps its operations."
+                    f"was saved; {lost}: save the model with model.export, which keeps its "
+                    "operations."
                 ) from error
             raise ConversionError(
                 f"{path} cannot be loaded ({cause(error)}): it is damaged or was saved by "

@@ -13,11 +13,11 @@ from tf_keras.src.saving.serialization_lib import ObjectSharingScope
 from larq_bcd._hdf5 import other_file
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import TRUST, refuse_code
-from larq_bcd.convert.load.problems import damaged, parse_json
+from larq_bcd.convert.load.problems import damaged, parse_json, refuse_keras_3
 
 START = b"PK\x03\x04"
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_PLAIN = frozenset({"metadata.json", _CONFIG, _WEIGHTS})
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_PLAIN = frozenset({_METADATA, _CONFIG, _WEIGHTS})
 
 
 class NoRoomError(Exception):
@@ -36,6 +36,8 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as archive:
                 config = parse_json(path, archive.read(_CONFIG))
+                if _METADATA in archive.namelist():
+                    refuse_keras_3(path, parse_json(path, archive.read(_METADATA)))
         except KeyError as error:
             raise ConversionError(
                 f"{path} is an archive without {_CONFIG}, not a Keras model: save it with "

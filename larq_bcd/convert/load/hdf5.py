@@ -11,7 +11,7 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 from larq_bcd._hdf5 import load_legacy_weights, other_file
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import TRUST, refuse_code
-from larq_bcd.convert.load.problems import damaged, parse_json, too_large
+from larq_bcd.convert.load.problems import damaged, parse_json, refuse_keras_3, too_large
 
 START = b"\x89HDF\r\n\x1a\n"
 
@@ -30,6 +30,7 @@ class Hdf5File:
         try:
             with h5py.File(path, "r") as file:
                 config = file.attrs.get("model_config")
+                attributes = dict(file.attrs)
                 # The marks of the older and of the newer format of save_weights.
                 holds_weights = "layer_names" in file.attrs or {"layers", "vars"} <= set(file)
                 self._other_file = other_file(file)
@@ -45,6 +46,7 @@ class Hdf5File:
                 if holds_weights
                 else f"{path} holds no Keras model: save it with model.save."
             )
+        refuse_keras_3(path, attributes)
         self._config = parse_json(path, config)
 
     def refuse_code(self) -> None:

@@ -37,3 +37,18 @@ def parse_json(path: Path, text: str | bytes):
         raise ConversionError(
             f"{path} is damaged: its configuration is not valid JSON. Save the model again."
         ) from error
+
+
+def refuse_keras_3(path: Path, metadata) -> None:
+    """Raises an error for a file of a Keras that tf-keras cannot read.
+
+    Args:
+        path: the file, for the message.
+        metadata: what it says of the Keras that saved it, whatever that is.
+    """
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if isinstance(version, str) and version.partition(".")[0] == "3":
+        raise ConversionError(
+            f"{path} was saved by Keras {version}, whose files tf-keras does not read: write "
+            f"it there with model.export({path.stem!r}), and give that folder."
+        )

@@ -12,8 +12,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tf_keras.protobuf import saved_metadata_pb2
 
-from larq_bcd.convert.errors import ConversionError
 from larq_bcd.convert.load.code import is_known_to_keras, is_registered, refuse_code
+from larq_bcd.convert.load.foreign import refuse_folder
 from larq_bcd.convert.load.operations import refuse_operations
 from larq_bcd.convert.load.problems import damaged, parse_json
 from larq_bcd.convert.load.signature import model_of_signature
@@ -31,10 +31,7 @@ class SavedModel:
     def __init__(self, path: Path):
         self._path = path
         if not (path / _GRAPH).is_file():
-            raise ConversionError(
-                f"{path} is a folder but not a SavedModel: give one with {_GRAPH}, or a .keras "
-                "or .h5 file."
-            )
+            refuse_folder(path)
         metadata = saved_metadata_pb2.SavedMetadata()
         if (path / _METADATA).is_file():
             try:

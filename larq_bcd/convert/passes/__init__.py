@@ -38,6 +38,7 @@ from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.passes.padding import correct_zeros, restore_padding, round_after_zeros
+from larq_bcd.convert.passes.ranks import lower_ranks
 from larq_bcd.convert.passes.states import separate_states
 from larq_bcd.tflite.graph import Graph, Rewrite
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION
@@ -134,6 +135,7 @@ __all__ = [
     "activation_bytes",
     "convolve_dense",
     "correct_zeros",
+    "lower_ranks",
     "optimize",
     "restore_padding",
     "round_after_zeros",

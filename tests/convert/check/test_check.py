@@ -21,6 +21,7 @@ from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.convert.match import match_layers
+from larq_bcd.convert.report import describe_check
 from larq_bcd.layers import QuantShiftMLP
 from larq_bcd.tflite.graph import Graph
 
@@ -108,11 +109,14 @@ def test_a_wrong_threshold_of_a_convolution_that_writes_signs_is_a_fault(convert
     assert report.faults[0].startswith("second: ")
 
 
-def _on_the_threshold():
+def _on_the_threshold(sign=None):
     """A model whose value before the first sign is exactly 0 where the image is black."""
     image = x = tf.keras.Input((8, 8, 3))
     x = layers.Conv2D(32, 1, name="stem")(x)
-    x = binary_conv(name="first")(x)
+    if sign is None:
+        x = binary_conv(name="first")(x)
+    else:
+        x = binary_conv(name="first", input_quantizer=None)(sign(x))
     x = layers.PReLU(shared_axes=[1, 2])(x)
     x = binary_conv(name="second")(x)
     model = randomize(tf.keras.Model(image, layers.GlobalAveragePooling2D()(x)))
@@ -141,6 +145,50 @@ def test_a_flip_at_the_threshold_is_told_from_a_fault(converted, offset, verdict
         # The flips spread to the outputs: comparing these alone could not tell.
         assert report.max_difference > 0.1
         assert report.max_difference_on_same_signs < 1e-3
+        assert report.difference_from_itself is not None
+    else:
+        assert (report.difference_from_itself is None) == (verdict == "equal")
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        lambda x: tf.where(x >= 0, 1.0, -1.0),
+        lambda x: tf.where(x < 0, -1.0, 1.0),
+        lambda x: tf.where(tf.less_equal(0.0, x), 1.0, -1.0),
+        lambda x: tf.where(tf.logical_not(x < 0), 1.0, -1.0),
+        lambda x: tf.where(x + 0.25 >= 0.25, 1.0, -1.0),
+    ],
+)
+def test_a_choice_by_a_comparison_is_a_sign(converted, sign):
+    model, x = _on_the_threshold(sign)
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    assert all(match.is_binary for match in matches if match.layer.name != "stem")
+    stem = flatbuffer.nodes_of("CONV_2D")[0]
+    moved = corrupted(flatbuffer, stem, 2, lambda v: np.add(v, np.float32(-1e-8), out=v))
+    for file, verdict in ((flatbuffer, "equal"), (moved, "equal but for flips")):
+        report = _check(graph, file, matches, x)
+        assert report.faults == []
+        assert report.unseen == []
+        assert report.verdict == verdict
+
+
+def test_what_flips_make_of_rounding_is_told_by_keras_alone(converted):
+    model, x = _on_the_threshold()
+    x[:, :4] = 0.3
+    stem = model.get_layer("stem")
+    kernel = stem.kernel.numpy()
+    stem.bias.assign(-tf.nn.conv2d(x[:1, :1, :1], kernel, 1, "VALID").numpy().reshape(-1))
+    graph, flatbuffer = converted(model)
+    matches = match_layers(graph, flatbuffer)
+    node = flatbuffer.nodes_of("CONV_2D")[0]
+    moved = corrupted(flatbuffer, node, 2, lambda v: np.nextafter(v, np.float32(-9), out=v))
+    report = _check(graph, moved, matches, x)
+    assert report.verdict == "equal but for flips"
+    assert report.max_difference > 0.1
+    assert report.difference_from_itself > 0.1
+    assert any("differs from itself" in line for line in describe_check(report))
 
 
 def test_a_fault_behind_a_flip_is_found(converted):

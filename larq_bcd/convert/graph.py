@@ -67,7 +67,7 @@ _WEIGHTED |= dict.fromkeys(CALLS, (0, 1))
 _SELECTIONS = frozenset({"Select", "SelectV2"})
 # Comparisons that are a sign of the difference of their operands: the position of the minuend
 # and of the subtrahend, and what a choice has to give where they hold and where not.
-_ORDERS = {
+_CHOICES = {
     "GreaterEqual": (0, 1, [1, -1]),
     "LessEqual": (1, 0, [1, -1]),
     "Less": (0, 1, [-1, 1]),
@@ -132,9 +132,9 @@ def _chosen_sign(chosen: tf.Tensor) -> Step | None:
     signs = [tf.get_static_value(one) for one in (yes, no)]
     if condition.op.type == "LogicalNot":
         condition, signs = through(condition.op.inputs[0]), signs[::-1]
-    if condition.op.type not in _ORDERS:
+    if condition.op.type not in _CHOICES:
         return None
-    larger, smaller, expected = _ORDERS[condition.op.type]
+    larger, smaller, expected = _CHOICES[condition.op.type]
     if any(sign is None or sign.size != 1 for sign in signs) or signs != expected:
         return None
     operands = [through(operand) for operand in condition.op.inputs]

@@ -359,8 +359,8 @@ def test_the_command_lists_every_network(capsys):
 )
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, name, message):
     monkeypatch.chdir(tmp_path)
-    for file in ("text.txt", "model.tflite"):
-        (tmp_path / file).write_bytes(b"no model")
+    (tmp_path / "text.txt").write_bytes(b"no model")
+    (tmp_path / "model.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     assert main(["summary", name]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -21,6 +21,9 @@ def engine_file(model, monkeypatch) -> Graph:
     """What `convert_keras_model` makes of a model, its outputs in the model's order.
 
     Its native part runs in a process of its own, which may die.
+
+    Raises:
+        ConverterError: if that part fails.
     """
     with monkeypatch.context() as patched, warnings.catch_warnings(), captured_stderr():
         warnings.simplefilter("ignore")

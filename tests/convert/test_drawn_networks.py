@@ -12,6 +12,7 @@ from larq_compute_engine.mlir.python.util import strip_lcedequantize_ops
 
 from larq_bcd.convert import CheckError, ConversionError, convert
 from larq_bcd.convert.check import check
+from larq_bcd.convert.converter import ConverterError
 from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise
 from larq_bcd.convert.match import match_layers
@@ -108,7 +109,7 @@ def _fault_of_the_engine_s(model, monkeypatch):
     """Why there is no file to be had of the engine's converter either."""
     try:
         file = engine_file(model, monkeypatch)
-    except Exception as error:
+    except ConverterError as error:
         return f"the engine's own converter says {error}"
     with pytest.raises(EngineError) as raised:
         open_engine(file.write(), 1, [LCE, LCE_INDIRECT])
@@ -124,7 +125,7 @@ def _beside_the_engine_s(result, model, inputs, monkeypatch):
     """What the file is beside that of the engine's own converter, in a word."""
     try:
         theirs = engine_file(model, monkeypatch)
-    except Exception as error:
+    except ConverterError as error:
         return f"converted, though the engine's own converter says {error}"
     plain = Graph(result.plain)
     if [one.shape for one in theirs.inputs] != [one.shape for one in plain.inputs]:

@@ -72,14 +72,11 @@ def round_after_zeros(graph: Graph) -> Rewrite:
         The names of the results.
     """
     done = Rewrite()
-    for node in graph.nodes_of(BINARY_CONVOLUTION):
-        value, pads = node.output, padding(node) == SAME and node.options["pad_values"] == 0
-        if value.dtype != np.int8 or not pads:
-            continue
-        real = Value.new(value.shape, np.float32, f"{value.name}/float32")
-        node.outputs, real.producer = (real,), node
-        graph.add_node("QUANTIZE", [real], [value])
-        done.changed.append(value.name)
+    for node in _padded_with_zeros(graph):
+        value = node.output
+        if value.dtype == np.int8:
+            graph.add_node("QUANTIZE", [_before(value, "float32")], [value])
+            done.changed.append(value.name)
     return done
 
 
@@ -102,18 +99,32 @@ def correct_zeros(graph: Graph) -> Rewrite:
         The names of the results.
     """
     done = Rewrite()
-    for node in graph.nodes_of(BINARY_CONVOLUTION):
-        value, pads = node.output, padding(node) == SAME and node.options["pad_values"] == 0
+    for node in _padded_with_zeros(graph):
+        value = node.output
         is_plain = value.dtype == np.float32 and not node.options["fused_activation_function"]
-        if not pads or not is_plain or all(axis.window <= axis.size for axis in axes(node)):
-            continue
-        padded = Value.new(value.shape, value.dtype, f"{value.name}/padded")
-        node.outputs, padded.producer = (padded,), node
-        node.options = {**node.options, "pad_values": 1}
-        around = Value.of(-_sums_around(node), f"{value.name}/around")
-        graph.add_node("ADD", [padded, around], [value])
-        done.changed.append(value.name)
+        if is_plain and any(axis.window > axis.size for axis in axes(node)):
+            node.options = {**node.options, "pad_values": 1}
+            around = Value.of(-_sums_around(node), f"{value.name}/around")
+            graph.add_node("ADD", [_before(value, "padded"), around], [value])
+            done.changed.append(value.name)
     return done
+
+
+def _padded_with_zeros(graph: Graph) -> list[Node]:
+    return [
+        node
+        for node in graph.nodes_of(BINARY_CONVOLUTION)
+        if padding(node) == SAME and node.options["pad_values"] == 0
+    ]
+
+
+def _before(value: Value, what: str) -> Value:
+    """A float32 value that a node gives from now on in the place of its output."""
+    real = Value.new(value.shape, np.float32, f"{value.name}/{what}")
+    node = real.producer = value.producer
+    assert node is not None
+    node.outputs = (real,)
+    return real
 
 
 def _sums_around(node: Node) -> np.ndarray:

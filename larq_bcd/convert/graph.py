@@ -147,7 +147,7 @@ def _chosen_sign(chosen: tf.Tensor) -> Step | None:
 def _difference(a: tf.Tensor, b: tf.Tensor, name: str) -> tf.Tensor:
     """What decides between two tensors, which their graph computes if it did not."""
     known = tf.get_static_value(b)
-    if known is not None and not np.any(known):
+    if known is not None and np.ndim(known) == 0 and known == 0:
         return a
     try:
         return a.graph.get_tensor_by_name(f"{name}:0")
@@ -457,8 +457,8 @@ class InferenceGraph:
                 before, grid = through(op.inputs[0]), self._grids[op]
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False, grid=grid))
             elif op.type in ORDERS and op in self.comparisons and _is_real(op):
-                with self.graph.as_default():
-                    before = tf.subtract(*op.inputs)
+                a, b = op.inputs
+                before = _difference(a, b, f"{op.name}/difference")
                 steps.append(Step(before, op.outputs[0], is_plain_sign=False))
         return steps
 

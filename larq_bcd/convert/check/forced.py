@@ -1,6 +1,7 @@
 """The Keras graph, forced onto the signs of the file."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -24,13 +25,21 @@ class ForcedGraph:
         kernels: Sequence[tf.Tensor] = (),
     ):
         names = {kernel.name for kernel in kernels}
-        parameters = [*kernels, *(p for p in graph.parameters if p.name not in names)]
+        self._graph = graph
+        self._tensors = parameters = [
+            *kernels,
+            *(p for p in graph.parameters if p.name not in names),
+        ]
         self._free = graph.function(graph.inputs, graph.outputs)
-        self._rounded = graph.function([*graph.inputs, *parameters], graph.outputs)
         self._forced = graph.function([*graph.inputs, *signs, *parameters], watched)
         self.parameters: list[np.ndarray] = [
             value.numpy() for value in graph.function([], parameters)()
         ]
+
+    @cached_property
+    def _rounded(self):
+        """Made when it is needed: most checks end without."""
+        return self._graph.function([*self._graph.inputs, *self._tensors], self._graph.outputs)
 
     def outputs(self, x: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of the model on its own, for a batch of one."""

@@ -55,9 +55,8 @@ def read_recipe(
             raise SchemaError(f"{path}: smoke_settings: pass values by path, such as a.b: 1.")
         if not smoke_settings:
             raise SchemaError(
-                f"{path}: smoke=true changes nothing without smoke_settings, and all of it "
-                "would be trained: add smoke_settings, such as {batch_size: 8, "
-                "stages.*.iterations: 4}."
+                f"{path}: smoke=true makes a training no shorter without smoke_settings: add "
+                "them, such as {batch_size: 8, stages.*.iterations: 4}."
             )
         for key, value in smoke_settings.items():
             _set(content, str(key), value, f"{path}: smoke_settings")

@@ -108,7 +108,7 @@ def _write(name: str, kind: str) -> bytes:
         quantize_head(graph, "int8")
         return graph.write()
     model = quicknet() if name == "QuickNet" else zoo(name)
-    return convert(model) if kind == "lce" else optimize(model, tolerance_factor=None).content
+    return convert(model) if kind == "lce" else optimize(model).content
 
 
 def stored(name: str, kind: str) -> bytes:

@@ -63,6 +63,7 @@ def test_the_networks_of_cifar10_do_not_name_the_classes_of_imagenet():
         (np.full((2, 2, 3), 0.5), "not normalized yet"),
         (np.full((2, 2, 3), -1.0), "not normalized yet"),
         (np.full((2, 2, 3), 256.0), "not normalized yet"),
+        (np.full((2, 2, 3), np.nan), "images of nan to nan"),
     ],
 )
 def test_images_that_are_none_are_refused(images, message):

@@ -12,8 +12,8 @@ SETTINGS := $(if $(DATA_DIR),data.data_dir=$(DATA_DIR)) $(if $(STEPS),stages.*.i
 BIN := .venv/bin
 
 .PHONY: demo docs notebooks test test-docs test-zoo test-drawn test-pytorch test-system \
-	test-runtime test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train tables lint \
-	format release clean
+	test-runtime test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train \
+	tables lint format release clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
 # training goes on; one that is done is not done again. STEPS are those of each stage.

@@ -168,7 +168,8 @@ def serve(name: str, case: Case, threads: int) -> None:
 
         torch.set_num_threads(threads)
     else:
-        # Settles Keras, and oneDNN, which TensorFlow reads once, when it is first imported.
+        # Settles Keras, and oneDNN, which TensorFlow reads once, when it is first imported: so
+        # it comes first, whatever the order of names.
         import larq_bcd  # noqa: F401, I001
         import tensorflow as tf
 

@@ -1,6 +1,7 @@
 """Files and folders that hold something else than a Keras model, and what to do with them."""
 
 from pathlib import Path
+from typing import NoReturn
 
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.models.state_dict import format_of
@@ -59,7 +60,7 @@ def refuse_prefix(path: Path) -> None:
         raise ConversionError(f"{path} {_OF_NAMES['.index']}.")
 
 
-def refuse_folder(path: Path) -> None:
+def refuse_folder(path: Path) -> NoReturn:
     """Raises an error for a folder that is not a SavedModel.
 
     Raises:

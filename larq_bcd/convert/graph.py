@@ -31,7 +31,7 @@ _TRANSPARENT = frozenset(
 )
 
 # Operations that move values, or add constants around them, and compute nothing.
-_MOVING = frozenset({
+MOVING = frozenset({
     "BatchToSpaceND", "BroadcastTo", "ConcatV2", "DepthToSpace", "ExpandDims", "GatherV2",
     "MaxPool", "MirrorPad", "Pack", "Pad", "PadV2", "Reshape", "ReverseV2", "Roll", "Slice",
     "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile",
@@ -184,7 +184,7 @@ def source_of(tensor: tf.Tensor) -> Source:
         seen.add(current.ref())
         if sign := plain_sign(current):
             signs.append(sign)
-        elif current.op.type in _MOVING:
+        elif current.op.type in MOVING:
             if current.op not in between:
                 between.append(current.op)
             pending += [operand for operand in current.op.inputs if operand.dtype.is_floating]
@@ -313,7 +313,7 @@ class InferenceGraph:
                 continue
             seen.add(current.ref())
             for op in current.consumers():
-                if op.type in (*_TRANSPARENT, *_MOVING, "Cast"):
+                if op.type in (*_TRANSPARENT, *MOVING, "Cast"):
                     pending += op.outputs
                 if op.type in _SELECTING and op.inputs[_SELECTING[op.type]] is current:
                     sizes.append(self._table_size(op))
@@ -491,7 +491,7 @@ class InferenceGraph:
             return self._grids[op] == grid
         moved = [operand for operand in op.inputs if operand.dtype.is_floating]
         return (
-            op.type in _MOVING
+            op.type in MOVING
             and bool(moved)
             and all(self._is_on_grid(operand, grid) for operand in moved)
         )

@@ -17,7 +17,15 @@ import tensorflow as tf
 
 from larq_bcd._binary import are_scaled_signs
 from larq_bcd.convert.fake_quant import Grid
-from larq_bcd.convert.graph import CALLS, InferenceGraph, Step, WeightedOp, source_of
+from larq_bcd.convert.graph import (
+    CALLS,
+    MOVING,
+    InferenceGraph,
+    Step,
+    WeightedOp,
+    source_of,
+    through,
+)
 from larq_bcd.tflite.graph import Graph, Node, Value
 from larq_bcd.tflite.operators import (
     BINARY_CONVOLUTION,
@@ -398,6 +406,25 @@ class _Neighbors:
             yield from zip(*left, strict=True)
 
 
+# The converter moves a rounding behind a transposition, which a square image does not show.
+def _turns_of_step(step: Step) -> int:
+    """How often what is rounded has been transposed since it was computed."""
+    op, count = step.before.op, 0
+    while op.type in MOVING:
+        count += op.type == "Transpose"
+        op = through(op.inputs[0]).op
+    return count
+
+
+def _turns_of_value(value: Value) -> int:
+    """The same in the file."""
+    node, count = value.producer, 0
+    while node is not None and node.type in (*_MOVING, "QUANTIZE"):
+        count += node.type == "TRANSPOSE"
+        node = node.data.producer
+    return count
+
+
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
     """Pairs the signs and roundings of the model with values of the file.
 
@@ -451,7 +478,7 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             if step.is_plain_sign:
                 kind, shape = QUANTIZE, _packed_shape(step)
             elif step.grid is not None:
-                kind = "int8", step.grid.step
+                kind = "int8", step.grid.step, _turns_of_step(step)
             left_steps.setdefault((kind, shape), []).append(step)
     left_values: dict[tuple, list[Value]] = {}
     packing = (BINARY_CONVOLUTION, BINARY_MAX_POOL)
@@ -464,7 +491,8 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             left_values.setdefault((kind, value.shape), []).append(value)
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():
-        left_values.setdefault((("int8", grid.step), value.shape), []).append(value)
+        kind = "int8", grid.step, _turns_of_value(value)
+        left_values.setdefault((kind, value.shape), []).append(value)
     neighbors = _Neighbors(matches)
     for key, steps in left_steps.items():
         for step, after in neighbors.pairs(steps, left_values.get(key, [])):

@@ -168,3 +168,22 @@ def test_roundings_of_branches_are_told_apart_by_the_layers_around_them():
     result = convert(randomize(tf.keras.Model(image, layers.Concatenate()(outputs))))
     result.require_equal()
     assert result.report.check.unseen == []
+
+
+@pytest.mark.parametrize("is_turned_first", [True, False])
+def test_a_rounding_that_the_converter_moves_behind_a_transposition_is_no_fault(
+    is_turned_first,
+):
+    def rounded(x):
+        return tf.quantization.fake_quant_with_min_max_vars(x, -4.0, 4.0)
+
+    steps = [rounded, layers.Permute((2, 1, 3))]
+    image = tf.keras.Input((7, 7, 4))
+    x = binary_conv(name="binary")(layers.Conv2D(32, 1)(image))
+    for step in reversed(steps) if is_turned_first else steps:
+        x = step(x)
+    x = layers.MaxPool2D(3, 2, padding="same")(x)
+    model = randomize(tf.keras.Model(image, layers.Dense(4)(layers.Flatten()(x))))
+    result = convert(model)
+    result.require_equal()
+    assert bool(result.report.check.unseen) != is_turned_first

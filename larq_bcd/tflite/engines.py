@@ -87,7 +87,10 @@ def open_engine(
             continue
         if predict is not None:
             return Engine(name, predict, refused)
-    reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
+    names: dict[str, list[str]] = {}
+    for name, why in refused.items():
+        names.setdefault(why, []).append(name)
+    reasons = "; ".join(f"{' and '.join(own)}: {why}" for why, own in names.items())
     raise EngineError(f"nothing on this machine can run the file: {reasons}")
 
 
@@ -140,7 +143,7 @@ def _open_runtime(content: bytes, threads: int) -> Predict | None:
 
 def _refusal(error: Exception) -> _RefusalError:
     """What an engine says of itself, in one line."""
-    return _RefusalError(" ".join(str(error).split()))
+    return _RefusalError(" ".join(str(error).split()).rstrip("."))
 
 
 def _open_lce(content: bytes, threads: int, use_indirect_bgemm: bool) -> Predict:

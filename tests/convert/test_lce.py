@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from conversion_models import randomize, small_model
+from conversion_models import binary_conv, randomize, small_model
 
 from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import (
@@ -180,6 +180,14 @@ def test_an_interrupt_ends_the_converter(small, failing, monkeypatch):
             "have one range for all channels",
         ),
         (lambda x: tf.unique(tf.reshape(x, [-1]))[0], "depend on values"),
+        (lambda x: binary_conv()(tf.nn.gelu(x)), "tf.nn.gelu: give that approximate=True"),
+        *(
+            (
+                lambda x, dtype=dtype: tf.cast(binary_conv()(x), dtype),
+                "Inputs and outputs may be float32",
+            )
+            for dtype in ("float16", "float64", "uint16", "uint32", "complex64")
+        ),
     ],
 )
 def test_an_operation_that_the_interpreter_lacks_is_named(compute, reason):

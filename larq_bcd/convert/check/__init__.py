@@ -58,6 +58,18 @@ from larq_bcd.tflite.signs import unpack_signs
 
 _SAMPLE = 100  # outputs of each input that the report keeps
 
+# Of inputs and outputs in Larq Compute Engine's interpreter.
+_TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")
+_GELU = ". It comes from tf.nn.gelu: give that approximate=True"
+_REMEDIES = {
+    "Erf": _GELU,
+    "Erfc": _GELU,
+    "FakeQuantWithMinMaxVarsPerChannel": (
+        ". Values that are computed have one range for all channels: quantize them with "
+        "fake_quant_with_min_max_vars"
+    ),
+}
+
 
 class _Comparison:
     """Runs both programs and keeps score, input by input."""
@@ -257,16 +269,18 @@ def _opened(contents: tuple[bytes, bytes], prefer: Sequence[str]) -> tuple[Engin
 
 
 def _remedy(refusal: str) -> str:
-    """What to do about an operation that the converter has left as it is, if it is one."""
-    unresolved = re.search(r"unresolved custom op: (\w+)", refusal)
+    """What to do about a type, or an operation that the converter has left as it is."""
+    if re.search("Model has invalid (input|output) type", refusal):
+        return (
+            f". Inputs and outputs may be {', '.join(_TYPES)}: cast those of other types "
+            "within the model"
+        )
+    unresolved = re.search(r"unresolved custom op: (?!Lce)(\w+)", refusal)
     if unresolved is None:
         return ""
-    if unresolved[1] == "FakeQuantWithMinMaxVarsPerChannel":
-        return (
-            ". Values that are computed have one range for all channels: quantize them with "
-            "fake_quant_with_min_max_vars"
-        )
-    return f". Leave {unresolved[1]} out of the model, or compute it in another way"
+    return _REMEDIES.get(
+        unresolved[1], f". Leave {unresolved[1]} out of the model, or compute it in another way"
+    )
 
 
 def _unseen(graph: InferenceGraph, pairs: list[StepMatch]) -> list[str]:

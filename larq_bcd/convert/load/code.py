@@ -173,6 +173,11 @@ def _unknown(path: Path, name, entry: dict, layer: str) -> ConversionError:
             f"{path} has the unknown {kind} '{name}'{around}{looked}: {advice_for(name)}, or "
             f"{TRUST}."
         )
+    if _public(str(module)).startswith("keras.applications."):
+        return ConversionError(
+            f"{path} has Keras's own layer '{name}'{around}, which Keras does not find: give "
+            f"--import {module} (in Python, load it within tf.keras.utils.custom_object_scope)."
+        )
     if module is None or str(module).split(".")[0] in _PACKAGES:
         where = f" of {module}" if module else ""
         return ConversionError(

@@ -6,10 +6,12 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_keras.src.applications import convnext
 
 from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
 from larq_bcd.convert.load.code import refuse_code
+from larq_bcd.convert.load.imported import register_contents
 from larq_bcd.layers import LearnableBias, QuantConv2D
 
 layers = tf.keras.layers
@@ -46,17 +48,24 @@ def clean(folder):
 
 
 @pytest.fixture
-def script(tmp_path, monkeypatch):
+def custom_objects():
+    """Those of Keras, which are afterwards what they were."""
+    objects = tf.keras.utils.get_custom_objects()
+    known = dict(objects)
+    yield objects
+    objects.clear()
+    objects.update(known)
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, custom_objects):
     """A module of the user's, which registers nothing, imported to build a model only."""
     (tmp_path / "users_script.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     import users_script
 
-    known = dict(tf.keras.utils.get_custom_objects())
     yield users_script
     sys.modules.pop("users_script")
-    tf.keras.utils.get_custom_objects().clear()
-    tf.keras.utils.get_custom_objects().update(known)
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "folder"])
@@ -77,7 +86,6 @@ def test_what_an_imported_module_defines_is_found(script, tmp_path, name, capsys
 
 
 def test_what_a_module_has_imported_itself_is_not(script, tmp_path):
-    from larq_bcd.convert.load.imported import register_contents
 
     register_contents(script)
     assert {"Doubler", "shifted", "clean"} <= set(tf.keras.utils.get_custom_objects())
@@ -157,3 +165,23 @@ def test_a_layer_that_does_not_take_what_its_file_says_is_named(tmp_path):
     ):
         load_model(path)
     assert "damaged" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("custom_objects")
+@pytest.mark.parametrize(
+    ("suffix", "named"), [(".keras", convnext.__name__), (".h5", "with the module")]
+)
+def test_a_layer_that_keras_keeps_beside_a_network_is_found_in_its_module(
+    tmp_path, suffix, named
+):
+    model = convnext.ConvNeXt(
+        (1, 1, 1, 1), (4, 4, 4, 4), input_shape=(32, 32, 3), weights=None, classes=2
+    )
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    with pytest.raises(ConversionError, match=f"'LayerScale' of the layer .*--import {named}"):
+        load_model(path)
+    register_contents(convnext)
+    loaded = load_model(path).model
+    image = np.ones((1, 32, 32, 3), np.float32)
+    np.testing.assert_array_equal(loaded(image), model(image))

@@ -9,15 +9,12 @@ python benchmarks/train.py --threads 2 --rounds 10 --case imagenet quarter half
 """
 
 import argparse
-import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
-import time
 from dataclasses import dataclass, field, replace
 
+from in_turns import Worker, take_turns
 from rich.console import Console
 from rich.table import Table
 
@@ -162,7 +159,7 @@ def _peak() -> int:
 
 
 def serve(name: str, case: Case, threads: int) -> None:
-    """Runs a step for each line of stdin, and says in JSON how long it took."""
+    """Runs a step in each turn."""
     if name.startswith("PyTorch"):
         import torch
 
@@ -182,14 +179,11 @@ def serve(name: str, case: Case, threads: int) -> None:
             loss = step()
         peaks.append(_peak())
     per_image = (peaks[1] - peaks[0]) / (case.batch - _SMALL)
-    print(
-        json.dumps({"per_image": per_image, "peak": peaks[1], "loss": float(loss)}), flush=True
-    )
-    for _ in sys.stdin:
-        start, start_cpu = time.perf_counter(), time.process_time()
+    said = {"per_image": per_image, "peak": peaks[1], "loss": float(loss)}
+    turn = Worker(warm_up=0, steps=1, first=said)
+    while True:
+        turn()
         step()
-        elapsed = time.perf_counter() - start, time.process_time() - start_cpu
-        print(json.dumps(elapsed), flush=True)
 
 
 def main() -> int:
@@ -216,38 +210,18 @@ def main() -> int:
 
 def compare(key: str, case: Case, options) -> None:
     """Times the steps of a case in turns, and prints its table."""
-    console = Console()
-    workers, memory = {}, {}
     # The network in plain larq is that of ImageNet.
     small = [name for name in options.only if CONTENDERS[name] is not larq]
-    for name in options.only if key == "imagenet" else small:
-        command = [sys.executable, __file__, "--serve", name, "--case", key]
-        command += ["--batch", str(case.batch), "--threads", str(options.threads)]
-        worker = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": str(options.threads),
-                **ENVIRONMENTS.get(name, {}),
-            },
-        )
-        workers[name] = worker
-        console.print(f"Preparing {name} ...")
-        memory[name] = json.loads(worker.stdout.readline())
-    times: dict[str, list[list[float]]] = {name: [] for name in workers}
-    for round in range(options.rounds):
-        console.print(f"Round {round + 1} of {options.rounds} ...")
-        for name, worker in workers.items():
-            worker.stdin.write("step\n")
-            worker.stdin.flush()
-            times[name].append(json.loads(worker.stdout.readline()))
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+    commands = {
+        name: [
+            *(sys.executable, __file__, "--serve", name, "--case", key),
+            *("--batch", str(case.batch), "--threads", str(options.threads)),
+        ]
+        for name in (options.only if key == "imagenet" else small)
+    }
+    threads = {"OMP_NUM_THREADS": str(options.threads)}
+    environments = {name: {**threads, **ENVIRONMENTS.get(name, {})} for name in commands}
+    memory, times = take_turns(commands, options.rounds, environments)
     show(case, options.threads, times, memory)
 
 

@@ -438,6 +438,11 @@ WHOLE = (
         "a batch of 1, likewise",
         lambda: _image_network(tf.keras.Input((6, 6, 3), 4)),
     ),
+    Whole(
+        'the exact GELU of `activation="gelu"`',
+        "the operator `GELU`, of which the engine's own converter makes one that nothing runs",
+        lambda: _image_network(between=tf.nn.gelu),
+    ),
     Whole("mixed precision", "float32", _mixed),
     Whole("a subclassed model that has been called", "the same", _subclassed),
     Whole(

@@ -30,6 +30,7 @@ from larq_bcd.convert.passes import (
     correct_zeros,
     lower_ranks,
     optimize,
+    restore_gelus,
     restore_padding,
     round_after_zeros,
     separate_states,
@@ -205,7 +206,8 @@ def _folded(model: tf.keras.Model) -> tuple[tf.keras.Model, list[str]]:
 def _mended(graph: InferenceGraph, file: Graph) -> list[str]:
     """Undoes what the converter did to the model; returns what, in words."""
     changes = []
-    if write_out_fills(file).changed + round_after_zeros(file).changed:
+    rewritten = write_out_fills(file), round_after_zeros(file), restore_gelus(file)
+    if any(done.changed for done in rewritten):
         file.tidy()
     if lowered := lower_ranks(file).changed:
         changes.append(

@@ -60,10 +60,7 @@ _SAMPLE = 100  # outputs of each input that the report keeps
 
 # Of inputs and outputs in Larq Compute Engine's interpreter.
 _TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "bool")
-_GELU = ". It comes from tf.nn.gelu: give that approximate=True"
 _REMEDIES = {
-    "Erf": _GELU,
-    "Erfc": _GELU,
     "FakeQuantWithMinMaxVarsPerChannel": (
         ". Values that are computed have one range for all channels: quantize them with "
         "fake_quant_with_min_max_vars"

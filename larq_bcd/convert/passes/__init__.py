@@ -36,6 +36,7 @@ from larq_bcd.convert.passes.affine import (
 from larq_bcd.convert.passes.common import drop_reshapes, share_common, sum_at_once
 from larq_bcd.convert.passes.dense import convolve_dense
 from larq_bcd.convert.passes.fills import write_out_fills
+from larq_bcd.convert.passes.gelu import restore_gelus
 from larq_bcd.convert.passes.movement import move_packed_words, pad_packed_words
 from larq_bcd.convert.passes.padding import correct_zeros, restore_padding, round_after_zeros
 from larq_bcd.convert.passes.ranks import lower_ranks
@@ -137,6 +138,7 @@ __all__ = [
     "correct_zeros",
     "lower_ranks",
     "optimize",
+    "restore_gelus",
     "restore_padding",
     "round_after_zeros",
     "separate_states",

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -152,6 +153,8 @@ def _convert_graph(model: tf.keras.Model, quantized: QuantizedBefore | None) -> 
 def _advice(failure: Exception, reason: str) -> str:
     if "TensorList" in str(failure) + reason:
         return "Give its recurrent layers unroll=True, and its inputs a fixed length."
+    if found := re.search(r"!quant\.uniform<[iu](\d+)", reason):
+        return f"It has no integers of {found[1]} bits here: fake-quantize with num_bits=8."
     # Of a model it speaks in terms of layers and types, of itself in those of C++.
     if isinstance(failure, converter.ConverterDiedError) or "std::" in str(failure):
         return (

@@ -196,6 +196,15 @@ def test_an_operation_that_the_interpreter_lacks_is_named(compute, reason):
         convert(tf.keras.Model(image, compute(image)))
 
 
+def test_integers_that_the_engine_lacks_are_named():
+    x = image = tf.keras.Input((6, 6, 32))
+    for _ in range(2):
+        x = tf.quantization.fake_quant_with_min_max_vars(x, -2.0, 2.0, num_bits=4)
+        x = binary_conv()(x)
+    with pytest.raises(ConversionError, match="of 4 bits here: fake-quantize with num_bits=8"):
+        convert_model(tf.keras.Model(image, x))
+
+
 def test_a_type_that_the_engine_cannot_hand_over_is_checked_on_tensorflow_lite():
     image = tf.keras.Input((8, 8, 3))
     result = convert(tf.keras.Model(image, tf.cast(image, tf.float64)))

@@ -12,10 +12,9 @@ from larq_bcd._choices import HEADS
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION, QUANTIZE
-from larq_bcd.tflite.quantization import quantization
+from larq_bcd.tflite.quantization import per_channel_int8, quantization
 
 _WEIGHTED = (BINARY_CONVOLUTION, QUANTIZE, "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_LARGEST = 127
 # The first version of DEQUANTIZE that takes float16, and one scale for each channel.
 _FLOAT16_VERSION, _PER_CHANNEL_VERSION = 3, 5
 
@@ -34,22 +33,6 @@ def _heads(graph: Graph) -> list[Node]:
         elif node.type not in _WEIGHTED:
             pending += node.operands
     return heads
-
-
-def per_channel_int8(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds weights to int8 with one scale for each output channel.
-
-    Args:
-        weights: float32 of shape (outputs, inputs).
-
-    Returns:
-        int8 of the same shape in -127 to 127, and float32 scales of shape (outputs,):
-        `weights` is `scales[:, None] * int8`, to half a scale.
-    """
-    largest = np.abs(weights).max(axis=1)
-    scales = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
-    rounded = np.rint(weights.astype(np.float64) / scales[:, None])
-    return np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8), scales
 
 
 def quantize_head(graph: Graph, kind: str) -> Rewrite:

@@ -46,6 +46,8 @@ _PREPARING = ("ADD", "CAST", "DEQUANTIZE", "DIV", "MUL", "PAD", "PADV2", "SUB")
 _INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "MAX_POOL_2D": 2}
 _HALF = 128  # between uint8 and int8
 _LARGEST_BIAS = 2**30  # of int32, so that there is room for the products
+# From sums to steps of the result; XNNPACK takes 2^-32 and above.
+_LEAST_MULTIPLIER = 2.0**-30
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,9 @@ def stems(graph: Graph) -> list[list[Node]]:
             value = first.output
             first = _following(graph, value)
         if first is None:
-            raise _refusal(f"several operators read {value.name!r}, not one convolution")
+            raise _refusal(f"{value.name!r} goes into no convolution, or not into one alone")
         if reason := _hindrance(first):
-            raise _refusal(f"the first operator with weights, of {value.name!r}, {reason}")
+            raise _refusal(f"{value.name!r} goes first into a {first.type}, {reason}")
         stem = [first]
         while (after := _after(graph, stem[-1])) is not None:
             stem.append(after)
@@ -141,16 +143,14 @@ def _reads_one(node: Node) -> bool:
 def _hindrance(node: Node) -> str:
     """Why an operator is no convolution that can be quantized; empty if it is one."""
     if node.type not in _CHANNEL_AXIS:
-        return f"is {node.type}, not a float convolution"
-    if node.data.dtype != np.float32:
-        return f"computes in {node.data.dtype} already"
+        return "which is not a float convolution"
     weights = node.constant(1)
     if weights is None or weights.dtype != np.float32:
-        return "has weights that are not a float32 constant"
+        return "whose weights are not a float32 constant"
     if node.type == "CONV_2D" and weights.shape[3] != node.data.channels:
-        return "is a convolution of groups"
-    if node.input(2) is not None and node.constant(2) is None:
-        return "has a bias that is computed"
+        return "which has groups"
+    if node.constant(2) is None:
+        return "whose bias is not a constant"
     return ""
 
 
@@ -165,7 +165,7 @@ def _after(graph: Graph, node: Node) -> Node | None:
 def _quantize(graph: Graph, stem: list[Node], found: dict[Value, tuple[float, float]]) -> None:
     image, last = stem[0].data, stem[-1].output
     for node in stem:
-        weights, bias = _weights(node)
+        weights, bias = (value.values.astype(np.float64) for value in node.operands[1:])
         pixels = _pixels(node)
         if pixels is None:
             data = _integers(graph, node, found[image])
@@ -173,17 +173,10 @@ def _quantize(graph: Graph, stem: list[Node], found: dict[Value, tuple[float, fl
             weights, bias = _of_pixels(node, pixels, weights, bias)
             data = _bytes(graph, node, pixels)
         node.set_input(0, data)
-        _set_weights(node, weights, bias)
-        _write_int8(graph, node, quantization_of_range(*found[node.output]))
+        packed = quantization_of_range(*found[node.output])
+        _set_weights(node, weights, bias, float(packed.scale[0]))
+        _write_int8(graph, node, packed)
     _pool(graph, last)
-
-
-def _weights(node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias of a convolution, in float64."""
-    weights, bias = node.constant(1), node.constant(2)
-    assert weights is not None
-    zeros = np.zeros(weights.shape[_CHANNEL_AXIS[node.type]])
-    return weights.astype(np.float64), zeros if bias is None else bias.astype(np.float64)
 
 
 def _rows(node: Node, weights: np.ndarray) -> np.ndarray:
@@ -193,9 +186,10 @@ def _rows(node: Node, weights: np.ndarray) -> np.ndarray:
 
 
 def _unpadded(node: Node) -> tuple[Value, Node | None]:
-    """What a convolution reads without the zeros of a PAD, and that PAD."""
+    """What a convolution reads without the zeros of a PAD around it, and that PAD."""
     pad = node.data.producer
-    if pad is None or pad.type != "PAD" or pad.constant(1) is None:
+    margins = None if pad is None or pad.type != "PAD" else pad.constant(1)
+    if pad is None or margins is None or margins[[0, 3]].any():
         return node.data, None
     return pad.data, pad
 
@@ -203,22 +197,29 @@ def _unpadded(node: Node) -> tuple[Value, Node | None]:
 def _pixels(node: Node) -> _Pixels | None:
     """The bytes that a convolution works on, normalized; None if it works on anything else."""
     value, _ = _unpadded(node)
-    constants = {}
-    for kind, neutral in (("ADD", 0.0), ("MUL", 1.0)):
-        step = value.producer
-        constants[kind] = np.full(value.channels, neutral)
-        if step is not None and step.type == kind and (known := step.constant(1)) is not None:
-            constants[kind] = np.broadcast_to(known.astype(np.float64), value.channels)
-            value = step.data
+    value, offset = _constant_of(value, "ADD", 0.0)
+    value, gain = _constant_of(value, "MUL", 1.0)
     step = value.producer
     if step is None or step.type != "DEQUANTIZE" or step.data.producer is not None:
         return None
     image = step.data
     (scale,), (zero,) = scales_of(image), image.quantization.zeroPoint
-    pixels = _Pixels(image, float(scale), int(zero), constants["MUL"], constants["ADD"])
+    pixels = _Pixels(image, float(scale), int(zero), gain, offset)
     limits = np.iinfo(np.dtype(image.dtype))
     nearest = np.clip(np.rint(pixels.means), limits.min, limits.max)
     return pixels if np.all(np.abs(nearest - pixels.means) <= 0.5) else None
+
+
+def _constant_of(value: Value, kind: str, neutral: float) -> tuple[Value, np.ndarray]:
+    """What an operator with a constant for each channel works on, and the constant.
+
+    Without such an operator it is the value, and a constant that changes nothing.
+    """
+    step, channels = value.producer, value.channels
+    known = None if step is None or step.type != kind else step.constant(1)
+    if step is None or known is None or known.size not in (1, channels) or step.is_activated:
+        return value, np.full(channels, neutral)
+    return step.data, np.broadcast_to(known.astype(np.float64).reshape(-1), channels)
 
 
 def _of_pixels(
@@ -293,12 +294,17 @@ def _new(shape: Sequence[int], name: str, packed: Any) -> Value:
     return value
 
 
-def _set_weights(node: Node, weights: np.ndarray, bias: np.ndarray) -> None:
-    """Gives a convolution of int8 data its weights in int8, and its bias in int32."""
+def _set_weights(node: Node, weights: np.ndarray, bias: np.ndarray, step: float) -> None:
+    """Gives a convolution of int8 data its weights in int8, and its bias in int32.
+
+    Args:
+        node: the convolution, whose data are set.
+        weights, bias: in float64.
+        step: the scale of its results.
+    """
     axis, (scale,) = _CHANNEL_AXIS[node.type], scales_of(node.data)
-    values, scales = per_channel_int8(
-        _rows(node, weights), np.abs(bias) / (scale * _LARGEST_BIAS)
-    )
+    least = np.maximum(np.abs(bias) / _LARGEST_BIAS, step * _LEAST_MULTIPLIER) / scale
+    values, scales = per_channel_int8(_rows(node, weights), least)
     moved = np.moveaxis(weights, axis, 0).shape
     packed = np.moveaxis(values.reshape(moved), 0, axis)
     name = node.operands[1].name

@@ -1,9 +1,10 @@
 """The classifier's weights in fewer bits: what is lost is said, not hidden.
 
-The stem's weights stay float32. Rounded to int8 they would make BCDNet-A smaller by 2 kB of
-10.1 MB and BiRealNet18, with its 7x7 stem, by 27 kB of 4.2 MB; but what the stem computes is
-signed next. 0.11 % and 0.01 % of the first signs flip, 0.15 % and 0.43 % of the last, and the
-check could no longer tell that from a fault. The head's rounding flips none.
+The stem stays float32, unless `stem.py` is asked for. Its weights rounded to int8 would make
+BCDNet-A smaller by 2 kB of 10.1 MB and BiRealNet18, with its 7x7 stem, by 27 kB of 4.2 MB; but
+what the stem computes is signed next. 0.11 % and 0.01 % of the first signs flip, 0.15 % and
+0.43 % of the last, and the check could no longer tell that from a fault. The head's rounding
+flips none.
 """
 
 import numpy as np
@@ -40,8 +41,8 @@ def quantize_head(graph: Graph, kind: str) -> Rewrite:
 
     A DEQUANTIZE turns them into float32 when the file is loaded, once: activations and sums
     stay float32, and every kernel of TensorFlow Lite since 2.5 runs it. A FULLY_CONNECTED
-    that multiplies int8 itself rounds the activations too, and with one scale for each
-    channel neither Larq Compute Engine 0.16 nor tflite-runtime 2.14 knows it.
+    that multiplies int8 itself rounds features and logits too. With calibrated ranges it would
+    save 0.07 million instructions on an A72 and 0.16 on an A76, of the 127 of ReActNet-18.
 
     Args:
         graph: is changed.

@@ -268,8 +268,8 @@ def _margins(pad: Node | None) -> np.ndarray:
 def _bordered(graph: Graph, data: Value, margins: np.ndarray, border: np.ndarray) -> Value:
     """An image of int8 with a border of the same integers all around, one for each channel.
 
-    Joined with constants it takes a tenth of the instructions of a PADV2 of int8, for which
-    no kernel is made, and a PAD has one integer for all channels.
+    Joined with constants it is copied, where a PADV2 of int8 goes value by value, and a PAD has
+    one integer for all channels.
     """
     packed = data.quantization
     for axis, sides in enumerate(margins.tolist()):

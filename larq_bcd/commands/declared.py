@@ -328,6 +328,8 @@ def _lce_convert(parser: Parser) -> None:
       lce_convert siamese.keras -o siamese.tflite --check-inputs pairs.npz
       lce_convert open.keras -o open.tflite --input-shape 1,224,224,3
       lce_convert trained.keras -o cam.tflite --input-type uint8 --head int8 --labels names.txt
+      lce_convert trained.keras -o pi5.tflite --stem int8 --head int8 --calibrate photos \\
+          --input-type uint8
       lce_convert quantized.keras -o int8.tflite --input-type int8 --output-type int8
       lce_convert trained.keras -o latency.tflite --default-int8-range -3 3
       lce_convert mlp.keras -o mlp.tflite --dense-as-convolution
@@ -369,6 +371,23 @@ def _lce_convert(parser: Parser) -> None:
         default="float32",
         help="type of the weights of the dense layers before the outputs, by default "
         "%(default)s; what the others round is reported",
+    )
+    add(
+        "--stem",
+        choices=_choices.STEMS,
+        default="float32",
+        help="what the convolutions compute in that an image goes through first, by default "
+        "%(default)s; int8 needs --calibrate, and what it rounds is reported. It pays on cores "
+        "with dot products of bytes, such as the A76 of a Raspberry Pi 5; on those without, "
+        "such as the A72 of a Raspberry Pi 4, a large stem is slower than in float32",
+    )
+    add(
+        "--calibrate",
+        metavar="PATH",
+        type=Path,
+        help="take the ranges of a stem of int8 from the images in this folder, "
+        f"{_choices.CALIBRATION_INPUTS} of them evenly spread, or from arrays, as "
+        "--check-inputs does",
     )
     add(
         "--ops",

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import rich.console
 import rich.status
 import tensorflow as tf
 
+from larq_bcd._choices import CALIBRATION_INPUTS
 from larq_bcd._files import write_atomically
 from larq_bcd._signals import Signals
 from larq_bcd._stderr import captured_stderr
@@ -29,7 +31,7 @@ from larq_bcd.convert.input_shapes import (
 )
 from larq_bcd.convert.interface import input_names, is_image
 from larq_bcd.convert.load import LoadedModel
-from larq_bcd.convert.options import FileOptions
+from larq_bcd.convert.options import FileOptions, require_calibration
 from larq_bcd.convert.pipeline import convert
 from larq_bcd.convert.profile import profile
 from larq_bcd.convert.progress import Progress
@@ -117,6 +119,7 @@ def _file_options(arguments: argparse.Namespace, known: Description) -> FileOpti
     return FileOptions(
         passes=arguments.passes,
         head=arguments.head,
+        stem=arguments.stem,
         ops=arguments.ops,
         input_type=arguments.input_type,
         output_type=arguments.output_type,
@@ -174,6 +177,17 @@ def _check_inputs(
     return check_inputs.photographs(path, count, model, preprocessing), f"images in {path}"
 
 
+def _calibration(
+    path: Path | None, model: tf.keras.Model, preprocessing: Preprocessing | None
+) -> list[np.ndarray] | None:
+    """What the ranges of int8 are taken of: an array for each input of the model."""
+    if path is None:
+        return None
+    if path.suffix.lower() in check_inputs.ARRAYS:
+        return check_inputs.saved_arrays(path, CALIBRATION_INPUTS, model, "calibrate")
+    return check_inputs.photographs(path, CALIBRATION_INPUTS, model, preprocessing, "calibrate")
+
+
 def _refusal(arguments: argparse.Namespace, result: ConversionResult) -> Exception | None:
     """Why the file is not to be written, if it is not."""
     try:
@@ -206,7 +220,8 @@ def run(arguments: argparse.Namespace, signals: Signals) -> int:
 
 
 def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
-    extra = (arguments.head != "float32") + (arguments.ops != "lce")
+    extra = (arguments.head, arguments.stem) != ("float32", "float32")
+    extra += arguments.ops != "lce"
     extra += arguments.default_int8_range is not None
     checks = arguments.check_tolerance is not None
     progress = _VisibleProgress(5 + checks + extra, signals)
@@ -218,6 +233,8 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
         require_batch_of_one(model)
         known = _known(arguments, loaded)
         options = _file_options(arguments, known)
+        require_calibration(options, arguments.calibrate is not None)
+        calibration = _calibration(arguments.calibrate, model, known.preprocessing)
         inputs, source = _check_inputs(arguments, model, known.preprocessing)
     print("\n".join(known.lines()))
     result = convert(
@@ -229,6 +246,7 @@ def _convert(arguments: argparse.Namespace, signals: Signals) -> None:
         progress=progress,
         options=options,
         tolerance_factor=arguments.check_tolerance,
+        calibration=calibration,
     )
     if not loaded.is_trained:
         result.report.notes.append(

@@ -1,9 +1,10 @@
 """The classifier's weights in fewer bits: what is lost is said, not hidden.
 
-The stem's weights stay float32. Rounded to int8 they would make BCDNet-A smaller by 2 kB of
-10.1 MB and BiRealNet18, with its 7x7 stem, by 27 kB of 4.2 MB; but what the stem computes is
-signed next. 0.11 % and 0.01 % of the first signs flip, 0.15 % and 0.43 % of the last, and the
-check could no longer tell that from a fault. The head's rounding flips none.
+The stem stays float32, unless `stem.py` is asked for. Its weights rounded to int8 would make
+BCDNet-A smaller by 2 kB of 10.1 MB and BiRealNet18, with its 7x7 stem, by 27 kB of 4.2 MB; but
+what the stem computes is signed next. 0.11 % and 0.01 % of the first signs flip, 0.15 % and
+0.43 % of the last, and the check could no longer tell that from a fault. The head's rounding
+flips none.
 """
 
 import numpy as np
@@ -12,10 +13,9 @@ from larq_bcd._choices import HEADS
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.tflite.graph import Graph, Node, Rewrite, Value
 from larq_bcd.tflite.operators import BINARY_CONVOLUTION, QUANTIZE
-from larq_bcd.tflite.quantization import quantization
+from larq_bcd.tflite.quantization import per_channel_int8, quantization
 
 _WEIGHTED = (BINARY_CONVOLUTION, QUANTIZE, "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_LARGEST = 127
 # The first version of DEQUANTIZE that takes float16, and one scale for each channel.
 _FLOAT16_VERSION, _PER_CHANNEL_VERSION = 3, 5
 
@@ -36,29 +36,13 @@ def _heads(graph: Graph) -> list[Node]:
     return heads
 
 
-def per_channel_int8(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds weights to int8 with one scale for each output channel.
-
-    Args:
-        weights: float32 of shape (outputs, inputs).
-
-    Returns:
-        int8 of the same shape in -127 to 127, and float32 scales of shape (outputs,):
-        `weights` is `scales[:, None] * int8`, to half a scale.
-    """
-    largest = np.abs(weights).max(axis=1)
-    scales = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
-    rounded = np.rint(weights.astype(np.float64) / scales[:, None])
-    return np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8), scales
-
-
 def quantize_head(graph: Graph, kind: str) -> Rewrite:
     """Stores the weights of the dense layers before the outputs in fewer bits.
 
     A DEQUANTIZE turns them into float32 when the file is loaded, once: activations and sums
     stay float32, and every kernel of TensorFlow Lite since 2.5 runs it. A FULLY_CONNECTED
-    that multiplies int8 itself rounds the activations too, and with one scale for each
-    channel neither Larq Compute Engine 0.16 nor tflite-runtime 2.14 knows it.
+    that multiplies int8 itself rounds features and logits too, and would save a thousandth of
+    the instructions of ReActNet-18: so a calibration is for the stem alone.
 
     Args:
         graph: is changed.

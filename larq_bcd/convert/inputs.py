@@ -1,4 +1,4 @@
-"""The inputs on which a flatbuffer is checked against its Keras model."""
+"""The inputs on which a flatbuffer is checked against its Keras model, or calibrated."""
 
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +17,9 @@ from larq_bcd.data import images
 from larq_bcd.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 ARRAYS = (".npy", ".npz")
+
+# What else a user can do, by the option that names a path.
+_OTHERWISE = {"check-inputs": ", or leave it out to check on noise", "calibrate": ""}
 
 
 def noise(
@@ -115,15 +118,20 @@ def _index_limits(model: tf.keras.Model) -> list[int | None]:
 
 
 def photographs(
-    folder: Path, count: int, model: tf.keras.Model, preprocessing: Preprocessing | None
+    folder: Path,
+    count: int,
+    model: tf.keras.Model,
+    preprocessing: Preprocessing | None,
+    option: str = "check-inputs",
 ) -> list[np.ndarray]:
     """Reads images as the model's preprocessing says.
 
     Args:
         folder: searched with its sub-folders, in alphabetic order.
-        count: the largest number of images to read.
+        count: the largest number of images to read, evenly spread over all that there are.
         model: the model that takes them.
         preprocessing: the model's, or None if it is not known.
+        option: by which the folder is given, for messages.
 
     Returns:
         One array of shape (images, height, width, channels), of the type of the model's input.
@@ -136,39 +144,41 @@ def photographs(
     shapes = [tuple(one.shape[1:]) for one in model.inputs]
     if len(shapes) != 1:
         raise ConversionError(
-            f"check-inputs {folder}: a folder has images for one input, but the model has "
+            f"{option} {folder}: a folder has images for one input, but the model has "
             f"{len(shapes)} ({', '.join(input_names(model))}): give an .npz file that has an "
             "array for each."
         )
     (shape,) = shapes
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ConversionError(
-            f"check-inputs {folder}: a folder has images, but the model's input has shape "
-            f"{shape}: give an .npy file, or leave it out to check on noise."
+            f"{option} {folder}: a folder has images, but the model's input has shape {shape}: "
+            f"give an .npy file{_OTHERWISE[option]}."
         )
     if not folder.is_dir():
         raise ConversionError(
-            f"check-inputs {folder} is not a folder: name one with images, or an "
+            f"{option} {folder} is not a folder: name one with images, or an "
             f"{' or '.join(ARRAYS)} file."
         )
     paths = images.find(folder)
     if not paths:
         raise ConversionError(
-            f"check-inputs {folder} holds no images: put some there "
-            f"({', '.join(images.SUFFIXES)}) or leave it out to check on noise."
+            f"{option} {folder} holds no images: put some there "
+            f"({', '.join(images.SUFFIXES)}){_OTHERWISE[option]}."
         )
     if preprocessing is None:
         raise ConversionError(
-            f"check-inputs {folder}: the preprocessing of the model is not known, so that "
-            "images cannot be prepared: give --mean and --std, or leave check-inputs out to "
-            "check on noise."
+            f"{option} {folder}: the preprocessing of the model is not known, so that images "
+            f"cannot be prepared: give --mean and --std{_OTHERWISE[option]}."
         )
-    pixels = np.stack([images.read_pixels(path, preprocessing) for path in paths[:count]])
+    spread = paths[:: max(1, len(paths) // count)]
+    pixels = np.stack([images.read_pixels(path, preprocessing) for path in spread[:count]])
     dtype = model.inputs[0].dtype
     return [_prepared(pixels, preprocessing, dtype).astype(dtype.as_numpy_dtype)]
 
 
-def saved_arrays(path: Path, count: int, model: tf.keras.Model) -> list[np.ndarray]:
+def saved_arrays(
+    path: Path, count: int, model: tf.keras.Model, option: str = "check-inputs"
+) -> list[np.ndarray]:
     """Reads samples that were saved with NumPy, as the model takes them.
 
     Args:
@@ -176,6 +186,7 @@ def saved_arrays(path: Path, count: int, model: tf.keras.Model) -> list[np.ndarr
             each input by its name.
         count: the largest number of samples to read.
         model: the model that takes them.
+        option: by which the file is given, for messages.
 
     Returns:
         One array for each input, of its type.
@@ -188,10 +199,10 @@ def saved_arrays(path: Path, count: int, model: tf.keras.Model) -> list[np.ndarr
         known = dict(found) if isinstance(found, Mapping) else {"": found}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ConversionError(
-            f"check-inputs {path} cannot be read ({error}): save numbers with numpy.save or "
+            f"{option} {path} cannot be read ({error}): save numbers with numpy.save or "
             "numpy.savez."
         ) from error
-    return given_arrays(known, model, f"check-inputs {path}", count)
+    return given_arrays(known, model, f"{option} {path}", count)
 
 
 def given_arrays(

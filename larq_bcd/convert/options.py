@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
-from larq_bcd._choices import INPUT_TYPES, OUTPUT_TYPES, PASSES
+from larq_bcd._choices import INPUT_TYPES, OUTPUT_TYPES, PASSES, STEMS
 from larq_bcd.convert.errors import ConversionError
 from larq_bcd.data.preprocessing import Description
 from larq_bcd.models import description_of
@@ -19,6 +19,8 @@ class FileOptions:
     Attributes:
         passes: names of the passes over the flatbuffer, of `passes.PASSES`.
         head: type of the weights of the dense layers before the outputs, of `head.HEADS`.
+        stem: what the first convolutions compute in, `"float32"`, or `"int8"` with the ranges
+            of a calibration.
         ops: `"lce"`, or `"builtin"` for operators of TensorFlow Lite alone.
         input_type: `"float32"`, or `"uint8"` or `"int8"` for images of pixels as they are; for
             a model of unknown preprocessing `"int8"` is what it quantizes its inputs to.
@@ -34,6 +36,7 @@ class FileOptions:
 
     passes: Sequence[str] = tuple(PASSES)
     head: str = "float32"
+    stem: str = "float32"
     ops: str = "lce"
     input_type: str = "float32"
     output_type: str = "float32"
@@ -54,6 +57,10 @@ def described(model: tf.keras.Model, options: FileOptions) -> Description:
     if options.dense_as_convolution and options.ops == "builtin":
         raise ConversionError(
             "dense_as_convolution: with ops='builtin' nothing is binary: leave one of them out."
+        )
+    if options.stem not in STEMS:
+        raise ConversionError(
+            f"stem={options.stem!r} is not supported: give one of {', '.join(STEMS)}."
         )
     if options.output_type not in OUTPUT_TYPES:
         raise ConversionError(
@@ -91,10 +98,25 @@ def _require_range(options: FileOptions, given: tuple[float, ...]) -> None:
         raise ConversionError(
             f"default_int8_range={given}: give the least and the largest value, such as -3,3."
         )
-    if options.head != "float32" or options.ops == "builtin":
+    if (options.head, options.stem) != ("float32", "float32") or options.ops == "builtin":
         raise ConversionError(
-            "default_int8_range: with it the head is in int8, and built-in operators alone do "
-            "not compute what is binary: leave head and ops out."
+            "default_int8_range: with it stem and head are in int8, and built-in operators "
+            "alone do not compute what is binary: leave stem, head and ops out."
+        )
+
+
+def require_calibration(options: FileOptions, is_given: bool) -> None:
+    """Raises an error if there are no ranges for int8, or nothing that they are for."""
+    if options.stem == "int8" and not is_given:
+        raise ConversionError(
+            "stem='int8': the range of what the stem computes is not known: give images, "
+            "--calibrate FOLDER, or an array as `calibration` in Python."
+        )
+    if options.stem != "int8" and is_given:
+        raise ConversionError(
+            "calibrate: the stem alone is quantized by ranges, and it is to stay in "
+            f"{options.stem}; a head of int8 has int8 weights, and needs none: give --stem "
+            "int8 too, or leave it out."
         )
 
 

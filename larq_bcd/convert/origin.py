@@ -22,6 +22,7 @@ def origin_of(report: ConversionReport, options: FileOptions) -> dict:
         "operators": report.optimization.operators_after,
         "passes": [done.name for done in report.optimization.passes],
         "head": options.head,
+        "stem": options.stem,
         "ops": options.ops,
     }
     if options.recipe_sha256 is not None:

@@ -23,7 +23,12 @@ from larq_bcd.convert.layer_reports import layer_reports
 from larq_bcd.convert.lce import as_float32, convert_model, convert_quantized, reduced_types
 from larq_bcd.convert.load import as_functional, weights_size
 from larq_bcd.convert.match import match_layers
-from larq_bcd.convert.options import FileOptions, described, require_types
+from larq_bcd.convert.options import (
+    FileOptions,
+    described,
+    require_calibration,
+    require_types,
+)
 from larq_bcd.convert.origin import origin_of
 from larq_bcd.convert.passes import (
     convolve_dense,
@@ -39,6 +44,7 @@ from larq_bcd.convert.passes import (
 from larq_bcd.convert.progress import Progress
 from larq_bcd.convert.report import ConversionReport, OptimizationReport, TensorReport
 from larq_bcd.convert.result import ConversionResult
+from larq_bcd.convert.stem import quantize_stem, stems
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.tflite.graph import Graph, Value
 from larq_bcd.tflite.metadata import add_metadata, plain_name
@@ -53,6 +59,7 @@ def convert(
     progress: Progress | None = None,
     options: FileOptions | None = None,
     tolerance_factor: float | None = 1.0,
+    calibration: np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | None = None,
 ) -> ConversionResult:
     """Converts a Keras model with Larq Compute Engine, optimizes and checks what comes out.
 
@@ -70,6 +77,8 @@ def convert(
         options: what kind of file is wanted; by default all passes and nothing rounded.
         tolerance_factor: multiplies what rounding is taken to explain in the check; None
             leaves the check out. The file's metadata say so.
+        calibration: as `inputs`, what the ranges of a stem of int8 are taken of, and what
+            rounding changes is measured on.
 
     Returns:
         The flatbuffer and its report. Whether it may be used is for `require_binary` and
@@ -85,8 +94,12 @@ def convert(
     require_batch_of_one(model)
     progress = progress or Progress()
     options = options or FileOptions()
+    require_calibration(options, calibration is not None)
     description = described(model, options)
-    arrays = _arrays(model, inputs, description.preprocessing)
+    if inputs is None:
+        inputs = check_inputs.noise(model, CHECK_INPUTS, description.preprocessing)
+    arrays = _arrays(model, inputs, "inputs")
+    seen = None if calibration is None else _arrays(model, calibration, "calibration")
     with progress.step("merge the heads"):
         shipped, changes = _folded(model)
     with progress.step("convert"):
@@ -100,6 +113,8 @@ def convert(
         optimization = _optimized(file, plain, options)
         if description.preprocessing is not None:
             set_input_type(file, description.preprocessing)
+        if options.stem != "float32":
+            stems(file)  # which says before the check if there is none
         matches = match_layers(graph, file)
         report = ConversionReport(
             model=name or model.name,
@@ -123,13 +138,18 @@ def convert(
             report.check = check(
                 graph, file, matches, fed.given, source, advance, fed.decode, tolerance_factor
             )
-    if options.head != "float32":
-        with progress.step("round the head"):
+    rounded = fed.given
+    if seen is not None:
+        rounded = _fed(shipped, file, seen, description.preprocessing).given
+    kinds = {"stem": options.stem, "head": options.head}
+    parts = [part for part, kind in kinds.items() if kind != "float32"]
+    if parts:
+        with progress.step(f"round the {' and the '.join(parts)}"):
+            change = " and ".join(f"{kinds[part]} {part}" for part in parts)
+            if seen is not None:
+                change += ", on the inputs of the calibration"
             report.rounding = _compared(
-                file,
-                lambda: quantize_head(file, options.head),
-                fed.given,
-                f"{options.head} head",
+                file, lambda: _rounded(file, options, rounded), rounded, change
             )
     if options.ops == "builtin":
         with progress.step("replace custom operators"):
@@ -165,21 +185,19 @@ def convert(
 
 def _arrays(
     model: tf.keras.Model,
-    inputs: np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray] | None,
-    preprocessing: Preprocessing | None,
+    given: np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray],
+    argument: str,
 ) -> list[np.ndarray]:
-    """One array for each input of a model, of what the check is given."""
-    if inputs is None:
-        return check_inputs.noise(model, CHECK_INPUTS, preprocessing)
-    if isinstance(inputs, Mapping):
-        return check_inputs.given_arrays(inputs, model, "inputs")
-    arrays, names = arrays_of(inputs), input_names(model)
+    """One array for each input of a model, of what an argument gives."""
+    if isinstance(given, Mapping):
+        return check_inputs.given_arrays(given, model, argument)
+    arrays, names = arrays_of(given), input_names(model)
     if len(arrays) != len(names):
         raise ConversionError(
-            f"inputs has {len(arrays)} arrays, but the model has {len(names)} inputs: give one "
-            f"for each of {', '.join(names)}."
+            f"{argument} has {len(arrays)} arrays, but the model has {len(names)} inputs: give "
+            f"one for each of {', '.join(names)}."
         )
-    return check_inputs.given_arrays(dict(zip(names, arrays, strict=True)), model, "inputs")
+    return check_inputs.given_arrays(dict(zip(names, arrays, strict=True)), model, argument)
 
 
 def _folded(model: tf.keras.Model) -> tuple[tf.keras.Model, list[str]]:
@@ -302,6 +320,13 @@ def _fed(
         return [decode(array) for decode, array in zip(decoders, arrays, strict=True)]
 
     return _Fed(given, decode)
+
+
+def _rounded(file: Graph, options: FileOptions, given: list[np.ndarray]) -> None:
+    """Rounds the stem and the head of a file as is wanted."""
+    if options.stem == "int8":
+        quantize_stem(file, given)
+    quantize_head(file, options.head)
 
 
 def _compared(

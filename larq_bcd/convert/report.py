@@ -115,7 +115,8 @@ class ConversionReport:
         is_check_waived: whether the user wants none.
         replacement: how the file without custom operators compares with the one with them;
             None where they stay.
-        rounding: what rounding the weights of the head has changed; None if they are float32.
+        rounding: what rounding the stem, or the weights of the head, has changed; None if both
+            are float32.
         seconds: the time each step took.
     """
 

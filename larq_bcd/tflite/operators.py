@@ -25,6 +25,7 @@ _BUILTIN_NAMES = {
 # The tables of options whose names do not follow from those of their operators.
 _OPTIONS = {
     "CONV_2D": "Conv2D",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2D",
     "MAXIMUM": "MaximumMinimum",
     "MAX_POOL_2D": "Pool2D",
     "MINIMUM": "MaximumMinimum",

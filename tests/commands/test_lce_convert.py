@@ -179,6 +179,44 @@ def test_images_are_used_for_the_check(run, small_file, tmp_path):
     assert f"2 inputs (images in {tmp_path})" in out
 
 
+def test_a_stem_of_int8_is_calibrated_on_images_or_arrays(run, small_file, tmp_path):
+    for i in range(5):
+        PIL.Image.effect_noise((40, 30), 50 + i).convert("RGB").save(tmp_path / f"{i}.png")
+    options = ["--stem", "int8", "--head", "int8", "--mean", 0.5, "--std", 0.25]
+    status, out, _ = run(
+        small_file, "-o", "a.tflite", *options, "--calibrate", tmp_path, "--input-type", "uint8"
+    )
+    assert status == 0
+    assert "[6/7] round the stem and the head:" in out
+    words = "rounding int8 stem and int8 head, on the inputs of the calibration: outputs differ"
+    assert words in out
+    assert "same arg-max on 5 of 5\n[7/7]" in out
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 12, 12, 3)))
+    arrays = ["--calibrate", tmp_path / "x.npy", "--report", "b.json"]
+    assert run(small_file, "-o", "b.tflite", "--stem", "int8", *arrays)[0] == 0
+    rounding = json.loads(Path("b.json").read_text())["rounding"]
+    assert rounding["change"] == "int8 stem, on the inputs of the calibration"
+    assert rounding["inputs"] == 3
+    assert Interpreter(Path("a.tflite").read_bytes()).input_types == [np.uint8]
+    assert Interpreter(Path("b.tflite").read_bytes()).input_types == [np.float32]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stem", "int8"], "give images, --calibrate FOLDER"),
+        (["--calibrate", "photos"], "give --stem int8 too, or leave it out"),
+        (["--head", "int8", "--calibrate", "photos"], "give --stem int8 too, or leave it out"),
+        (["--stem", "int8", "--calibrate", "photos"], "calibrate photos is not a folder"),
+        (["--stem", "int4"], "invalid choice: 'int4'"),
+    ],
+)
+def test_a_stem_and_its_calibration_need_each_other(run, small_file, options, message):
+    status, _, err = run(small_file, "-o", "small.tflite", *options)
+    assert (status, os.listdir()) == (2, [])
+    assert message in err
+
+
 def test_arrays_by_name_are_used_for_the_check_and_open_shapes_are_fixed(run, tmp_path):
     image, scale = (
         tf.keras.Input((None, 4, 3), name="image"),

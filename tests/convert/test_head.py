@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from larq_bcd.convert import ConversionError, FileOptions, convert
-from larq_bcd.convert.head import per_channel_int8, quantize_head
+from larq_bcd.convert.head import quantize_head
 from larq_bcd.convert.lce import convert_model
 from larq_bcd.tflite.engines import REFERENCE, open_engine
 from larq_bcd.tflite.graph import Graph
+from larq_bcd.tflite.quantization import per_channel_int8
 
 layers = tf.keras.layers
 

@@ -97,6 +97,23 @@ def test_folders_without_readable_images_are_refused(tmp_path):
         photographs(tmp_path, 5, model, None)
 
 
+def test_the_images_are_evenly_spread_over_a_folder(tmp_path):
+    for number in range(9):
+        PIL.Image.new("L", (8, 8), 20 * number).save(tmp_path / f"{number}.png")
+    (x,) = photographs(tmp_path, 4, _model(8, 8, 1), _unchanged(8, 8, 1))
+    np.testing.assert_allclose(x[:, 0, 0, 0] * 255, [0, 40, 80, 120], atol=1e-3)
+
+
+def test_messages_name_the_option_and_what_it_allows(tmp_path):
+    model, images = _model(8, 8, 3), _unchanged(8, 8)
+    with pytest.raises(ConversionError, match=r"^check-inputs .*or leave it out to check on"):
+        photographs(tmp_path, 5, model, images)
+    with pytest.raises(ConversionError, match=r"^calibrate .*holds no images.*\.webp\)\.$"):
+        photographs(tmp_path, 5, model, images, "calibrate")
+    with pytest.raises(ConversionError, match=r"^calibrate .*cannot be read"):
+        saved_arrays(tmp_path / "missing.npy", 5, model, "calibrate")
+
+
 def _indexed(dtype, table):
     words = tf.keras.Input((6,), dtype=dtype)
     return tf.keras.Model(words, table(words))

@@ -89,7 +89,7 @@ def test_what_has_no_range_gets_the_default_one_and_the_difference_is_reported()
         ({"output_type": "int8"}, "--default-int8-range"),
         ({"output_type": "uint8"}, "float32, int8"),
         ({"default_int8_range": (3.0, -3.0)}, "the least and the largest"),
-        ({"default_int8_range": (-3.0, 3.0), "head": "int8"}, "leave head and ops out"),
+        ({"default_int8_range": (-3.0, 3.0), "head": "int8"}, "leave stem, head and ops out"),
     ],
 )
 def test_what_is_not_quantized_cannot_be_int8(options, message):

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import netron
+import numpy as np
 import pytest
 import tensorflow as tf
 from conversion_models import randomize, small_model
@@ -27,6 +28,7 @@ OPTIONS = {
     ),
     "float16": FileOptions(head="float16", input_type="uint8", description=Description(IMAGES)),
     "builtin": FileOptions(ops="builtin"),
+    "stem": FileOptions(stem="int8", input_type="uint8", description=Description(IMAGES)),
 }
 VERIFIER = """
 #include <cstdio>
@@ -53,7 +55,11 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     model = small_model()
     for name, options in OPTIONS.items():
-        (folder / f"{name}.tflite").write_bytes(convert(model, options=options).content)
+        seen = np.random.default_rng(0).normal(size=(2, 12, 12, 3))
+        result = convert(
+            model, options=options, calibration=seen if options.stem == "int8" else None
+        )
+        (folder / f"{name}.tflite").write_bytes(result.content)
     image = tf.keras.Input((9, 9, 128))
     shifted = randomize(tf.keras.Model(image, QuantShiftMLP(128)(image) + image))
     (folder / "shifted.tflite").write_bytes(convert(shifted).content)

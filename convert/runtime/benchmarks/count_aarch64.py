@@ -31,6 +31,7 @@ NETWORKS = {
     "BCDNet-B": ("BCDNetB", "optimized"),
     "ReActNet-18": ("ReActNet18", "optimized"),
     "ReActNet-18, `--head int8`": ("ReActNet18", "int8 head"),
+    "ReActNet-18, `--stem int8 --head int8 --input-type uint8`": ("ReActNet18", "int8 stem"),
     "like QuickNet": ("QuickNet", "optimized"),
 }
 OTHERS = {
@@ -55,9 +56,11 @@ else:
     interpreter.allocate_tensors()
 entry = interpreter.get_input_details()[0]
 values = numpy.random.default_rng(0).normal(size=entry["shape"])
-if entry["dtype"] == numpy.int8:
-    values *= 40
-interpreter.set_tensor(entry["index"], values.clip(-128, 127).astype(entry["dtype"]))
+if entry["dtype"] != numpy.float32:
+    limits = numpy.iinfo(entry["dtype"])
+    middle = (limits.min + limits.max + 1) // 2
+    values = (40 * values + middle).clip(limits.min, limits.max)
+interpreter.set_tensor(entry["index"], values.astype(entry["dtype"]))
 interpreter.invoke()
 os.getppid()
 interpreter.invoke()

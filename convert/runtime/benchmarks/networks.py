@@ -98,6 +98,9 @@ KINDS = {
 def _write(name: str, kind: str) -> bytes:
     from larq_bcd.convert import convert as optimize
     from larq_bcd.convert.head import quantize_head
+    from larq_bcd.convert.input_type import set_input_type
+    from larq_bcd.convert.stem import quantize_stem
+    from larq_bcd.data.preprocessing import Preprocessing
     from larq_bcd.tflite.graph import Graph
 
     if name.startswith("MobileNet"):
@@ -106,6 +109,12 @@ def _write(name: str, kind: str) -> bytes:
     if kind == "int8 head":
         graph = Graph(stored(name, "optimized"))
         quantize_head(graph, "int8")
+        return graph.write()
+    if kind == "int8 stem":  # beside the head, on images that are bytes
+        graph = Graph(stored(name, "int8 head"))
+        set_input_type(graph, Preprocessing(encoding="uint8"))
+        shape = (8, *graph.inputs[0].shape[1:])
+        quantize_stem(graph, [np.random.default_rng(0).integers(0, 256, shape, np.uint8)])
         return graph.write()
     model = quicknet() if name == "QuickNet" else zoo(name)
     return convert(model) if kind == "lce" else optimize(model).content

@@ -37,7 +37,7 @@ from larq_bcd.training.studies import Study
 _MARK = re.compile(r"^<!-- generated: (\w+)((?: \w+)*) -->$", re.MULTILINE)
 _ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\]\(([^):#]+)\)")
-_SENTENCE = re.compile(r"<td>(?=(?:(?!</td>).){50})", re.DOTALL)
+_CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 
 
 def on_files(files: Files, config, **_: object) -> Files:
@@ -79,7 +79,7 @@ def on_page_content(html: str, page, **_: object) -> str:
     are, lead to where that page is in the site. Cells of tables that hold a sentence are told
     from those of a number: on a narrow screen these give way.
     """
-    html = _SENTENCE.sub('<td class="prose">', html)
+    html = _CELL.sub(_cell, html)
     if page.file.src_uri.endswith(".ipynb"):
         html = re.sub(r'href="(\.\./[^":]*?)(?:index)?\.md(#[^"]*)?"', _link_of_notebook, html)
     for pattern, display in ((r"\\\[(.*?)\\\]", "block"), (r"\\\((.*?)\\\)", "inline")):
@@ -87,6 +87,11 @@ def on_page_content(html: str, page, **_: object) -> str:
             pattern, lambda found, display=display: _math(found[1], display), html, flags=re.S
         )
     return html
+
+
+def _cell(cell: re.Match) -> str:
+    is_prose = len(re.sub("<[^>]*>", "", cell[1])) > 30
+    return f'<td class="prose">{cell[1]}</td>' if is_prose else cell[0]
 
 
 def _link_of_notebook(link: re.Match) -> str:

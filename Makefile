@@ -81,8 +81,9 @@ docs: .venv/installed-docs
 notebooks: .venv/installed-docs .venv/installed-runtime
 	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
 	mkdir -p build/notebooks && cp docs/notebooks/*.ipynb build/notebooks
-	cd build/notebooks && TF_CPP_MIN_LOG_LEVEL=3 $(CURDIR)/$(BIN)/jupyter-nbconvert --execute \
-		--to notebook --inplace --ExecutePreprocessor.record_timing=False *.ipynb
+	cd build/notebooks && TF_CPP_MIN_LOG_LEVEL=3 IPYKERNEL_CELL_NAME=cell \
+		$(CURDIR)/$(BIN)/jupyter-nbconvert --execute --to notebook --inplace \
+		--ExecutePreprocessor.record_timing=False *.ipynb
 	cp build/notebooks/*.ipynb docs/notebooks
 
 # The programs and the command lines of all pages, and the site.

@@ -212,7 +212,9 @@ def _svg(nodes: dict[str, Node], title: str) -> str:
     centers = [4 + sum(widths[:lane]) + 12 * lane + widths[lane] / 2 for lane in lanes]
     width, height = centers[-1] + widths[-1] / 2 + 4, tops[-1] + heights[-1] + _GAP
     parts = [
-        f'<svg class="block" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
+        # as wide as its texts can be read, and scrolled where the screen is narrower
+        f'<div class="figure"><svg class="block" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" style="min-width: {0.75 * width:.0f}px" '
         f'role="img" aria-label="{escape(title)}">'
     ]
     bottoms = [top + heights[row] for row, top in enumerate(tops)]
@@ -227,7 +229,7 @@ def _svg(nodes: dict[str, Node], title: str) -> str:
     parts.append(_arrow([(x, bottoms[last.row]), (x, height)]))
     for node in nodes.values():
         parts += _box(node, centers[node.lane], tops[node.row], heights[node.row])
-    return "\n".join([*parts, "</svg>"])
+    return "\n".join([*parts, "</svg></div>"])
 
 
 def _heights(nodes: Iterable[Node], row: int) -> list[float]:

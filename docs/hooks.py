@@ -37,6 +37,7 @@ from larq_bcd.training.studies import Study
 _MARK = re.compile(r"^<!-- generated: (\w+)((?: \w+)*) -->$", re.MULTILINE)
 _ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\]\(([^):#]+)\)")
+_CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 
 
 def on_files(files: Files, config, **_: object) -> Files:
@@ -75,8 +76,10 @@ def on_page_content(html: str, page, **_: object) -> str:
     """Called by MkDocs for the HTML of each page.
 
     Equations become MathML, and the links of a notebook to a page, which MkDocs leaves as they
-    are, lead to where that page is in the site.
+    are, lead to where that page is in the site. Cells of tables that hold a sentence are told
+    from those of a number: on a narrow screen these give way.
     """
+    html = _CELL.sub(_cell, html)
     if page.file.src_uri.endswith(".ipynb"):
         html = re.sub(r'href="(\.\./[^":]*?)(?:index)?\.md(#[^"]*)?"', _link_of_notebook, html)
     for pattern, display in ((r"\\\[(.*?)\\\]", "block"), (r"\\\((.*?)\\\)", "inline")):
@@ -84,6 +87,11 @@ def on_page_content(html: str, page, **_: object) -> str:
             pattern, lambda found, display=display: _math(found[1], display), html, flags=re.S
         )
     return html
+
+
+def _cell(cell: re.Match) -> str:
+    is_prose = len(re.sub("<[^>]*>", "", cell[1])) > 30
+    return f'<td class="prose">{cell[1]}</td>' if is_prose else cell[0]
 
 
 def _link_of_notebook(link: re.Match) -> str:
@@ -356,7 +364,8 @@ def _function(build: Callable) -> str:
     )
     for section in text:
         if section.kind is DocstringSectionKind.parameters:
-            rows = [(f"`{entry.name}`", entry.description) for entry in section.value]
+            described = {entry.name: entry.description for entry in section.value}
+            rows = [(f"`{name}`", described[name]) for name in arguments]
             parts.append(_table(("argument", ""), rows))
         elif section.kind is DocstringSectionKind.raises:
             rows = [(f"`{entry.annotation}`", entry.description) for entry in section.value]

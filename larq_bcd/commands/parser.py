@@ -67,7 +67,9 @@ class Parser(argparse.ArgumentParser):
             what: what they are, for the help.
         """
         self._takes_settings = True
-        self.add_argument("settings", metavar="KEY=VALUE", type=_setting, nargs="*", help=what)
+        self.add_argument(
+            "settings", metavar="KEY=VALUE", type=_setting, nargs="*", default=[], help=what
+        )
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parses the arguments.

@@ -6,7 +6,7 @@ it reads, not by a name.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -92,12 +92,15 @@ class Step:
         after: what the graph goes on with.
         is_plain_sign: whether it is +1 for 0 and above and -1 below.
         grid: the values that a fake quantization leaves; None of anything else.
+        is_repeated: whether its signs are signed again. The converter makes one sign of both,
+            of a value that is neither's.
     """
 
     before: tf.Tensor
     after: tf.Tensor
     is_plain_sign: bool
     grid: Grid | None = None
+    is_repeated: bool = False
 
     @property
     def kind(self) -> str:
@@ -109,7 +112,14 @@ def plain_sign(tensor: tf.Tensor) -> Step | None:
     """The sign that yields a tensor: +1 for 0 and above, -1 below.
 
     Either larq's sign(sign(x) + c) with 0 < c < 1, or a choice of 1 or -1 by a comparison.
+    Signs that are signed again stay as they are: it is the first of them.
     """
+    sign = _sign(tensor)
+    first = sign and plain_sign(sign.before)
+    return replace(first, is_repeated=True) if first else sign
+
+
+def _sign(tensor: tf.Tensor) -> Step | None:
     outer = through(tensor)
     if outer.op.type in _SELECTIONS:
         return _chosen_sign(outer)
@@ -450,7 +460,8 @@ class InferenceGraph:
         steps = []
         for op in self.operations:
             if op.name in signs:
-                steps.append(signs[op.name])
+                if signs[op.name].after.op is op:
+                    steps.append(signs[op.name])
             elif op.type in STEPS and op.name in self.computed and op.name not in inner:
                 steps.append(Step(through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
             elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):

@@ -116,7 +116,7 @@ class StepMatch:
     Attributes:
         step: the operation of the Keras graph.
         before: the float value it is taken of; None where a binary convolution writes
-            signs without ever holding their float values.
+            signs without ever holding their float values, and of signs that are repeated.
         after: its result, bit-packed if the step is a sign of Larq Compute Engine.
         name: the layers that use it, or the operation.
     """
@@ -447,6 +447,7 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
         before = None
         if (
             producer is not None
+            and not step.is_repeated
             and producer.type in (*_STEPS, "QUANTIZE")
             and not _is_unpacked(producer.data)
             and producer.data.dtype in (np.float32, np.int8)

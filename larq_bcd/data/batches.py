@@ -49,7 +49,7 @@ def training_batches(
         shard: index of this shard, and their number.
 
     Returns:
-        Data set of `(images, labels)`: float32 `(batch_size, height, width, channels)`, and
+        Batches `(images, labels)` of float32 `(batch_size, height, width, channels)` and
         int64 `(batch_size,)`, or with mixup or cutmix float32 `(batch_size, classes)`.
 
     Raises:
@@ -100,7 +100,7 @@ def evaluation_batches(
         shard: index of this shard, and their number; each has every n-th example.
 
     Returns:
-        Data set of `(images, labels)`: `(batch, height, width, channels)` in the encoding, by
+        Batches `(images, labels)` of `(batch, height, width, channels)` in the encoding, by
         default float32, and int64 `(batch,)`. Broken images are left out.
     """
     _check_shard(shard)

@@ -139,14 +139,10 @@ class DynamicThresholdQuantConv2D(QuantConv2D):
         return kernel, bias
 
     def contextual_embedding(self, inputs):
-        """Returns the thresholds and offsets that an input gives.
+        """Returns thresholds `(batch, 1, 1, channels)` and offsets `(batch, 1, 1, filters)`.
 
         Args:
             inputs: real-valued NHWC tensor.
-
-        Returns:
-            `alpha` of shape `(batch, 1, 1, channels)` and `beta` of shape
-            `(batch, 1, 1, filters)`.
         """
         pooled = tf.reduce_mean(inputs, axis=(1, 2))
         context = tf.matmul(pooled, self.context_kernel) + self.context_bias

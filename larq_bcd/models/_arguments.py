@@ -17,6 +17,21 @@ from larq_bcd.models import pytorch
 from larq_bcd.models.state_dict import SUFFIXES, is_checkpoint
 
 
+def require_model(model) -> None:
+    """Refuses what is not a model of Keras 2."""
+    if isinstance(model, tf.keras.Model):
+        return
+    if type(model).__module__.startswith("keras."):
+        raise UserError(
+            "model is of Keras 3, and this package is of Keras 2: import larq_bcd first, and "
+            "take Model and all layers from tf.keras."
+        )
+    raise UserError(
+        f"model is a {type(model).__name__}, not a Keras model: pass one, such as "
+        "larq_bcd.models.get_model(name) or tf.keras.models.load_model(path)."
+    )
+
+
 def image_input(input_shape, input_tensor, default_shape: tuple[int, int, int]):
     """Returns the image tensor of a network and the Keras input that it comes from."""
     _checks.channels_last("the network", None)

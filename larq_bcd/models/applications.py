@@ -8,20 +8,22 @@ import tensorflow as tf
 from larq_bcd.data import imagenet
 from larq_bcd.data.preprocessing import Description
 from larq_bcd.errors import UserError
+from larq_bcd.models._arguments import positive
 from larq_bcd.models.described import description_of
 from larq_bcd.models.registry import list_models, model_info
 
 
-def preprocess_input(images, model: tf.keras.Model | str) -> np.ndarray:
-    """Normalizes pixels as a network wants them.
+def preprocess_input(images, model: tf.keras.Model | str) -> np.ndarray | tf.Tensor:
+    """Normalizes pixels as a network wants them, and leaves their size as it is.
 
     Args:
-        images: pixels of 0 to 255 at the network's size, `(..., height, width, channels)`.
+        images: pixels of 0 to 255 of one image or more, `(..., height, width, channels)`; in
+            `Dataset.map`, a tensor of them, whose values are not looked at.
         model: a model that says of itself how its images are prepared, as a trained one does,
             or the name of a network, such as `"BCDNetB"` or `"BCDNetB:cifar10"`.
 
     Returns:
-        float32, of the same shape.
+        float32, of the same shape; a tensor of a tensor in `Dataset.map`.
 
     Raises:
         UserError: if nothing is known of how the network's images are prepared, or these
@@ -33,14 +35,20 @@ def preprocess_input(images, model: tf.keras.Model | str) -> np.ndarray:
             f"{_name(model)}: how its images are prepared is not known: pass the network's "
             "name, or describe it with larq_bcd.models.describe(model, Preprocessing(...))."
         )
-    pixels = np.asarray(images)
-    if pixels.ndim < 3 or pixels.shape[-1] != preprocessing.channels:
+    is_traced = tf.is_tensor(images) and not hasattr(images, "numpy")
+    pixels = images if is_traced else np.asarray(images)
+    shape = tuple(pixels.shape)
+    if len(shape) < 3 or shape[-1] != preprocessing.channels:
         raise UserError(
-            f"images of shape {pixels.shape} are not supported: pass (height, width, "
+            f"images of shape {shape} are not supported: pass (height, width, "
             f"{preprocessing.channels}) or a batch of them, channels last."
         )
+    if is_traced:
+        mean, std = preprocessing.in_pixels()
+        return (tf.cast(pixels, tf.float32) - mean) / std
     low, high = (pixels.min(), pixels.max()) if pixels.size else (0, 0)
-    if not 0 <= low <= high <= 255 or 0 < high <= 1:
+    is_float = np.issubdtype(pixels.dtype, np.floating)
+    if not 0 <= low <= high <= 255 or (is_float and 0 < high <= 1):
         raise UserError(
             f"images of {low:g} to {high:g} are not supported: pass pixels of 0 to 255, which "
             "are not normalized yet."
@@ -54,7 +62,8 @@ def decode_predictions(
     """Names the classes that a network finds the most probable.
 
     Args:
-        predictions: its logits, `(batch, classes)`.
+        predictions: its logits, or its probabilities if it ends in a softmax,
+            `(batch, classes)`.
         model: a model that has the names of its classes, as a trained one has, or the name of
             a network, `"BCDNetB"`, which tells the classes of ImageNet, or `"BCDNetB:cifar10"`.
         top: number of classes.
@@ -63,7 +72,8 @@ def decode_predictions(
         For each image the names and the probabilities of the classes, the most probable first.
 
     Raises:
-        UserError: if the names are not known, or are not as many as the logits.
+        UserError: if the names are not known, or are not as many as the logits, or these are
+            not finite.
     """
     names = _known(model).class_names
     if names is None:
@@ -77,10 +87,17 @@ def decode_predictions(
             f"predictions of shape {logits.shape} are not supported: pass (batch, "
             f"{len(names)}), the network's output."
         )
-    if top < 1:
-        raise UserError(f"top={top} is not supported: pass a positive integer.")
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return [_best(row, names, top) for row in powers / powers.sum(1, keepdims=True)]
+    if not np.isfinite(logits).all():
+        raise UserError("predictions are not finite: look at the images and the weights.")
+    count = positive("top", top)
+    return [_best(_probabilities(row), names, count) for row in logits]
+
+
+def _probabilities(row: np.ndarray) -> np.ndarray:
+    if (row >= 0).all() and abs(row.sum() - 1) < 1e-3:
+        return row
+    powers = np.exp(row - row.max())
+    return powers / powers.sum()
 
 
 def _best(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[tuple[str, float]]:
@@ -89,8 +106,12 @@ def _best(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[tup
 
 
 def _known(model: tf.keras.Model | str) -> Description:
-    if not isinstance(model, str):
+    if isinstance(model, tf.keras.Model):
         return description_of(model)
+    if not isinstance(model, str):
+        raise UserError(
+            f"model={model!r} is not supported: pass a model, or the name of a network."
+        )
     network, colon, weights = model.partition(":")
     info = model_info(network)
     if not colon:

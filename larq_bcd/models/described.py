@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from larq_bcd.data.preprocessing import Description, Preprocessing
 from larq_bcd.errors import UserError
+from larq_bcd.models._arguments import require_model
 from larq_bcd.models._pixels import warn_of_pixels
 from larq_bcd.models.registry import model_info
 from larq_bcd.models.weights import copy_between_builds
@@ -80,6 +81,7 @@ def describe(
     Raises:
         UserError: if the preprocessing or the names do not fit the model.
     """
+    require_model(model)
     content = _content(model, preprocessing, class_names)
     described = DescribedModel.from_config(
         {**_functional(model).get_config(), "description": content}

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from larq_bcd.errors import UserError
+from larq_bcd.models._arguments import require_model
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def feature_stages(model: tf.keras.Model) -> list[FeatureStage]:
     Raises:
         UserError: if the size of the image is open.
     """
+    require_model(model)
     shape = tuple(model.input_shape)
     if len(shape) != 4 or None in shape[1:]:
         raise UserError(

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from larq_bcd.errors import UserError
+from larq_bcd.models._arguments import require_model
 from larq_bcd.summary import layer_rules
 from larq_bcd.summary.costs import Cost, LayerCost
 from larq_bcd.summary.render import Summary
@@ -53,6 +54,7 @@ def summarize(model: tf.keras.Model) -> Summary:
 
 
 def _as_functional(model: tf.keras.Model) -> tf.keras.Model:
+    require_model(model)
     if model.inputs:
         return model
     from larq_bcd.convert.load import as_functional

@@ -205,7 +205,9 @@ class Training:
             UserError: if something else has changed.
         """
         path = self.output / "recipe.yaml"
-        changed = changed_keys(path.read_text(), self.recipe) if path.exists() else []
+        # One that failed before its first checkpoint may be mended.
+        has_begun = path.exists() and self._checkpoints.folder.exists()
+        changed = changed_keys(path.read_text(), self.recipe) if has_begun else []
         if not all(_LENGTH.fullmatch(key) for key in changed):
             raise UserError(
                 f"{self.output} holds a training of another recipe, which differs in "

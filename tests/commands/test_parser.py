@@ -121,7 +121,7 @@ def test_options_may_be_short(words):
         ("train", ["a=1"], "RECIPE: 'a=1' is a setting"),
         ("train", ["R", "--output"], "--output needs a value"),
         ("train", ["R", "--output", "--strategy", "none"], "--output needs a value"),
-        ("train", [], "required: RECIPE"),
+        ("train", [], "required: RECIPE; see"),
         ("show", ["a", "--version=1"], "ignored explicit argument '1'"),
         ("train", ["R", "--strategy", "mirored"], "invalid choice: 'mirored'"),
         ("evaluate", [], "required: MODEL"),

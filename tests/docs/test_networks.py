@@ -69,9 +69,18 @@ def test_a_page_has_the_figures_of_the_registry(family, hooks, monkeypatch):
         for argument, value in inspect.signature(info.build).parameters.items():
             assert f"    {argument}={value.default!r},\n" in function
             assert f"\n| `{argument}` | " in function
+        listed = re.findall(r"^\| `(\w+)` \| ", function.split("| raises |")[0], re.MULTILINE)
+        assert listed == list(inspect.signature(info.build).parameters)
         _, returned = function.split("**Returns** ", 1)
         assert "its logits `(batch, num_classes)` are float32." in returned.split("\n\n")[0]
     assert "224x224" in text or "32x32" in text
+
+
+def test_a_cell_that_holds_a_sentence_is_told_from_one_of_a_number(hooks):
+    number, words = f"<td>{'<code>1</code>, ' * 4}</td>", "all of <em>it</em> " * 4
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="page.md"))
+    html = hooks.on_page_content(f"<tr>{number}<td>{words}</td>{number}</tr>", page=page)
+    assert html == f'<tr>{number}<td class="prose">{words}</td>{number}</tr>'
 
 
 def test_a_figure_has_every_layer_of_its_block(hooks, monkeypatch):

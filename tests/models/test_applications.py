@@ -71,8 +71,19 @@ def test_images_that_are_none_are_refused(images, message):
         preprocess_input(images, "BCDNetB")
 
 
-def test_black_images_are_pixels():
-    assert preprocess_input(np.zeros((2, 2, 3)), "BCDNetB").max() < 0
+@pytest.mark.parametrize("pixels", [np.zeros((2, 2, 3)), np.ones((2, 2, 3), np.uint8)])
+def test_black_images_are_pixels(pixels):
+    assert preprocess_input(pixels, "BCDNetB").max() < 0
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_pipeline_normalizes_the_same(batched, rng):
+    pixels = rng.integers(0, 256, (4, 6, 8, 3)).astype(np.uint8)
+    images = tf.data.Dataset.from_tensor_slices(pixels).batch(2)
+    images = images if batched else images.unbatch()
+    found = list(images.map(lambda x: preprocess_input(x, "BCDNetB")).as_numpy_iterator())
+    found = np.concatenate(found) if batched else np.stack(found)
+    np.testing.assert_allclose(found, preprocess_input(pixels, "BCDNetB"), atol=1e-6)
 
 
 def test_what_is_not_known_is_said():
@@ -86,6 +97,30 @@ def test_what_is_not_known_is_said():
         preprocess_input(np.zeros((4, 4, 3)), "BCDNetB:cifar")
     with pytest.raises(UserError, match="BCDNetB"):
         preprocess_input(np.zeros((4, 4, 3)), "BCDNetC")
+
+
+@pytest.mark.parametrize("model", [None, b"BCDNetB", 3])
+def test_what_is_neither_a_model_nor_a_name_is_refused(model):
+    with pytest.raises(UserError, match="is not supported: pass a model, or the name"):
+        preprocess_input(np.zeros((4, 4, 3)), model)
+
+
+def test_probabilities_are_not_taken_for_logits(described):
+    shares = np.array([[0.2, 0.7, 0.1], [0.0, 0.0, 1.0]])
+    found = decode_predictions(shares, described)
+    assert found[0] == [("dog", 0.7), ("cat", 0.2), ("emu", 0.1)]
+    assert found[1][0] == ("emu", 1.0)
+
+
+def test_predictions_that_are_not_finite_are_refused(described):
+    with pytest.raises(UserError, match="predictions are not finite"):
+        decode_predictions([[0.0, np.nan, 1.0]], described)
+
+
+@pytest.mark.parametrize("top", [0, 2.0, True, "3"])
+def test_a_top_that_is_no_count_is_refused(described, top):
+    with pytest.raises(UserError, match=r"top=.* is not supported: pass a positive integer"):
+        decode_predictions(np.zeros((1, 3)), described, top=top)
 
 
 @pytest.mark.parametrize("shape", [(1000,), (1, 10)])

@@ -235,12 +235,13 @@ def test_a_finished_run_goes_on_longer_and_without_its_broken_images(short, tmp_
     assert "are not those with which the training in" in printed
 
 
-def test_a_teacher_that_does_not_fit_ends_the_run_before_its_first_stage(short, tmp_path):
+def test_a_run_that_failed_before_its_first_step_is_mended_in_its_folder(short, tmp_path):
     output = tmp_path / "short"
     size = "preprocessing.image_size=[16, 16]"
     printed = finished(start(short, output, size), 2)
     assert "takes images of (8, 8, 3), but the recipe makes (16, 16, 3)" in printed
     assert "Stage 1" not in printed
+    assert "Stage 1 of 1" in finished(start(short, output))
 
 
 def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from larq_bcd.convert.errors import ConversionError
+from larq_bcd.models._arguments import require_model
 
 
 def as_functional(model: tf.keras.Model) -> tf.keras.Model:
@@ -13,8 +14,10 @@ def as_functional(model: tf.keras.Model) -> tf.keras.Model:
             that has been called or built.
 
     Raises:
+        UserError: if it is no model of Keras 2.
         ConversionError: if it has never been called, or takes more than tensors.
     """
+    require_model(model)
     if model.inputs:
         return model
     inputs = tf.nest.map_structure(_input, _input_specs(model))

@@ -266,6 +266,27 @@ def test_whatever_is_used_as_a_sign_flips_where_rounding_decides(sign, is_output
     assert result.report.check.flips > 0
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_signs_that_are_signed_again_are_followed_and_a_fault_before_them_is_found(
+    converted, times
+):
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1, name="stem")(image)
+    for _ in range(times):
+        x = lq.quantizers.SteSign()(x)
+    model = randomize(tf.keras.Model(image, binary_conv(name="again")(x)))
+    graph, file = converted(model)
+    matches, x = match_layers(graph, file), _inputs(model)
+    report = _check(graph, file, matches, x)
+    assert (report.faults, report.unseen) == ([], [])
+    assert [layer.name for layer in report.layers] == ["again"]
+    stem = file.nodes_of("CONV_2D")[0]
+    changed = corrupted(file, stem, 2, lambda v: np.add(v, 0.5, out=v))
+    (fault,) = _check(graph, changed, matches, x).faults
+    assert fault.startswith("again: ")
+    assert "wrong, at values that are not 0 to rounding" in fault
+
+
 def test_another_threshold_is_a_fault(converted):
     image = tf.keras.Input((8, 8, 3))
     x = layers.Conv2D(32, 1)(image)

@@ -14,7 +14,7 @@ def as_functional(model: tf.keras.Model) -> tf.keras.Model:
             that has been called or built.
 
     Raises:
-        UserError: if it is no model of Keras 2.
+        UserError: if it is not a model of Keras 2.
         ConversionError: if it has never been called, or takes more than tensors.
     """
     require_model(model)

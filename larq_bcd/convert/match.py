@@ -45,6 +45,9 @@ _FLOAT_OPERATORS = (
     "CONV_3D_TRANSPOSE",
     "BATCH_MATMUL",
 )
+# The converter exchanges a rounding and what it may come after or before as well, which their
+# shapes do not always tell.
+_EXCHANGED = {"Transpose": "TRANSPOSE", "MaxPool": "MAX_POOL_2D"}
 # Operators of the file that only move values, or unpack them.
 _MOVING = frozenset(
     [
@@ -355,14 +358,17 @@ def _grid(value: Value) -> Grid | None:
 
 
 def _rounded_values(file: Graph) -> list[tuple[Value, Grid]]:
-    """What is rounded to int8 in a file, less what only moves such values."""
+    """What is rounded to int8 in a file, less what only moves such values.
+
+    What the converter exchanges with a rounding may be what the model has before it.
+    """
     values = [*file.inputs, *(value for node in file.nodes for value in node.outputs)]
     return [(v, grid) for v in values if (grid := _grid(v)) and not _is_moved(v, grid)]
 
 
 def _is_moved(value: Value, grid: Grid) -> bool:
     node = value.producer
-    if node is None or node.type not in _MOVING:
+    if node is None or node.type not in _MOVING - {*_EXCHANGED.values()}:
         return False
     grids = [found for one in node.operands if (found := _grid(one)) is not None]
     return bool(grids) and all(found == grid for found in grids)
@@ -406,23 +412,22 @@ class _Neighbors:
             yield from zip(*left, strict=True)
 
 
-# The converter moves a rounding behind a transposition, which a square image does not show.
-def _turns_of_step(step: Step) -> int:
-    """How often what is rounded has been transposed since it was computed."""
-    op, count = step.before.op, 0
+def _exchanged_before_step(step: Step) -> tuple[int, ...]:
+    """How many of `_EXCHANGED` lie between what is rounded and what computes it."""
+    op, found = step.before.op, []
     while op.type in MOVING:
-        count += op.type == "Transpose"
+        found.append(op.type)
         op = through(op.inputs[0]).op
-    return count
+    return tuple(found.count(kind) for kind in _EXCHANGED)
 
 
-def _turns_of_value(value: Value) -> int:
+def _exchanged_before_value(value: Value) -> tuple[int, ...]:
     """The same in the file."""
-    node, count = value.producer, 0
+    node, found = value.producer, []
     while node is not None and node.type in (*_MOVING, "QUANTIZE"):
-        count += node.type == "TRANSPOSE"
+        found.append(node.type)
         node = node.data.producer
-    return count
+    return tuple(found.count(kind) for kind in _EXCHANGED.values())
 
 
 def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> list[StepMatch]:
@@ -479,7 +484,7 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             if step.is_plain_sign:
                 kind, shape = QUANTIZE, _packed_shape(step)
             elif step.grid is not None:
-                kind = "int8", step.grid.step, _turns_of_step(step)
+                kind = "int8", step.grid.step, _exchanged_before_step(step)
             left_steps.setdefault((kind, shape), []).append(step)
     left_values: dict[tuple, list[Value]] = {}
     packing = (BINARY_CONVOLUTION, BINARY_MAX_POOL)
@@ -492,7 +497,7 @@ def match_steps(graph: InferenceGraph, file: Graph, matches: list[Match]) -> lis
             left_values.setdefault((kind, value.shape), []).append(value)
     grids = dict(_rounded_values(file))
     for value, grid in grids.items():
-        kind = "int8", grid.step, _turns_of_value(value)
+        kind = "int8", grid.step, _exchanged_before_value(value)
         left_values.setdefault((kind, value.shape), []).append(value)
     neighbors = _Neighbors(matches)
     for key, steps in left_steps.items():

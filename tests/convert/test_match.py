@@ -187,3 +187,20 @@ def test_a_rounding_that_the_converter_moves_behind_a_transposition_is_no_fault(
     result = convert(model)
     result.require_equal()
     assert bool(result.report.check.unseen) != is_turned_first
+
+
+def test_a_rounding_that_the_converter_moves_before_a_pool_is_found_behind_it():
+    """Where the shape behind the first pool is that before the second."""
+
+    def rounded(x):
+        return tf.quantization.fake_quant_with_min_max_vars(x, -4.0, 4.0)
+
+    x = image = tf.keras.Input((8, 8, 4))
+    for number in range(2):
+        x = binary_conv(name=f"binary{number}")(layers.Conv2D(32, 1)(x))
+        x = rounded(layers.MaxPool2D()(layers.BatchNormalization()(x)))
+    x = layers.Conv2D(32, 3, strides=2, padding="same")(layers.UpSampling2D(2)(x))
+    model = randomize(tf.keras.Model(image, layers.Dense(4)(layers.Flatten()(x))))
+    result = convert(model)
+    result.require_equal()
+    assert result.report.check.unseen == []

@@ -194,7 +194,7 @@ def _published(info: ModelInfo, weights) -> tuple[Weights, Arrays] | None:
     """Published weights by their name or by the path of their file; None of anything else."""
     if not isinstance(weights, str | os.PathLike):
         return None
-    if found := info.weights.get(str(weights)):
+    if found := info.weights.get(str(weights).removeprefix(f"{info.name}:")):
         return found, arrays_of(found)
     path = Path(weights).expanduser()
     if path.suffix != SUFFIX or not path.is_file():

@@ -91,7 +91,7 @@ def freeze(recipe: Recipe, index: int, network: tf.keras.Model) -> None:
         if not fnmatch.filter(layers, pattern):
             meant = did_you_mean(pattern, layers, "; ") or (
                 ". Use all, head, or names and patterns of the layers that `larq-bcd summary` "
-                "lists"
+                "lists."
             )
             raise UserError(
                 f"{where}: {pattern!r} fits no layer of {name} that has weights{meant}"

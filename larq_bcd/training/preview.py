@@ -23,7 +23,8 @@ def described(training: Training) -> Iterator[str]:
     """Yields lines on the images, the classes and each stage, whose network is built.
 
     Raises:
-        UserError: if a network cannot be built, or a pattern fits none of its layers.
+        UserError: if a network cannot be built, or a pattern fits none of its layers, or it
+            cannot start from the file that the recipe names.
     """
     recipe = training.recipe
     for key, source in training.sources.items():
@@ -33,6 +34,7 @@ def described(training: Training) -> Iterator[str]:
     for index, stage in enumerate(recipe.stages):
         network = networks.build_network(recipe, index, len(names))
         networks.freeze(recipe, index, network)
+        training.start_from_file(index, network)
         lengths = training.lengths(index)
         trained = sum(math.prod(x.shape) for x in network.trainable_weights)
         warm_up = min(stage.schedule.warm_up_steps(lengths.steps), lengths.steps)

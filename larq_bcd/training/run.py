@@ -129,6 +129,8 @@ class Training:
         first = max(len(progress.stages) - 1, 0)
         if any(stage.loss.distillation for stage in self.recipe.stages[first:]):
             self.check_teacher()
+        for index in range(first + 1, len(self.recipe.stages)):
+            self.start_from_file(index)
         for index in range(first, len(self.recipe.stages)):
             if len(progress.stages) <= index:
                 progress.stages.append(StageProgress(self.recipe.stages[index].name))
@@ -414,12 +416,26 @@ class Training:
         network.set_weights(plain.get_weights())
         return network
 
-    def _start(self, index: int, network: tf.keras.Model) -> None:
-        """Gives the network of a new stage the weights that it starts from."""
+    def start_from_file(self, index: int, network: tf.keras.Model | None = None) -> None:
+        """Gives the network of a stage the weights of a file, if it starts from one.
+
+        Args:
+            index: of the stage.
+            network: built anew if it is not given.
+
+        Raises:
+            UserError: if there is no such file, or it is of another network.
+        """
         start = self.recipe.start_of(index)
         if isinstance(start, Start):
+            classes = self.training.num_classes
+            network = network or networks.build_network(self.recipe, index, classes)
             networks.load_start(self.recipe, index, start, network)
-        elif start == "previous":
+
+    def _start(self, index: int, network: tf.keras.Model) -> None:
+        """Gives the network of a new stage the weights that it starts from."""
+        self.start_from_file(index, network)
+        if self.recipe.start_of(index) == "previous":
             try:
                 copy_weights(self._trained(index - 1), network)
             except ValueError as error:

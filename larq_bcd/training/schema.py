@@ -60,7 +60,8 @@ def validated(schema: type[_Schema], content: dict, path: Path) -> _Schema:
         return schema.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(_problems(error, schema))
-        raise SchemaError(f"{path}: {problems}.") from None
+        end = "" if problems.endswith("?") else "."
+        raise SchemaError(f"{path}: {problems}{end}") from None
 
 
 def _problems(error: ValidationError, schema: type[BaseModel]) -> Iterator[str]:

@@ -328,9 +328,10 @@ def test_a_trained_network_is_finetuned(tiny):
     assert all(flips.any() for flips in flipped)
 
 
+@pytest.mark.parametrize("name", ["tiny", "ReActNetA:tiny"])
 @pytest.mark.parametrize("classes", ["", ", num_classes: 5"])
 @pytest.mark.filterwarnings("ignore:ReActNetA. the classifier is a new one")
-def test_a_recipe_starts_from_published_weights(classes, tiny, network, tmp_path):
+def test_a_recipe_starts_from_published_weights(name, classes, tiny, network, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     shape = {key: tiny.arguments[key] for key in ("width", "strides", "blocks", "pad_values")}
     recipe.write_text(f"""
@@ -340,7 +341,7 @@ def test_a_recipe_starts_from_published_weights(classes, tiny, network, tmp_path
         preprocessing: {{image_size: [16, 16]}}
         stages:
           - {{name: one, binary: all, epochs: 1, schedule: {{peak: 0.1}},
-             start: {{file: tiny{classes}}}}}
+             start: {{file: "{name}"{classes}}}}}
         """)
     recipe = read_recipe(recipe)
     model = build_network(recipe, 0, num_classes=3)

@@ -173,6 +173,7 @@ def test_what_is_wrong_is_named_with_what_is_allowed(recipe, settings, messages)
         read_recipe(recipe(), settings)
     for message in messages:
         assert message in str(error.value)
+    assert "?." not in str(error.value)
     assert "at least 1 item" not in str(error.value)
 
 

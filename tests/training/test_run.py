@@ -210,6 +210,16 @@ def test_a_dry_run_says_what_would_happen_and_trains_nothing(short, tmp_path):
     assert [path.name for path in output.iterdir()] == ["first_batch.png"]
     with Image.open(output / "first_batch.png") as sheet:
         assert sheet.width > 6 * 90
+    printed = finished(start(short, output, "--dry-run", "stages.0.start.file=nope.keras"), 2)
+    assert "stages.0.start: " in printed
+    assert "'nope.keras' is neither a file nor" in printed
+
+
+def test_a_file_that_a_later_stage_starts_from_is_looked_for_first(recipe, tmp_path):
+    setting = "stages.1.start.file=nope.keras"
+    printed = finished(start(recipe, tmp_path / "later", setting), 2)
+    assert "'nope.keras' is neither a file nor" in printed
+    assert "Stage 1" not in printed
 
 
 def test_a_finished_run_goes_on_longer_and_without_its_broken_images(short, tmp_path):

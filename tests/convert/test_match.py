@@ -195,12 +195,12 @@ def test_a_rounding_that_the_converter_moves_before_a_pool_is_found_behind_it():
     def rounded(x):
         return tf.quantization.fake_quant_with_min_max_vars(x, -4.0, 4.0)
 
-    x = image = tf.keras.Input((8, 8, 4))
-    for number in range(2):
-        x = binary_conv(name=f"binary{number}")(layers.Conv2D(32, 1)(x))
+    image = tf.keras.Input((8, 8, 4))
+    x = rounded(layers.Conv2D(32, 1)(image))
+    for number in range(3):
+        x = binary_conv(name=f"binary{number}", activation="relu", use_bias=True)(x)
         x = rounded(layers.MaxPool2D()(layers.BatchNormalization()(x)))
-    x = layers.Conv2D(32, 3, strides=2, padding="same")(layers.UpSampling2D(2)(x))
-    model = randomize(tf.keras.Model(image, layers.Dense(4)(layers.Flatten()(x))))
-    result = convert(model)
+    x = rounded(layers.GlobalAveragePooling2D()(x))
+    result = convert(randomize(tf.keras.Model(image, layers.Dense(4)(x))))
     result.require_equal()
     assert result.report.check.unseen == []

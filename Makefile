@@ -100,9 +100,11 @@ bench: .venv/installed-runtime
 bench-runtime: .venv/installed-runtime
 	$(MAKE) -C convert/runtime bench PYTHON=$(CURDIR)/$(BIN)/python
 
-# A training step beside plain larq's and PyTorch's, and the input pipeline beside a network.
+# A training step beside plain larq's and PyTorch's, and part by part; the input pipeline beside a
+# network.
 bench-train: .venv/installed-pytorch
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/train_parts.py
 
 bench-data: .venv/installed-dev
 	$(BIN)/python benchmarks/data.py

@@ -41,20 +41,24 @@ _CELL = re.compile(r"<td>(.*?)</td>", re.DOTALL)
 
 
 def on_files(files: Files, config, **_: object) -> Files:
-    """Called by MkDocs once: the cards of the published trainings are pages, with their images.
+    """Called by MkDocs once: the cards of trainings and studies are pages, with their images.
 
-    They are in the folder of the recipe, and nowhere in the navigation.
+    They are in the folders of recipes and studies, and nowhere in the navigation.
     """
-    for card in sorted({weights.card for weights in index()}):
-        folder = _ROOT / "models" / card
+    models = _ROOT / "models"
+    pages = {f"networks/cards/{one.card}": models / one.card for one in index()}
+    for results in models.glob("studies/*/results"):
+        pages[f"train/results/{results.parent.name}"] = results
+    for place, folder in sorted(pages.items()):
         if (folder / "card.md").is_file():
             names = _LINK.findall((folder / "card.md").read_text())
             found = {"index.md": folder / "card.md"} | {name: folder / name for name in names}
             for name, path in found.items():
-                uri = f"networks/cards/{card}/{name}"
                 hidden = InclusionLevel.NOT_IN_NAV
                 files.append(
-                    File.generated(config, uri, abs_src_path=str(path), inclusion=hidden)
+                    File.generated(
+                        config, f"{place}/{name}", abs_src_path=str(path), inclusion=hidden
+                    )
                 )
     return files
 

@@ -71,15 +71,22 @@ def take_turns(
             text=True,
             env={**os.environ, **environments.get(name, {})},
         )
-        first[name] = json.loads(workers[name].stdout.readline())
+        first[name] = _said(name, workers[name])
     said: dict[str, list] = {name: [] for name in workers}
     for round in range(rounds):
         console.print(f"Round {round + 1} of {rounds} ...")
         for name, worker in workers.items():
             worker.stdin.write("\n")
             worker.stdin.flush()
-            said[name].append(json.loads(worker.stdout.readline()))
+            said[name].append(_said(name, worker))
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
     return first, said
+
+
+def _said(name: str, worker: subprocess.Popen):
+    line = worker.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{name} has died: {' '.join(map(str, worker.args))}")
+    return json.loads(line)

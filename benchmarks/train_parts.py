@@ -8,7 +8,6 @@ python benchmarks/train_parts.py --rounds 10
 """
 
 import argparse
-import itertools
 import statistics
 import sys
 import tempfile
@@ -49,7 +48,7 @@ def serve(part: str, folder: Path) -> None:
     from larq_bcd.training.recorder import Recorder
     from larq_bcd.training.schedules import WarmUpThenDecay
 
-    has = dict(zip(PARTS, range(len(PARTS)), strict=True))[part]
+    has = PARTS.index(part)
     if has >= 1:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(0)
@@ -85,7 +84,7 @@ def serve(part: str, folder: Path) -> None:
         return model.train_step((images, labels))
 
     if has < 3:
-        for _ in itertools.count():
+        while True:
             turn()
             (trained if has == 2 else bare)()
     if has == 3:

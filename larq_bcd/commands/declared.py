@@ -376,7 +376,7 @@ def _lce_convert(parser: Parser) -> None:
         "--stem",
         choices=_choices.STEMS,
         default="float32",
-        help="what the convolutions compute in that an image goes through first, by default "
+        help="type in which the first convolutions of an image compute, by default "
         "%(default)s; int8 needs --calibrate, and what it rounds is reported. It pays on cores "
         "with dot products of bytes, such as the A76 of a Raspberry Pi 5; on those without, "
         "such as the A72 of a Raspberry Pi 4, a large stem is slower than in float32",

@@ -37,7 +37,9 @@ def ranges(
             for value, array in zip(computed, arrays, strict=True):
                 least, largest = float(array.min()), float(array.max())
                 before = found.get(value, (least, largest))
-                found[value] = min(before[0], least), max(before[1], largest)
+                # Unlike min and max these hand on what is not a number.
+                limits = np.minimum(before[0], least), np.maximum(before[1], largest)
+                found[value] = float(limits[0]), float(limits[1])
     for value, limits in found.items():
         if not np.isfinite(limits).all():
             raise ConversionError(

@@ -457,11 +457,12 @@ class InferenceGraph:
             ):
                 signs[op.name] = s
                 inner |= {through(operand).op.name for operand in op.inputs[0].op.inputs}
+        repeated = {s.after.op.name for s in signs.values() if s.is_repeated}
         steps = []
         for op in self.operations:
             if op.name in signs:
                 if signs[op.name].after.op is op:
-                    steps.append(signs[op.name])
+                    steps.append(replace(signs[op.name], is_repeated=op.name in repeated))
             elif op.type in STEPS and op.name in self.computed and op.name not in inner:
                 steps.append(Step(through(op.inputs[0]), op.outputs[0], is_plain_sign=False))
             elif op in self._grids and not self._is_on_grid(op.inputs[0], self._grids[op]):

@@ -170,8 +170,8 @@ def photographs(
             f"{option} {folder}: the preprocessing of the model is not known, so that images "
             f"cannot be prepared: give --mean and --std{_OTHERWISE[option]}."
         )
-    spread = paths[:: max(1, len(paths) // count)]
-    pixels = np.stack([images.read_pixels(path, preprocessing) for path in spread[:count]])
+    spread = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
+    pixels = np.stack([images.read_pixels(paths[i], preprocessing) for i in spread])
     dtype = model.inputs[0].dtype
     return [_prepared(pixels, preprocessing, dtype).astype(dtype.as_numpy_dtype)]
 

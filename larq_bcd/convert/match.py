@@ -45,9 +45,11 @@ _FLOAT_OPERATORS = (
     "CONV_3D_TRANSPOSE",
     "BATCH_MATMUL",
 )
-# The converter exchanges a rounding and what it may come after or before as well, which their
-# shapes do not always tell.
+# The converter may put a rounding on the other side of these; the shapes alone do not always
+# tell then which rounding is which.
 _EXCHANGED = {"Transpose": "TRANSPOSE", "MaxPool": "MAX_POOL_2D"}
+# What may stand between as well, or be fused.
+_ACTIVATIONS = ("Relu", "Relu6", "RELU", "RELU6")
 # Operators of the file that only move values, or unpack them.
 _MOVING = frozenset(
     [
@@ -360,7 +362,7 @@ def _grid(value: Value) -> Grid | None:
 def _rounded_values(file: Graph) -> list[tuple[Value, Grid]]:
     """What is rounded to int8 in a file, less what only moves such values.
 
-    What the converter exchanges with a rounding may be what the model has before it.
+    Both sides of what the converter may put a rounding on the other side of count.
     """
     values = [*file.inputs, *(value for node in file.nodes for value in node.outputs)]
     return [(v, grid) for v in values if (grid := _grid(v)) and not _is_moved(v, grid)]
@@ -415,7 +417,7 @@ class _Neighbors:
 def _exchanged_before_step(step: Step) -> tuple[int, ...]:
     """How many of `_EXCHANGED` lie between what is rounded and what computes it."""
     op, found = step.before.op, []
-    while op.type in MOVING:
+    while op.type in (*MOVING, *_ACTIVATIONS):
         found.append(op.type)
         op = through(op.inputs[0]).op
     return tuple(found.count(kind) for kind in _EXCHANGED)
@@ -424,7 +426,7 @@ def _exchanged_before_step(step: Step) -> tuple[int, ...]:
 def _exchanged_before_value(value: Value) -> tuple[int, ...]:
     """The same in the file."""
     node, found = value.producer, []
-    while node is not None and node.type in (*_MOVING, "QUANTIZE"):
+    while node is not None and node.type in (*_MOVING, *_ACTIVATIONS, "QUANTIZE"):
         found.append(node.type)
         node = node.data.producer
     return tuple(found.count(kind) for kind in _EXCHANGED.values())

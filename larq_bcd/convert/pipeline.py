@@ -94,8 +94,8 @@ def convert(
     require_batch_of_one(model)
     progress = progress or Progress()
     options = options or FileOptions()
-    require_calibration(options, calibration is not None)
     description = described(model, options)
+    require_calibration(options, calibration is not None)
     if inputs is None:
         inputs = check_inputs.noise(model, CHECK_INPUTS, description.preprocessing)
     arrays = _arrays(model, inputs, "inputs")

@@ -21,7 +21,7 @@ def require_model(model) -> None:
     """Refuses what is not a model of Keras 2."""
     if isinstance(model, tf.keras.Model):
         return
-    if type(model).__module__.startswith("keras."):
+    if any(one.__module__.startswith("keras.") for one in type(model).__mro__):
         raise UserError(
             "model is of Keras 3, and this package is of Keras 2: import larq_bcd first, and "
             "take Model and all layers from tf.keras."

@@ -37,6 +37,11 @@ def preprocess_input(images, model: tf.keras.Model | str) -> np.ndarray | tf.Ten
         )
     is_traced = tf.is_tensor(images) and not hasattr(images, "numpy")
     pixels = images if is_traced else np.asarray(images)
+    if is_traced and (images.shape.rank is None or images.shape[-1] is None):
+        raise UserError(
+            "images of unknown shape are not supported: decode them with channels="
+            f"{preprocessing.channels} and expand_animations=False, or call their set_shape."
+        )
     shape = tuple(pixels.shape)
     if len(shape) < 3 or shape[-1] != preprocessing.channels:
         raise UserError(
@@ -62,8 +67,9 @@ def decode_predictions(
     """Names the classes that a network finds the most probable.
 
     Args:
-        predictions: its logits, or its probabilities if it ends in a softmax,
-            `(batch, classes)`.
+        predictions: its logits, or its probabilities if it ends in a softmax, `(batch,
+            classes)`: they are taken for probabilities where no number is negative and those
+            of every image sum to 1, to 5 % for a softmax of int8.
         model: a model that has the names of its classes, as a trained one has, or the name of
             a network, `"BCDNetB"`, which tells the classes of ImageNet, or `"BCDNetB:cifar10"`.
         top: number of classes.
@@ -90,14 +96,14 @@ def decode_predictions(
     if not np.isfinite(logits).all():
         raise UserError("predictions are not finite: look at the images and the weights.")
     count = positive("top", top)
-    return [_best(_probabilities(row), names, count) for row in logits]
+    return [_best(row, names, count) for row in _probabilities(logits)]
 
 
-def _probabilities(row: np.ndarray) -> np.ndarray:
-    if (row >= 0).all() and abs(row.sum() - 1) < 1e-3:
-        return row
-    powers = np.exp(row - row.max())
-    return powers / powers.sum()
+def _probabilities(predictions: np.ndarray) -> np.ndarray:
+    if (predictions >= 0).all() and (abs(predictions.sum(1) - 1) < 0.05).all():
+        return predictions
+    powers = np.exp(predictions - predictions.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def _best(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[tuple[str, float]]:

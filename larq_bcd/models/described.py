@@ -79,7 +79,8 @@ def describe(
         A model of new layers with the same weights.
 
     Raises:
-        UserError: if the preprocessing or the names do not fit the model.
+        UserError: if it is not a model of Keras 2, or the preprocessing or the names do not fit
+            it.
     """
     require_model(model)
     content = _content(model, preprocessing, class_names)

@@ -43,7 +43,7 @@ def feature_stages(model: tf.keras.Model) -> list[FeatureStage]:
         The stages, those of the largest features first.
 
     Raises:
-        UserError: if the size of the image is open.
+        UserError: if it is not a model of Keras 2, or the size of the image is open.
     """
     require_model(model)
     shape = tuple(model.input_shape)

@@ -21,7 +21,8 @@ def cost(model: tf.keras.Model) -> Cost:
         model: network with a static image size; one of a class of its own has been called.
 
     Raises:
-        UserError: if the image size is not static, or a layer is not known.
+        UserError: if it is not a model of Keras 2, the image size is not static, or a layer is
+            not known.
     """
     return Summary(model.name, list(_layer_costs(_as_functional(model)))).total
 
@@ -36,7 +37,8 @@ def summarize(model: tf.keras.Model) -> Summary:
         The cost of each layer, and whether it would become binary.
 
     Raises:
-        UserError: if the image size is not static, or a layer is not known.
+        UserError: if it is not a model of Keras 2, the image size is not static, or a layer is
+            not known.
     """
     # Imported here: to count a network takes no converter.
     from larq_bcd.convert.reasons import expected_reasons

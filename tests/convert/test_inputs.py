@@ -101,7 +101,7 @@ def test_the_images_are_evenly_spread_over_a_folder(tmp_path):
     for number in range(9):
         PIL.Image.new("L", (8, 8), 20 * number).save(tmp_path / f"{number}.png")
     (x,) = photographs(tmp_path, 4, _model(8, 8, 1), _unchanged(8, 8, 1))
-    np.testing.assert_allclose(x[:, 0, 0, 0] * 255, [0, 40, 80, 120], atol=1e-3)
+    np.testing.assert_allclose(x[:, 0, 0, 0] * 255, [0, 60, 100, 160], atol=1e-3)
 
 
 def test_messages_name_the_option_and_what_it_allows(tmp_path):

@@ -204,3 +204,18 @@ def test_a_rounding_that_the_converter_moves_before_a_pool_is_found_behind_it():
     result = convert(randomize(tf.keras.Model(image, layers.Dense(4)(x))))
     result.require_equal()
     assert result.report.check.unseen == []
+
+
+@pytest.mark.parametrize(
+    "before", [layers.MaxPool2D(), layers.MaxPool2D(padding="same"), layers.Permute((2, 1, 3))]
+)
+@pytest.mark.parametrize("limit", [None, 6.0])
+def test_a_rounding_behind_an_activation_of_what_has_been_moved_is_found(before, limit):
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(binary_conv()(layers.Conv2D(32, 1)(image)))
+    x = layers.ReLU(limit)(before(x))
+    x = tf.quantization.fake_quant_with_min_max_vars(x, -4.0, 4.0)
+    model = randomize(tf.keras.Model(image, binary_conv(name="last")(x)))
+    result = convert(model)
+    result.require_equal()
+    assert result.report.check.unseen == []

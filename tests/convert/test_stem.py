@@ -427,3 +427,11 @@ def test_a_file_without_a_stem_is_refused_before_the_check(monkeypatch):
 def test_what_is_asked_for_has_to_fit(small, options, calibration, message):
     with pytest.raises(ConversionError, match=message):
         convert(small, options=options, calibration=calibration, tolerance_factor=None)
+
+
+def test_what_is_not_finite_is_found_behind_the_first_sample_too():
+    model = network(layers.ZeroPadding2D(2), layers.Conv2D(8, 3))
+    given = images(3)
+    given[1] = np.nan
+    with pytest.raises(ConversionError, match="calibrate: .*look for the sample"):
+        convert(model, options=STEM_AND_HEAD, calibration=given)

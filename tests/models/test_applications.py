@@ -86,6 +86,17 @@ def test_a_pipeline_normalizes_the_same(batched, rng):
     np.testing.assert_allclose(found, preprocess_input(pixels, "BCDNetB"), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [None, (None, None, None)])
+def test_a_pipeline_of_images_of_unknown_shape_is_told_what_to_do(shape):
+    normalized = tf.function(
+        lambda x: preprocess_input(x, "BCDNetB"),
+        autograph=False,
+        input_signature=[tf.TensorSpec(shape, tf.uint8)],
+    )
+    with pytest.raises(UserError, match="decode them with channels=3 and expand_animations"):
+        normalized.get_concrete_function()
+
+
 def test_what_is_not_known_is_said():
     image = tf.keras.Input((4, 4, 3))
     unknown = tf.keras.Model(image, tf.keras.layers.Flatten()(image), name="mine")

@@ -254,6 +254,18 @@ def test_a_run_that_failed_before_its_first_step_is_mended_in_its_folder(short, 
     assert "Stage 1 of 1" in finished(start(short, output))
 
 
+def test_what_is_left_of_a_run_without_its_checkpoints_is_not_overwritten(short, tmp_path):
+    output = tmp_path / "short"
+    finished(start(short, output, "preprocessing.image_size=[16, 16]"), 2)
+    for kept in ("results.json", "stage1_all/last.weights.h5"):
+        path = output / kept
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        printed = finished(start(short, output), 2)
+        assert "training of another recipe, which differs in preprocessing.image" in printed
+        path.unlink()
+
+
 def test_mixed_precision_leaves_a_float32_network(recipe, tmp_path):
     output = tmp_path / "mixed"
     printed = finished(start(recipe, output, "precision=mixed_bfloat16"))

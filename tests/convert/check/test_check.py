@@ -287,6 +287,18 @@ def test_signs_that_are_signed_again_are_followed_and_a_fault_before_them_is_fou
     assert "wrong, at values that are not 0 to rounding" in fault
 
 
+def test_signs_that_are_signed_again_may_go_into_what_is_not_binary(converted):
+    image = tf.keras.Input((8, 8, 3))
+    x = layers.Conv2D(32, 1)(image)
+    for _ in range(2):
+        x = lq.quantizers.SteSign()(x)
+    x = layers.Dense(4)(layers.GlobalAveragePooling2D()(x))
+    model = randomize(tf.keras.Model(image, x))
+    graph, file = converted(model)
+    report = _check(graph, file, match_layers(graph, file), _inputs(model))
+    assert (report.faults, report.unseen) == ([], [])
+
+
 def test_another_threshold_is_a_fault(converted):
     image = tf.keras.Input((8, 8, 3))
     x = layers.Conv2D(32, 1)(image)

@@ -433,5 +433,5 @@ def test_what_is_not_finite_is_found_behind_the_first_sample_too():
     model = network(layers.ZeroPadding2D(2), layers.Conv2D(8, 3))
     given = images(3)
     given[1] = np.nan
-    with pytest.raises(ConversionError, match="calibrate: .*look for the sample"):
+    with pytest.raises(ConversionError, match=r"calibrate: .*look for the sample"):
         convert(model, options=STEM_AND_HEAD, calibration=given)

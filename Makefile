@@ -13,7 +13,7 @@ BIN := .venv/bin
 
 .PHONY: demo docs notebooks test test-docs test-zoo test-drawn test-pytorch test-system \
 	test-runtime test-aarch64 test-runtimes test-all bench bench-data bench-runtime bench-train \
-	tables lint format release clean
+	bench-trained tables lint format release clean
 
 # The recipe of a BCDNet-B: trained, converted, and both models evaluated. An interrupted
 # training goes on; one that is done is not done again. STEPS are those of each stage.
@@ -108,6 +108,11 @@ bench-train: .venv/installed-pytorch
 
 bench-data: .venv/installed-dev
 	$(BIN)/python benchmarks/data.py
+
+# What was trained, its accuracy over BOPs and latency, as a table and a picture of the docs.
+bench-trained: .venv/installed-runtime
+	$(BIN)/python -m pip install --quiet --no-deps ./convert/runtime
+	$(BIN)/python benchmarks/trained.py docs/networks/trained
 
 # And the large grids, and every supported TensorFlow in an environment of its own, resolved by
 # pip alone.

@@ -46,8 +46,8 @@ class Trained:
         seeds: number of trainings.
         accuracy: their mean, in [0, 1].
         margin: half of the 95 % interval, or None.
-        bops: binary multiply-adds of an image.
-        flops: others.
+        bops: binary multiply-accumulates of an image.
+        flops: real ones.
         content: the bytes of the `.tflite` file.
     """
 
@@ -157,7 +157,7 @@ def draw(path: Path, found: list[Trained], milliseconds: list[float]) -> None:
                 )
         panel.set_xscale("log")
         panel.grid(alpha=0.3, which="both")
-    panels[0].set_xlabel("binary operations of an image")
+    panels[0].set_xlabel("BOPs of an image")
     panels[1].set_xlabel("milliseconds of an image, one thread")
     panels[0].set_ylabel("accuracy in %")
     panels[0].legend(fontsize=8)

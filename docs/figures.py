@@ -212,7 +212,7 @@ def _svg(nodes: dict[str, Node], title: str) -> str:
     centers = [4 + sum(widths[:lane]) + 12 * lane + widths[lane] / 2 for lane in lanes]
     width, height = centers[-1] + widths[-1] / 2 + 4, tops[-1] + heights[-1] + _GAP
     parts = [
-        # as wide as its texts can be read, and scrolled where the screen is narrower
+        # at least so wide that its texts are readable; a narrower screen scrolls it
         f'<div class="figure"><svg class="block" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" style="min-width: {0.75 * width:.0f}px" '
         f'role="img" aria-label="{escape(title)}">'

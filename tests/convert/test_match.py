@@ -186,7 +186,9 @@ def test_a_rounding_that_the_converter_moves_behind_a_transposition_is_no_fault(
     model = randomize(tf.keras.Model(image, layers.Dense(4)(layers.Flatten()(x))))
     result = convert(model)
     result.require_equal()
-    assert bool(result.report.check.unseen) != is_turned_first
+    # Of a rounding before the transposition the file has only the one behind it.
+    unseen = result.report.check.unseen
+    assert len(unseen) == (0 if is_turned_first else 1)
 
 
 def test_a_rounding_that_the_converter_moves_before_a_pool_is_found_behind_it():

@@ -6,7 +6,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from tf_keras.src.applications import convnext
+from tf_keras.src.applications import convnext  # which the public one hides layers of
 
 from larq_bcd.commands.main import lce_convert
 from larq_bcd.convert import ConversionError, load_model
@@ -86,7 +86,6 @@ def test_what_an_imported_module_defines_is_found(script, tmp_path, name, capsys
 
 
 def test_what_a_module_has_imported_itself_is_not(script, tmp_path):
-
     register_contents(script)
     assert {"Doubler", "shifted", "clean"} <= set(tf.keras.utils.get_custom_objects())
     assert "remove" not in tf.keras.utils.get_custom_objects()

@@ -99,6 +99,9 @@ def converted(recipe_file: Path, classes: int) -> bytes:
     """The file of a recipe's last network, with random weights."""
     recipe = read_recipe(str(recipe_file), [])
     network = networks.build_network(recipe, len(recipe.stages) - 1, classes)
+    rng = np.random.default_rng(0)
+    for weights in network.trainable_weights:  # none that are 0, as before a training
+        weights.assign_add(rng.normal(0, 0.02, weights.shape))
     return convert(network).content
 
 
@@ -109,7 +112,7 @@ def latencies(found: list[Trained], rounds: int) -> list[float]:
     for one in found:
         interpreter = larq_bcd_runtime.Interpreter(one.content, num_threads=1)
         (details,) = interpreter.input_details
-        images = rng.normal(size=details["shape"]).astype(np.float32)
+        images = rng.normal(size=details.shape).astype(np.float32)
         runs.append(lambda interpreter=interpreter, images=images: interpreter.predict(images))
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):

@@ -391,6 +391,13 @@ def _c_program() -> str:
     return f"```c\n{program.rstrip()}\n```"
 
 
+def _results() -> str:
+    """Links to the cards of the studies that have been begun."""
+    names = sorted(path.parent.name for path in (_ROOT / "models").glob("studies/*/results"))
+    links = ", ".join(f"[`{name}`](results/{name}/index.md)" for name in names)
+    return f"Results, with how many of the trainings they are about: {links}."
+
+
 _GENERATED = {
     "c_program": _c_program,
     "commands": _commands,
@@ -398,6 +405,7 @@ _GENERATED = {
     "figure": _figure,
     "passes": _passes,
     "recipe": _recipe,
+    "results": _results,
     "study": _study,
     "what_converts": table,
 }

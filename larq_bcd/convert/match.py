@@ -277,7 +277,9 @@ def match_layers(graph: InferenceGraph, file: Graph) -> list[Match]:
     matches = []
     for layer in graph.weighted_ops:
         found: Node | None = None
-        if layer.op.type in ("Conv2D", "MatMul", *CALLS) and are_scaled_signs(layer.kernel):
+        # Zeros, of which a new layer may be made, are signs of nothing.
+        is_binary = layer.kernel.any() and are_scaled_signs(layer.kernel)
+        if layer.op.type in ("Conv2D", "MatMul", *CALLS) and is_binary:
             found = choose(layer, [n for n in binary if _hold_signs_of(layer.kernel, n)])
         if found is None:
             rows = rows_of(layer)

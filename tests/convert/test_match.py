@@ -5,9 +5,14 @@ import tensorflow as tf
 from conversion_models import binary_conv, corrupted, randomize, small_model
 
 from larq_bcd.convert import convert
+from larq_bcd.convert.graph import InferenceGraph
 from larq_bcd.convert.inputs import noise
-from larq_bcd.convert.match import has_one_scale, match_layers
+from larq_bcd.convert.lce import convert_model
+from larq_bcd.convert.match import has_one_scale, match_layers, match_steps
 from larq_bcd.layers import QuantShiftMLP
+from larq_bcd.models import BCDNetB
+from larq_bcd.tflite.graph import Graph
+from larq_bcd.tflite.operators import BINARY_CONVOLUTION
 
 layers = tf.keras.layers
 
@@ -221,3 +226,17 @@ def test_a_rounding_behind_an_activation_of_what_has_been_moved_is_found(before,
     result = convert(model)
     result.require_equal()
     assert result.report.check.unseen == []
+
+
+def test_kernels_of_zeros_are_not_taken_for_binary_ones():
+    """Those of the thresholds of a new network, whose conversion ended in a ValueError."""
+    shape = {"width": 0.25, "strides": (1, 2, 1, 2, 2, 1), "blocks": (1, 2, 1, 3, 1)}
+    model = BCDNetB((32, 32, 3), num_classes=10, mlp_blocks=1, **shape)
+    graph, file = InferenceGraph(model), Graph(convert_model(model)[0])
+    matches = match_layers(graph, file)
+    zeros = [match for match in matches if not match.layer.kernel.any()]
+    assert zeros
+    assert all(one.node is None or one.node.type != BINARY_CONVOLUTION for one in zeros)
+    for one in match_steps(graph, file, matches):
+        if one.before is not None:
+            assert one.before.shape[1:] == tuple(one.step.before.shape[1:])

@@ -209,9 +209,8 @@ class Training:
         path = self.output / "recipe.yaml"
         # One that failed before there was anything of it may be mended.
         kept = ("checkpoints", "results.json", "stage*/*.h5", "*.keras")
-        has_begun = any(any(self.output.glob(pattern)) for pattern in kept)
-        is_other = has_begun and path.exists()
-        changed = changed_keys(path.read_text(), self.recipe) if is_other else []
+        is_kept = path.exists() and any(any(self.output.glob(pattern)) for pattern in kept)
+        changed = changed_keys(path.read_text(), self.recipe) if is_kept else []
         if not all(_LENGTH.fullmatch(key) for key in changed):
             raise UserError(
                 f"{self.output} holds a training of another recipe, which differs in "

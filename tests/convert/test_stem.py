@@ -232,9 +232,12 @@ def network(*stem, size=(12, 12), name="image"):
     return randomize(tf.keras.Model(image, x))
 
 
+def pixels(count):
+    return np.random.default_rng(5).integers(0, 256, (count, 12, 12, 3)).astype(np.uint8)
+
+
 def images(count, preprocessing=None):
-    pixels = np.random.default_rng(5).integers(0, 256, (count, 12, 12, 3)).astype(np.uint8)
-    return (preprocessing or IMAGES).normalized(pixels)
+    return (preprocessing or IMAGES).normalized(pixels(count))
 
 
 IMAGES = Preprocessing((12, 12), MEAN, STD, None)
@@ -259,13 +262,18 @@ def test_the_file_is_checked_in_float32_and_what_int8_changes_is_reported(small,
     assert kinds == (["QUANTIZE"] if encoding != "int8" else [])
 
 
-def test_what_is_reported_is_the_difference_of_both_files(small):
-    result = convert(small, options=STEM_AND_HEAD, calibration=images(20))
+@pytest.mark.parametrize("encoding", ["float32", "uint8", "int8"])
+def test_what_is_reported_is_the_difference_of_both_files(small, encoding):
+    options = FileOptions(input_type=encoding, description=Description(IMAGES))
+    quantized = replace(options, stem="int8", head="int8")
+    result = convert(small, options=quantized, calibration=images(20))
     rounding = result.report.rounding
-    engine = rounding.timed_on[0]
+    given = {"float32": images(20), "uint8": pixels(20), "int8": pixels(20).astype(int) - 128}
     after, before = (
-        open_engine(content, prefer=[engine]).predict(images(20))[0]
-        for content in (result.content, convert(small).content)
+        open_engine(content, prefer=rounding.timed_on[:1]).predict(
+            given[encoding].astype(encoding)
+        )[0]
+        for content in (result.content, convert(small, options=options).content)
     )
     rounded = partial(pytest.approx, abs=1e-5)  # of outputs of about 1 in float32
     assert rounding.max_difference == rounded(np.abs(after - before).max())

@@ -171,6 +171,7 @@ def serve(name: str, case: Case, threads: int) -> None:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     of_batch = CONTENDERS[name](case)
     peaks = []
     for count in (_SMALL, case.batch):
@@ -192,7 +193,12 @@ def main() -> int:
     )
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--batch", type=int, help="images in a step, over 2")
-    parser.add_argument("--threads", type=int, default=2, help="threads of an operation")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="threads of an operation, and operations at a time",
+    )
     parser.add_argument("--rounds", type=int, default=10, help="steps of each that are timed")
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--serve", choices=CONTENDERS, help=argparse.SUPPRESS)

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import data
 from in_turns import Worker, take_turns
 from rich.console import Console
 from rich.table import Table
@@ -114,6 +113,8 @@ def main() -> int:
     if options.serve:
         serve(options.serve[0], Path(options.serve[1]))
         return 0
+    import data  # TensorFlow comes with it, which a worker settles first
+
     with tempfile.TemporaryDirectory() as folder:
         data.write_images(Path(folder), data.CASES[1], count=1280)
         commands = {part: [sys.executable, __file__, "--serve", part, folder] for part in PARTS}

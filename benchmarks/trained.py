@@ -67,10 +67,8 @@ def published() -> list[Trained]:
     found = []
     for path in sorted(_MODELS.glob("*/*.tflite")):
         results = json.loads((path.parent / "results.json").read_text())
-        accuracy, costs = (
-            results["test_accuracy"]["tflite"],
-            (results["bops"], results["flops"]),
-        )
+        accuracy = results["test_accuracy"]["tflite"]
+        costs = results["bops"], results["flops"]
         ours = path.stem, results["dataset"], "test", 1
         found.append(Trained(*ours, accuracy, None, *costs, path.read_bytes()))
     return found
@@ -100,7 +98,7 @@ def converted(recipe_file: Path, classes: int) -> bytes:
     recipe = read_recipe(str(recipe_file), [])
     network = networks.build_network(recipe, len(recipe.stages) - 1, classes)
     rng = np.random.default_rng(0)
-    for weights in network.trainable_weights:  # none that are 0, as before a training
+    for weights in network.trainable_weights:  # new ones may be 0, and be folded away
         weights.assign_add(rng.normal(0, 0.02, weights.shape))
     return convert(network).content
 

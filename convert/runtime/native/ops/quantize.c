@@ -14,7 +14,8 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
                   type_name(in->type));
   }
   if (in->type == kTfLiteInt8 && (in->zero_point < INT8_MIN || in->zero_point > INT8_MAX)) {
-    return refuse(error, "the zero point of its input is %d, which is not an int8", in->zero_point);
+    return refuse(error, "the zero point of its input is %d, which is not an int8",
+                  in->zero_point);
   }
   if (!expect_type(step_output(graph, step), "output", kTfLiteInt32, error)) return false;
   int dims[kMaxRank];

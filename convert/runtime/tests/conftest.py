@@ -19,7 +19,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 def kernels_of_this_machine() -> list[str]:
     """The sets that load, apart from the reference; the fastest first."""
     found = []
-    for name in ("avx512", "avx2", "neon"):
+    for name in ("avx512", "avx512bw", "avx2", "neon"):
         try:
             larq_bcd_runtime.load(kernels=name)
         except ValueError:

@@ -28,12 +28,17 @@ bool cpu_has_avx2(void) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 5);
 }
 
-bool cpu_has_avx512_popcount(void) {
+bool cpu_has_avx512_bytes(void) {
   unsigned a, b, c, d;
   if ((os_saved_registers() & kOsSavesAvx512) != kOsSavesAvx512) return false;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  const unsigned f = 1u << 16, bw = 1u << 30, vl = 1u << 31, vpopcntdq = 1u << 14;
-  return (b & f) && (b & bw) && (b & vl) && (c & vpopcntdq);
+  const unsigned f = 1u << 16, bw = 1u << 30, vl = 1u << 31;
+  return (b & f) && (b & bw) && (b & vl);
+}
+
+bool cpu_has_avx512_popcount(void) {
+  unsigned a, b, c, d;
+  return cpu_has_avx512_bytes() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 14);
 }
 
 #endif  // defined(__x86_64__)
@@ -43,6 +48,7 @@ const Kernels* find_kernels(const char* name) {
   static const Kernels* const all[] = {
 #if defined(__x86_64__)
     &avx512_kernels,
+    &avx512bw_kernels,
     &avx2_kernels,
 #elif defined(__aarch64__)
     &neon_kernels,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 bool cpu_has_avx2(void);             // and FMA
-bool cpu_has_avx512_popcount(void);  // F, BW, VL and VPOPCNTDQ
+bool cpu_has_avx512_bytes(void);     // F, BW and VL
+bool cpu_has_avx512_popcount(void);  // and VPOPCNTDQ
 
 #endif  // BCD_CPU_H_

@@ -73,7 +73,6 @@ typedef struct {
   int map_run;  // words that stay together in the map
   size_t image_words;       // from one sample to the next where they lie
   const uint32_t* packed;   // the filter in the kernels' own order
-  bool pairs_words;         // has Kernels.patch_words
   int patch_words;          // from one patch to the next
   const int32_t* tap_sums;  // [window_height * window_width][channels_out], zero padding
   int panel_pixels;         // output pixels that are computed together
@@ -106,18 +105,10 @@ static inline int convolution_depth(const Convolution* c) {
   return c->window.window_height * c->window.window_width * c->group_words;
 }
 
-// A 1x1 window without padding reads its row of words where it lies in the image, unless the
-// words have to be changed.
-static inline bool needs_patches(const Convolution* c) {
-  const Window* w = &c->window;
-  return w->window_height != 1 || w->window_width != 1 || w->pad_top != 0 || w->pad_left != 0 ||
-         c->map != NULL || c->pairs_words;
-}
-
-// Of the patches of so many pixels, and of one that kernels may need to make pairs.
+// Of the patches of so many pixels, of one that kernels may need to encode them, and of what
+// they may write behind the last word.
 static inline size_t patches_bytes(const Convolution* c, int pixels) {
-  if (!needs_patches(c)) return 0;
-  return ((size_t)pixels + c->pairs_words) * (size_t)c->patch_words * sizeof(uint32_t);
+  return (((size_t)pixels + 1) * (size_t)c->patch_words + kLanes) * sizeof(uint32_t);
 }
 
 // What an activation cuts a value to. A value that is not a number stays what it is.
@@ -219,8 +210,7 @@ typedef struct {
                   int last, float* out);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
-  // Words that a patch takes if it holds pairs, see pairs.h, and so never lies in the image.
-  // NULL if its words are the window's, without any between patches.
+  // Words that a patch takes in the kernels' own encoding.
   int (*patch_words)(const Convolution* convolution);
 
   // The filter in the order in which the kernels read it.
@@ -238,6 +228,7 @@ typedef struct {
 
 extern const Kernels reference_kernels;
 extern const Kernels avx2_kernels;
+extern const Kernels avx512bw_kernels;
 extern const Kernels avx512_kernels;
 extern const Kernels neon_kernels;
 

@@ -190,9 +190,16 @@ static int patch_words(const Convolution* c) {
   return convolution_depth(c) / kPatchStep * kPatchStep + 2 * kPatchStep;
 }
 
-#define BCD_PAIRS_PATCHES
-#define BCD_INTERLEAVES_PATCHES
-static void pair_patches(const Convolution* c, uint32_t* patches, int pixels) {
+static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
+  return patches + words;  // one further: so pairs do not overtake the words they are made of
+}
+
+// Two patches lie pair by pair beside each other.
+static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
+  return patches + (size_t)(pixel / 2 * 2) * words + pixel % 2 * 2;
+}
+
+static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) {
   const int depth = convolution_depth(c), words = c->patch_words;
   const size_t constants = kPairStep * (size_t)pairs_of(depth);
   for (int p = 0; p < pixels; p += 2, patches += 2 * words) {

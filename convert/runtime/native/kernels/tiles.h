@@ -1,8 +1,7 @@
 // The convolution that all optimized kernels share, compiled into each of them.
 //
 // Output pixels are taken in panels, small enough for their patches (the window of input words
-// behind one output pixel, `depth` words in a row) to stay in the first-level cache. A 1x1
-// window needs no patch, unless patches hold pairs: its row is the input pixel itself. Over a
+// behind one output pixel, `depth` words in a row) to stay in the first-level cache. Over a
 // panel run the blocks of output channels, and over each block tiles of up to kTilePixels
 // pixels:
 //
@@ -11,17 +10,20 @@
 //       for 4 pixels: count, then transform and store while the counts are in registers or L1
 //
 // The including file defines, for its instruction set,
-//   copy_words(to, from, count)           a few words, of which there are mostly less than 32
+//   copy_words(to, from, count)           a few words, of which there are mostly less than 32;
+//                                         up to kLanes words behind them may be overwritten
 //   BCD_COPIES_LINES and copy_lines(to, from, words, lines, stride), if it has a better one:
 //                                         lines of a few words that lie `stride` words apart,
 //                                         one after the other
-//   BCD_PAIRS_PATCHES and pair_patches(convolution, patches, pixels), which makes pairs.h's
-//                                         patches of windows, if there is Kernels.patch_words
-//   BCD_INTERLEAVES_PATCHES               if it makes them of two patches together, and leaves
-//                                         them pair by pair beside each other
+//   gathered_patches(patches, words)      where the words of the first patch are gathered,
+//   those
+//                                         of the next one `words` further, which is
+//                                         Kernels.patch_words
+//   encode_patches(convolution, patches, pixels), which makes of them what count_tile reads
+//   patch_of(patches, words, pixel)       where it reads that of a pixel
 //   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
-//     counts[p * kTileChannels + o] = sum over k of popcount(rows[p][k] ^ weights[k][o])
-//     of the words as they are before they become pairs,
+//     counts[p * kTileChannels + o] = sum over k of popcount(patch[p][k] ^ weights[k][o])
+//     of the words as they were gathered,
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
 //     kLanes <= kTileChannels
 //   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
@@ -224,34 +226,13 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
   }
 }
 
-// Where the words of the panel's first patch are gathered, and where a pixel's patch is read.
-#ifdef BCD_INTERLEAVES_PATCHES
-static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
-  return patches + words;  // one further: so pairs do not overtake the words they are made of
-}
-
-static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
-  return patches + (size_t)(pixel / 2 * 2) * words + pixel % 2 * 2;
-}
-#else
-static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
-  (void)words;
-  return patches;
-}
-
-static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
-  return patches + (size_t)pixel * words;
-}
-#endif
-
-// Places the window of every pixel of the panel, and gathers its patch if it needs one.
+// Places the window of every pixel of the panel, and gathers its patch.
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
   const Window* w = &c->window;
   const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
   const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
   const int64_t line_words = (int64_t)w->in_width * w->in_words;
-  const bool gathers = needs_patches(c);
   // Whether a line of the window is one piece of the image.
   const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
   const int run_words = w->window_width * c->group_words, lines = w->window_height;
@@ -277,10 +258,6 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       pixel->in_x = in_x;
       pixel->is_border = is_border;
       pixel->row = patch_of(patches, patch_words, p);
-      if (!gathers) {
-        pixel->row = group_image + in_y * line_words + in_x * in_words;
-        continue;
-      }
       if (is_run && !is_border) {
         copy_lines(patch, group_image + in_y * line_words + in_x * in_words, run_words, lines,
                    line_words * w->dilation_height);
@@ -297,9 +274,7 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
       ++n;
     }
   }
-#ifdef BCD_PAIRS_PATCHES
-  pair_patches(c, patches, pixels);
-#endif
+  encode_patches(c, patches, pixels);
 }
 
 // Counts for a tile of pixels and so many blocks of channels, which `weights` begin with.

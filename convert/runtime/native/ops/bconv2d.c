@@ -322,8 +322,7 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
     return false;
   }
   const Kernels* kernels = graph->kernels;
-  c->pairs_words = kernels->patch_words != NULL;
-  c->patch_words = c->pairs_words ? kernels->patch_words(c) : convolution_depth(c);
+  if (kernels->is_tiled) c->patch_words = kernels->patch_words(c);
   c->pads_with_zero = state->padding == kPaddingSame && state->pad_values == 0;
   fold_activation(state);
   if (!fold_scales(graph, step, error)) return false;

@@ -45,8 +45,8 @@ def load(
 
     Args:
         num_threads: threads for the binary operators, 1 to 64.
-        kernels: "auto" for the fastest on this machine; "reference", "avx2", "avx512" or
-            "neon" to compare. All give the same bits.
+        kernels: "auto" for the fastest on this machine; "reference", "avx2", "avx512bw",
+            "avx512" or "neon" to compare. All give the same bits.
         fuse: take over the elementwise operators beside the binary ones, and compute each
             stretch of them in one pass over memory; False to compare. Same bits again.
         profile: time what the delegate executes, for `describe`.

@@ -44,11 +44,9 @@ static void run_with_failure(const uint8_t* data, size_t size, char* options[3],
 }
 
 int main(int count, char** arguments) {
-  static char* const kOptions[][3] = {{"1", "auto", "on"},
-                                      {"2", "auto", "on"},
-                                      {"1", "auto", "off"},
-                                      {"1", "avx2", "on"},
-                                      {"1", "reference", "off"}};
+  static char* const kOptions[][3] = {{"1", "auto", "on"},  {"2", "auto", "on"},
+                                      {"1", "auto", "off"}, {"1", "avx512bw", "on"},
+                                      {"1", "avx2", "on"},  {"1", "reference", "off"}};
   uint8_t* data = malloc(kMaxSize);
   long runs = 0;
   for (int i = 1; i < count; ++i) {

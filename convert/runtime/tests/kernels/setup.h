@@ -147,8 +147,7 @@ static inline void prepare_case(Case* made, const Kernels* kernels, int panel_pi
   c->image_words =
       (size_t)c->window.in_height * (size_t)c->window.in_width * (size_t)c->window.in_words;
   if (!kernels->is_tiled) return;
-  c->pairs_words = kernels->patch_words != NULL;
-  c->patch_words = c->pairs_words ? kernels->patch_words(c) : convolution_depth(c);
+  c->patch_words = kernels->patch_words(c);
   c->panel_pixels = panel_pixels;
   c->scratch_bytes = (size_t)panel_pixels * sizeof(PanelPixel) + patches_bytes(c, panel_pixels);
   free(made->packed);

@@ -95,11 +95,10 @@ def table(results: dict[str, dict[str, tuple[float, float]]], rows: list[str]) -
     return "\n".join(lines)
 
 
-def write_readme(path: Path, text: str) -> None:
-    """Writes a table where a page has a place for the kernels that run here."""
-    kernels = fastest_kernels()
-    if not write_table(path, f"benchmark {kernels}", text):
-        print(f"{path} has no place for the kernels {kernels} and stays as it is")
+def write_readme(path: Path, place: str, text: str) -> None:
+    """Writes a table where a page has a place of that name for it."""
+    if not write_table(path, f"benchmark {place}", text):
+        print(f"{path} has no place for the table {place} and stays as it is")
 
 
 def with_lesser_kernels(file: bytes, inputs: np.ndarray) -> dict[str, Callable]:
@@ -168,6 +167,11 @@ def main() -> None:
     parser.add_argument("--prepare", action="store_true", help="only convert the files")
     parser.add_argument("--readme", type=Path, help="write all rows there")
     parser.add_argument("--short", type=Path, help="and the most important ones there")
+    parser.add_argument(
+        "--place",
+        default=fastest_kernels(),
+        help="name of the table's place there; by default that of the kernels that run here",
+    )
     arguments = parser.parse_args()
     if arguments.prepare:
         networks.store_all()
@@ -178,9 +182,9 @@ def main() -> None:
         rows, important = measure_networks(arguments.seconds)
         print(rows)
         if arguments.readme:
-            write_readme(arguments.readme, rows)
+            write_readme(arguments.readme, arguments.place, rows)
         if arguments.short:
-            write_readme(arguments.short, important)
+            write_readme(arguments.short, arguments.place, important)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // How many multiply-adds each set of kernels does in a cycle, by shape: `make bench-kernels`.
 // Takes names of kernels, by default all that run here. A cycle is what an addition of two
-// registers that waits for the one before takes, so it is the processor's own whatever its clock.
-// (Constants are added while renaming by some processors, several in a cycle.)
+// registers that waits for the one before takes, so it is the processor's own whatever its
+// clock. (Constants are added while renaming by some processors, several in a cycle.)
 #define _POSIX_C_SOURCE 200809L
 
 #include <stdio.h>
@@ -140,7 +140,7 @@ static void bench(const Kernels* kernels, double cycle) {
 }
 
 int main(int count, char** names) {
-  static const char* const kAll[] = {"avx512", "avx2", "neon"};
+  static const char* const kAll[] = {"avx512", "avx512bw", "avx2", "neon"};
   const double cycle = nanoseconds_per_cycle();
   printf("%.2f cycles in a nanosecond\n%-34s %-10s %10s\n", 1 / cycle, "shape", "kernels",
          "MACs/cycle");

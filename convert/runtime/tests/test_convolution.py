@@ -64,7 +64,7 @@ def test_constants_that_a_file_fills(kernels, output, sign):
 # The patch of the last one is larger than the cache.
 @pytest.mark.parametrize("depth", [30, 31, 32, 33, 62, 63, 93, 94, 200, 8193])
 def test_no_count_overflows(kernels, depth):
-    c = Convolution(height=1, width=5, channels_in=32 * depth, channels_out=18, window=(1, 1))
+    c = Convolution(height=1, width=5, channels_in=32 * depth, channels_out=82, window=(1, 1))
     data = random_data(c)
     data.inputs[:] = 1
     data.filters[:] = -1

@@ -5,6 +5,9 @@
 #ifndef BCD_AVX2_CHUNK_H_
 #define BCD_AVX2_CHUNK_H_
 
+_Static_assert(kTileChannels == 64 && kTilePairs == 2 && kTileGroups == 2,
+               "the strides and the registers are for such tiles");
+
 // clang-format off
 #define BCD_FIRST(weights, sum) "vpshufb %%" weights ", %%ymm14, %%" sum "\n\t"
 #define BCD_NEXT(weights, sum)                    \

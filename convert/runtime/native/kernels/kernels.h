@@ -93,7 +93,7 @@ enum {
 // to, so it is the same everywhere; panels are multiples of it.
 enum { kSumPixels = 12 };
 
-// A tiled convolution's scratch: panel_pixels of these, then as many patches.
+// A tiled convolution's scratch: panel_pixels of these, then patches_bytes.
 typedef struct {
   const uint32_t* row;
   int64_t in_y, in_x;  // of the window's first row and column; negative in the padding

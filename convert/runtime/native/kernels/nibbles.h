@@ -320,7 +320,7 @@ static inline __attribute__((always_inline)) void count_chunks(const uint16_t** 
 }
 
 // Counts for a tile of so many pairs of pixels, which patches are of, and groups of channels.
-// An odd number of pixels has the last one's partner twice.
+// The last one of an odd number of pixels is its own partner.
 static inline __attribute__((always_inline)) void count_pairs(const uint32_t* const* rows,
                                                               const int pairs, int depth,
                                                               const uint32_t* weights,

@@ -5,7 +5,7 @@
 // panel run the blocks of output channels, and over each block tiles of up to kTilePixels
 // pixels:
 //
-//   for panel: gather patches                      scratch: panel_pixels * patch_words words
+//   for panel: gather and encode patches           scratch: patches_bytes
 //     for 64 channels: their weights stay in cache
 //       for 4 pixels: count, then transform and store while the counts are in registers or L1
 //
@@ -15,9 +15,9 @@
 //   BCD_COPIES_LINES and copy_lines(to, from, words, lines, stride), if it has a better one:
 //                                         lines of a few words that lie `stride` words apart,
 //                                         one after the other
-//   gathered_patches(patches, words)      where the words of the first patch are gathered,
+//   gathered_patches(patches, words)      where the words of the first patch are gathered;
 //   those
-//                                         of the next one `words` further, which is
+//                                         of the next one lie `words` further, which is
 //                                         Kernels.patch_words
 //   encode_patches(convolution, patches, pixels), which makes of them what count_tile reads
 //   patch_of(patches, words, pixel)       where it reads that of a pixel

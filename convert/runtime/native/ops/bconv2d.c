@@ -13,7 +13,8 @@
 enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
 enum { kInput = 0, kFilter = 1, kMultiplier = 2, kBias = 3, kThreshold = 4, kInputs = 5 };
 
-// What the patches of a panel may take of the first-level cache; the weights need the rest.
+// What the words of a panel's patches may take of the first-level cache, before they are
+// encoded; the weights need the rest.
 enum { kPatchBytes = 16 * 1024, kMaxPanelPixels = 60 };
 enum { kReferencePixelsPerPiece = 16, kLineBytes = 64 };
 

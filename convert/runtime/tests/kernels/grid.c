@@ -89,7 +89,7 @@ static void test_convolutions(void) {
       }
     }
     test_convolution((Shape){2, 4, 192, 57, 3, 1, 1, 3, true, true, false, (OutputKind)output});
-    // So deep that sums of 8 and of 16 bits are full.
+    // So deep that sums of 8 and of 16 bits are taken in parts.
     test_convolution(
         (Shape){1, 3, 32 * 8200, 18, 1, 1, 1, 1, false, false, false, (OutputKind)output});
   }

@@ -155,6 +155,11 @@ def _advice(failure: Exception, reason: str) -> str:
         return "Give its recurrent layers unroll=True, and its inputs a fixed length."
     if found := re.search(r"!quant\.uniform<[iu](\d+)", reason):
         return f"It has no integers of {found[1]} bits here: fake-quantize with num_bits=8."
+    if "same element type" in reason:
+        return (
+            "It compares values of 8 bits alone with others: fake-quantize with num_bits=8, or "
+            "behind the comparison."
+        )
     # Of a model it speaks in terms of layers and types, of itself in those of C++.
     if isinstance(failure, converter.ConverterDiedError) or "std::" in str(failure):
         return (

@@ -205,6 +205,18 @@ def test_integers_that_the_engine_lacks_are_named():
         convert_model(tf.keras.Model(image, x))
 
 
+def test_a_comparison_of_values_of_few_bits_is_an_error_with_the_remedy():
+    def compared(bits):
+        image = tf.keras.Input((6, 6, 3))
+        x = tf.keras.layers.Conv2D(8, 3)(image)
+        x = tf.quantization.fake_quant_with_min_max_args(x, -2.0, 2.0, num_bits=bits)
+        return tf.keras.Model(image, 2.0 * tf.cast(x >= 0.0, tf.float32) - 1.0)
+
+    with pytest.raises(ConversionError, match="fake-quantize with num_bits=8, or behind"):
+        convert_model(compared(4))
+    convert_model(compared(8))
+
+
 def test_a_type_that_the_engine_cannot_hand_over_is_checked_on_tensorflow_lite():
     image = tf.keras.Input((8, 8, 3))
     result = convert(tf.keras.Model(image, tf.cast(image, tf.float64)))

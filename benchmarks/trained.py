@@ -126,42 +126,28 @@ def latencies(found: list[Trained], rounds: int) -> list[float]:
 
 
 def draw(path: Path, found: list[Trained], milliseconds: list[float]) -> None:
-    """Draws both pictures beside each other, one color for each data set and split."""
-    figure = Figure(figsize=(12, 6), layout="constrained")
+    """Draws both pictures beside each other, one color and mark for each network."""
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
-    kinds = list(dict.fromkeys((one.images, one.split, one.seeds) for one in found))
     for panel, places in zip(panels, ([one.bops for one in found], milliseconds), strict=True):
-        for index, kind in enumerate(kinds):
-            own = [
-                (place, one)
-                for place, one in zip(places, found, strict=True)
-                if (one.images, one.split, one.seeds) == kind
-            ]
-            images, split, seeds = kind
+        for index, (place, one) in enumerate(zip(places, found, strict=True)):
+            seeds = f", {one.seeds} seeds" if one.seeds > 1 else ""
             panel.errorbar(
-                [place for place, _ in own],
-                [100 * one.accuracy for _, one in own],
-                yerr=[100 * (one.margin or 0) for _, one in own],
-                fmt="os^Dv"[index % 5],
+                place,
+                100 * one.accuracy,
+                yerr=100 * (one.margin or 0),
+                fmt="os^DvP<X>"[index % 9],
                 color=f"C{index}",
                 capsize=3,
-                label=f"{images}, {split}" + (f", {seeds} seeds" if seeds > 1 else ""),
+                label=f"{one.name}\n{one.images}, {one.split}{seeds}",
             )
-            for place, one in own:
-                panel.annotate(
-                    one.name,
-                    (place, 100 * one.accuracy),
-                    xytext=(5, 4),
-                    textcoords="offset points",
-                    fontsize=7,
-                )
         panel.set_xscale("log")
         panel.grid(alpha=0.3, which="both")
     panels[0].set_xlabel("BOPs of an image")
     panels[1].set_xlabel("milliseconds of an image, one thread")
-    panels[0].set_ylabel("accuracy in %")
-    panels[0].legend(fontsize=8)
+    panels[0].set_ylabel("accuracy in %, with its 95 % interval over the seeds")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right", fontsize=8)
     figure.savefig(path, dpi=90)
 
 

@@ -142,20 +142,6 @@ static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) 
 
 TARGET_END
 
-const Kernels avx512_kernels = {
-    .name = "avx512",
-    .runs_here = cpu_has_avx512_popcount,
-    .quantize_float = quantize_float,
-    .quantize_int8 = quantize_int8,
-    .convolve = convolve,
-    .sum = sum,
-    .connect = connect,
-    .is_tiled = true,
-    .patch_words = patch_words,
-    .packed_words = packed_words,
-    .pack = pack,
-    .place = place_ungrouped,
-    .run_strip = run_strip,
-};
+const Kernels avx512_kernels = BCD_TILED_KERNELS("avx512", cpu_has_avx512_popcount);
 
 #endif  // defined(__x86_64__)

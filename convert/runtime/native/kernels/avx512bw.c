@@ -66,20 +66,6 @@ static void count_tile(const uint32_t* const* rows, int pixels, int depth,
 
 TARGET_END
 
-const Kernels avx512bw_kernels = {
-    .name = "avx512bw",
-    .runs_here = cpu_has_avx512_bytes,
-    .quantize_float = quantize_float,
-    .quantize_int8 = quantize_int8,
-    .convolve = convolve,
-    .sum = sum,
-    .connect = connect,
-    .is_tiled = true,
-    .patch_words = patch_words,
-    .packed_words = packed_words,
-    .pack = pack,
-    .place = place_ungrouped,
-    .run_strip = run_strip,
-};
+const Kernels avx512bw_kernels = BCD_TILED_KERNELS("avx512bw", cpu_has_avx512_bytes);
 
 #endif  // defined(__x86_64__)

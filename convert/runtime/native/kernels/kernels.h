@@ -226,6 +226,15 @@ typedef struct {
   void (*run_strip)(RowOp* ops, int count, const Strip* strip);
 } Kernels;
 
+// A set that is made with tiles.h, rows.h and vectors.h.
+#define BCD_TILED_KERNELS(its_name, check)                                                    \
+  {                                                                                           \
+    .name = its_name, .runs_here = check, .quantize_float = quantize_float,                   \
+    .quantize_int8 = quantize_int8, .convolve = convolve, .sum = sum, .connect = connect,     \
+    .is_tiled = true, .patch_words = patch_words, .packed_words = packed_words, .pack = pack, \
+    .place = place_ungrouped, .run_strip = run_strip,                                         \
+  }
+
 extern const Kernels reference_kernels;
 extern const Kernels avx2_kernels;
 extern const Kernels avx512bw_kernels;

@@ -403,20 +403,6 @@ enum { kRowPixels = 2, kRowBlocks = kRowPixels };
 
 static bool runs_everywhere(void) { return true; }
 
-const Kernels neon_kernels = {
-    .name = "neon",
-    .runs_here = runs_everywhere,
-    .quantize_float = quantize_float,
-    .quantize_int8 = quantize_int8,
-    .convolve = convolve,
-    .sum = sum,
-    .connect = connect,
-    .is_tiled = true,
-    .patch_words = patch_words,
-    .packed_words = packed_words,
-    .pack = pack,
-    .place = place_ungrouped,
-    .run_strip = run_strip,
-};
+const Kernels neon_kernels = BCD_TILED_KERNELS("neon", runs_everywhere);
 
 #endif  // defined(__aarch64__)

@@ -57,6 +57,7 @@ enum {
   kBuiltinAdd = 0,
   kBuiltinAveragePool2d = 1,
   kBuiltinConcatenation = 2,
+  kBuiltinConv2d = 3,
   kBuiltinFullyConnected = 9,
   kBuiltinMul = 18,
   kBuiltinReshape = 22,
@@ -83,6 +84,7 @@ typedef enum {
   kFusesConcatenation,
   kFusesPool,
   kFusesMove,   // vanishes, see passes/elide_moves.h
+  kFusesPad,    // vanishes before convolutions of images
   kFusesAlone,  // not at all, and is taken over so that it does not cut a stretch
 } Fusion;
 

@@ -168,6 +168,28 @@ def fully_connected(x, weights, bias=None, activation: int = NONE) -> np.ndarray
     return np.clip(total, *(np.float32(bound) for bound in CLAMPS[activation]))
 
 
+def convolve_image(
+    images, filters, bias=None, strides=(1, 1), padding=SAME, activation=NONE
+) -> np.ndarray:
+    """Returns what CONV_2D of floats gives, in the order of LiteRT's XNNPACK."""
+    (samples, *size, channels), (channels_out, *window, _) = images.shape, filters.shape
+    layouts = [axis_layout(*axis, 1, padding) for axis in zip(size, window, strides)]
+    reach = [(out - 1) * stride + extent for (out, _), stride, extent in
+             zip(layouts, strides, window)]  # fmt: skip
+    before = [pad for _, pad in layouts]
+    after = [max(0, r - pad - s) for r, pad, s in zip(reach, before, size)]
+    padded = np.pad(images, [(0, 0), *zip(before, after), (0, 0)])
+    total = np.zeros((samples, layouts[0][0], layouts[1][0], channels_out), np.float32)
+    total += 0 if bias is None else bias
+    for i, j, k in np.ndindex(*window, channels):
+        rows = slice(i, i + reach[0] - window[0] + 1, strides[0])
+        columns = slice(j, j + reach[1] - window[1] + 1, strides[1])
+        total = fused_multiply_add(
+            padded[:, rows, columns, k, None], filters[:, i, j, k], total
+        )
+    return np.clip(total, *(np.float32(bound) for bound in CLAMPS[activation]))
+
+
 def convolve(c: Convolution, data: Data) -> np.ndarray:
     """Returns what LceBconv2d gives, in the order of rounding that LCE defines."""
     bits = c.window[0] * c.window[1] * c.channels_in // c.groups

@@ -81,6 +81,7 @@ def cases():
     from equations import Convolution, pack, random_data
     from files import convolution_file
     from moving import MovingGraph
+    from stems import StemGraph, padded_stem
     from test_fusion import Graph, react_block
     from test_moves import shift_mlp
 
@@ -122,6 +123,11 @@ def cases():
         graph = EmbeddingGraph(channels, 7, 9)
         entry, result = statistics_network(graph, channels)
         yield f"statistics{channels}", graph.file.build([entry], [result]), image
+    for channels in (1, 16, 40, 64):
+        graph = StemGraph(channels, 23, 15)
+        entry, results = padded_stem(graph, channels)
+        image = rng.normal(size=(2, 23, 15, 3)).astype(np.float32)
+        yield f"stem{channels}", graph.file.build([entry], results[:1]), image
     for channels in (1, 16, 31, 33, 64, 100):
         floats = rng.normal(size=(3, 5, channels)).astype(np.float32)
         floats.reshape(-1)[:3] = [-0.0, np.nan, -1e-45]

@@ -202,6 +202,9 @@ enum { kRowBlocks = 4 };
 #include "kernels/rows.h"
 #include "kernels/vectors.h"
 
+enum { kImagePixels = 4, kImageBlocks = 1 };
+#include "kernels/image.h"
+
 TARGET_END
 
 const Kernels avx2_kernels = BCD_TILED_KERNELS("avx2", cpu_has_avx2);

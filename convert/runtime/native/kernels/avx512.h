@@ -133,4 +133,7 @@ enum { kRowBlocks = 24 };
 #include "kernels/rows.h"
 #include "kernels/vectors.h"
 
+enum { kImagePixels = 6, kImageBlocks = 2 };
+#include "kernels/image.h"
+
 #endif  // BCD_AVX512_H_

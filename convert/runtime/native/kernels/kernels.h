@@ -130,6 +130,27 @@ typedef struct {
   const float* packed;
 } FullyConnected;
 
+// The most pixels that a kernel computes at once of a convolution of an image, and the most
+// weights of one of its output channels.
+enum { kMaxImagePixels = 6, kMaxImageDepth = 512 };
+
+// A convolution of floats over an image of few channels, which networks begin with.
+typedef struct {
+  Window window;  // a word of the input is a float
+  int channels_out;
+  const float* filter;  // [channels_out][window_height][window_width][in_words]
+  const float* bias;  // [channels_out], and kLanes more so that a kernel may read whole blocks
+  bool has_bounds;
+  Bounds bounds;
+  // The filter in whole blocks of kLanes channels: for each of them [window_height]
+  // [window_width][in_words][kLanes]. Only if is_tiled.
+  const float* packed;
+} ImageConvolution;
+
+static inline int image_depth(const ImageConvolution* c) {
+  return c->window.window_height * c->window.window_width * c->window.in_words;
+}
+
 // What an operand does to a row.
 typedef enum { kSet, kAdd, kSubtract, kMultiply, kPrelu } Arithmetic;
 
@@ -208,6 +229,10 @@ typedef struct {
   // last unless it is the end.
   void (*connect)(const FullyConnected* layer, const float* in, size_t rows, int first,
                   int last, float* out);
+  // Pixels [first, last) of the flattened batch * out_height * out_width. There is scratch for
+  // kMaxImagePixels * image_depth floats.
+  void (*convolve_image)(const ImageConvolution* convolution, const float* in, float* out,
+                         size_t first, size_t last, float* scratch);
   bool is_tiled;  // convolve needs packed, tap_sums and scratch, and what follows is there
 
   // Words that a patch takes in the kernels' own encoding.
@@ -226,13 +251,14 @@ typedef struct {
   void (*run_strip)(RowOp* ops, int count, const Strip* strip);
 } Kernels;
 
-// A set that is made with tiles.h, rows.h and vectors.h.
-#define BCD_TILED_KERNELS(its_name, check)                                                    \
-  {                                                                                           \
-    .name = its_name, .runs_here = check, .quantize_float = quantize_float,                   \
-    .quantize_int8 = quantize_int8, .convolve = convolve, .sum = sum, .connect = connect,     \
-    .is_tiled = true, .patch_words = patch_words, .packed_words = packed_words, .pack = pack, \
-    .place = place_ungrouped, .run_strip = run_strip,                                         \
+// A set that is made with tiles.h, rows.h, vectors.h and image.h.
+#define BCD_TILED_KERNELS(its_name, check)                                                \
+  {                                                                                       \
+    .name = its_name, .runs_here = check, .quantize_float = quantize_float,               \
+    .quantize_int8 = quantize_int8, .convolve = convolve, .sum = sum, .connect = connect, \
+    .convolve_image = convolve_image, .is_tiled = true, .patch_words = patch_words,       \
+    .packed_words = packed_words, .pack = pack, .place = place_ungrouped,                 \
+    .run_strip = run_strip,                                                               \
   }
 
 extern const Kernels reference_kernels;

@@ -401,6 +401,52 @@ enum { kRowPixels = 2, kRowBlocks = kRowPixels };
 #include "kernels/rows.h"
 #include "kernels/vectors.h"
 
+// Floats of the image stay in registers, four of a line, and are taken out of them by lane.
+enum { kImagePixels = 4, kImageBlocks = 1 };
+
+BCD_INLINE Lanes fused_by_lane(float32x4_t x, const int lane, const Lanes weight, Lanes sum) {
+#define BCD_LANE(lane)                                                  \
+  case lane:                                                            \
+    for (int q = 0; q < kQuads; ++q)                                    \
+      sum.val[q] = vfmaq_laneq_f32(sum.val[q], weight.val[q], x, lane); \
+    return sum;
+  switch (lane) {
+    BCD_LANE(0)
+    BCD_LANE(1)
+    BCD_LANE(2)
+    BCD_LANE(3)
+  }
+#undef BCD_LANE
+  return sum;
+}
+
+#define BCD_OWN_TAPS
+BCD_INLINE void add_taps(const float* const* lines, int taps, const float* weights,
+                         size_t block_floats, const int blocks, Lanes* sums) {
+  (void)block_floats, (void)blocks;
+  int k = 0;
+  for (; k + 4 <= taps; k += 4, weights += 4 * kLanes) {
+    float32x4_t x[kImagePixels];
+#pragma GCC unroll 4
+    for (int p = 0; p < kImagePixels; ++p) x[p] = vld1q_f32(lines[p] + k);
+#pragma GCC unroll 4
+    for (int lane = 0; lane < 4; ++lane) {
+      const Lanes weight = load_lanes(weights + lane * kLanes);
+#pragma GCC unroll 4
+      for (int p = 0; p < kImagePixels; ++p)
+        sums[p] = fused_by_lane(x[p], lane, weight, sums[p]);
+    }
+  }
+  for (; k < taps; ++k, weights += kLanes) {
+    const Lanes weight = load_lanes(weights);
+#pragma GCC unroll 4
+    for (int p = 0; p < kImagePixels; ++p) {
+      sums[p] = fused_lanes(same_lanes(lines[p][k]), weight, sums[p]);
+    }
+  }
+}
+#include "kernels/image.h"
+
 static bool runs_everywhere(void) { return true; }
 
 const Kernels neon_kernels = BCD_TILED_KERNELS("neon", runs_everywhere);

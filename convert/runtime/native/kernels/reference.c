@@ -36,6 +36,9 @@
 // rounded once,
 //
 //   y[o] = fma(x[K-1], w[o][K-1], .. fma(x[1], w[o][1], fma(x[0], w[o][0], bias[o])))
+//
+// and so the convolution of an image, over the lines, columns and channels of its window, with
+// 0 outside the image.
 #include <math.h>
 #include <string.h>
 
@@ -168,6 +171,37 @@ static void connect(const FullyConnected* layer, const float* in, size_t rows, i
   }
 }
 
+static void convolve_image(const ImageConvolution* c, const float* in, float* out, size_t first,
+                           size_t last, float* scratch) {
+  (void)scratch;
+  const Window* w = &c->window;
+  for (size_t pixel = first; pixel < last; ++pixel) {
+    const int64_t top =
+        (int64_t)(pixel / (size_t)w->out_width % (size_t)w->out_height) * w->stride_height -
+        w->pad_top;
+    const int64_t left =
+        (int64_t)(pixel % (size_t)w->out_width) * w->stride_width - w->pad_left;
+    const size_t n = pixel / (size_t)w->out_width / (size_t)w->out_height;
+    const float* image =
+        in + n * (size_t)w->in_height * (size_t)w->in_width * (size_t)w->in_words;
+    for (int o = 0; o < c->channels_out; ++o) {
+      const float* weight = c->filter + (size_t)o * (size_t)image_depth(c);
+      float sum = c->bias[o];
+      for (int64_t y = top; y < top + w->window_height; ++y) {
+        for (int64_t x = left; x < left + w->window_width; ++x) {
+          const bool is_inside = y >= 0 && y < w->in_height && x >= 0 && x < w->in_width;
+          const float* from = is_inside ? image + (y * w->in_width + x) * w->in_words : NULL;
+          for (int k = 0; k < w->in_words; ++k) {
+            sum = fmaf(is_inside ? from[k] : 0.0f, *weight++, sum);
+          }
+        }
+      }
+      out[pixel * (size_t)c->channels_out + (size_t)o] =
+          c->has_bounds ? within_bounds(&c->bounds, sum) : sum;
+    }
+  }
+}
+
 static bool runs_everywhere(void) { return true; }
 
 const Kernels reference_kernels = {
@@ -178,6 +212,7 @@ const Kernels reference_kernels = {
     .convolve = convolve,
     .sum = sum,
     .connect = connect,
+    .convolve_image = convolve_image,
 };
 
 void quantize_bool(const bool* in, size_t rows, int channels, uint32_t* out) {

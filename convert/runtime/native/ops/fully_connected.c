@@ -42,11 +42,7 @@ static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
       weights->dims->data[0] != last_of(out->dims) || in->dims->data[0] != out->dims->data[0]) {
     return false;
   }
-  if (node->inputs->size == 2 || node->inputs->data[kBias] == -1) return true;
-  const TfLiteTensor* bias = tensor_at(context, node->inputs->data[kBias]);
-  return bias != NULL && bias->type == kTfLiteFloat32 &&
-         bias->allocation_type == kTfLiteMmapRo && bias->dims != NULL &&
-         bias->dims->size == 1 && bias->dims->data[0] == last_of(out->dims);
+  return has_constant_bias(context, node, kBias, last_of(out->dims));
 }
 
 static bool read_options(void* opaque, const TfLiteNode* node, Error* error) {
@@ -94,7 +90,7 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
   }
   const Value* in = step_input(graph, step, kInput);
   const Value* weights = step_input(graph, step, kWeights);
-  const Value* bias = step->input_count == 3 ? step_input(graph, step, kBias) : NULL;
+  const Value* bias = step->input_count > kBias ? step_input(graph, step, kBias) : NULL;
   if (in == NULL || weights == NULL) return refuse(error, "it has no input or no weights");
   if (!expect_type(in, "input", kTfLiteFloat32, error) ||
       !expect_type(weights, "weights", kTfLiteFloat32, error) ||
@@ -107,17 +103,11 @@ static bool prepare(Graph* graph, Step* step, Error* error) {
       rows_of(in) != (size_t)in->dims[0]) {
     return refuse(error, "its weights are not constants for one vector of each sample");
   }
-  if (bias != NULL && (bias->type != kTfLiteFloat32 || bias->constant == NULL ||
-                       bias->bytes != (size_t)weights->dims[0] * sizeof(float))) {
-    return refuse(error, "its bias is not one constant for each output");
-  }
   layer->inputs = weights->dims[1];
   layer->outputs = weights->dims[0];
   layer->weights = weights->constant;
-  state->bias = calloc((size_t)layer->outputs + kLanes, sizeof(float));
-  if (state->bias == NULL) return refuse(error, "out of memory");
-  if (bias != NULL) memcpy(state->bias, bias->constant, bias->bytes);
-  layer->bias = state->bias;
+  layer->bias = state->bias = copy_bias(bias, layer->outputs, error);
+  if (state->bias == NULL) return false;
   if (graph->kernels->is_tiled && !pack(state, weights->constant, error)) return false;
   int dims[kMaxRank];
   memcpy(dims, in->dims, sizeof(dims));

@@ -1,6 +1,8 @@
 #include "ops/operators.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "ops/flexbuffer.h"
 
@@ -61,6 +63,30 @@ bool read_bounds(int activation, bool* has_bounds, Bounds* bounds) {
   bounds->low = activation == kReluN1To1 ? -1.0f : 0.0f;
   bounds->high = activation == kRelu6 ? 6.0f : activation == kReluN1To1 ? 1.0f : HUGE_VALF;
   return activation >= kNoActivation && activation <= kRelu6;
+}
+
+float* copy_bias(const Value* bias, int channels, Error* error) {
+  if (bias != NULL && (bias->type != kTfLiteFloat32 || bias->constant == NULL ||
+                       bias->bytes != (size_t)channels * sizeof(float))) {
+    refuse(error, "its bias is not one constant for each of %d channels", channels);
+    return NULL;
+  }
+  float* copy = calloc((size_t)channels + kLanes, sizeof(float));
+  if (copy == NULL) {
+    refuse(error, "out of memory");
+  } else if (bias != NULL) {
+    memcpy(copy, bias->constant, bias->bytes);
+  }
+  return copy;
+}
+
+bool has_constant_bias(const TfLiteContext* context, const TfLiteNode* node, int index,
+                       int channels) {
+  if (node->inputs->size <= index || node->inputs->data[index] == -1) return true;
+  const TfLiteTensor* bias = tensor_at(context, node->inputs->data[index]);
+  return bias != NULL && bias->type == kTfLiteFloat32 &&
+         bias->allocation_type == kTfLiteMmapRo && bias->dims != NULL &&
+         bias->dims->size == 1 && bias->dims->data[0] == channels;
 }
 
 bool is_vector_of_samples(const TfLiteTensor* tensor) {

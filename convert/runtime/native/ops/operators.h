@@ -15,6 +15,8 @@ extern const Operator subtract_operator;
 extern const Operator multiply_operator;
 extern const Operator prelu_operator;
 extern const Operator add_n_operator;
+extern const Operator conv2d_operator;
+extern const Operator image_pad_operator;
 extern const Operator average_pool_operator;
 extern const Operator concatenation_operator;
 extern const Operator slice_operator;
@@ -54,6 +56,9 @@ void crop_convolution(Step* step, int top, int left, int height, int width);
 // Chooses the size of its panels, and reserves its scratch memory.
 void size_convolution(Graph* graph, Step* step);
 
+// Lets a prepared CONV_2D read what a PAD of an image reads.
+void take_unpadded(const Graph* graph, Step* convolution, const Step* pad);
+
 // The window of a prepared AVERAGE_POOL_2D.
 const Window* step_pool(const Step* step);
 
@@ -79,12 +84,22 @@ size_t rows_of(const Value* value);
 // What a fused activation of TensorFlow Lite cuts to; false if it is none that does only that.
 bool read_bounds(int activation, bool* has_bounds, Bounds* bounds);
 
+// A copy of an operator's bias, zeros if that is NULL, and of kLanes more so that a kernel may
+// read whole blocks; the caller's. NULL if it is not one constant float for each of so many
+// channels.
+float* copy_bias(const Value* bias, int channels, Error* error);
+
 // ---- Claims ----
 
 static inline int last_of(const TfLiteIntArray* dims) { return dims->data[dims->size - 1]; }
 
 // Whether a tensor holds one computed vector of floats for each sample: N, 1, .., 1, C.
 bool is_vector_of_samples(const TfLiteTensor* tensor);
+
+// Whether a node has no bias, or as its input `index` one constant float for each of so many
+// channels.
+bool has_constant_bias(const TfLiteContext* context, const TfLiteNode* node, int index,
+                       int channels);
 
 // The values of an int32 constant of so many, of which one may be a scalar; NULL if it is none.
 const int32_t* integers_of(const TfLiteTensor* tensor, int count);

@@ -14,6 +14,9 @@
 //   - means, and fully connected layers and what stands beside them in a contextual embedding,
 //     that compute with a convolution's result or towards a quantization: between stages, what
 //     the runtime executes costs more than they do;
+//   - convolutions of images, for whose few channels the runtime's kernels are not made, and
+//   the
+//     padding that only such ones read;
 //   - moves whose results only quantizations, convolutions and other such moves read, and the
 //     cut of a convolution's result.
 //
@@ -31,7 +34,8 @@ typedef struct {
   bool is_result;  // a convolution made it, perhaps through elementwise operators
   bool is_signed;  // a quantization reads it, perhaps through elementwise operators
   int producer;    // candidate, or -1
-  int readers, pointwise_readers, moving_readers;  // the latter two: claimed ones
+  // The latter three: claimed ones.
+  int readers, pointwise_readers, moving_readers, image_readers;
 } Tensor;
 
 typedef struct {
@@ -127,6 +131,10 @@ static bool is_worth_it(const Survey* survey, const Candidate* candidate) {
       return count_results(survey, node) == 2;
     case kFusesMove:
       return all_moving(survey, node) || cuts_convolution(survey, node);
+    case kFusesPad:
+      return out != NULL && out->readers > 0 && out->image_readers == out->readers;
+    case kFusesNot:
+      return true;
     default:
       return false;
   }
@@ -165,7 +173,8 @@ static bool claim_onwards(const Survey* survey) {
 static bool claim_backwards(const Survey* survey) {
   bool has_changed = false;
   for (size_t i = 0; i < survey->tensor_count; ++i) {
-    survey->tensors[i].pointwise_readers = survey->tensors[i].moving_readers = 0;
+    Tensor* tensor = &survey->tensors[i];
+    tensor->pointwise_readers = tensor->moving_readers = tensor->image_readers = 0;
   }
   for (int i = survey->count - 1; i >= 0; --i) {
     Candidate* candidate = &survey->candidates[i];
@@ -181,13 +190,18 @@ static bool claim_backwards(const Survey* survey) {
       in->pointwise_readers += fusion == kFusesPointwise;
       in->moving_readers += fusion == kFusesQuantize || fusion == kFusesMove ||
                             (fusion == kFusesConvolution && k == 0);
+      in->image_readers += fusion == kFusesNot && k == 0;
       in->is_signed |= fusion == kFusesQuantize || (passes_on && out != NULL && out->is_signed);
     }
   }
   return has_changed;
 }
 
+// Nothing where no operator is this library's own.
 static void claim(const Survey* survey) {
+  bool has_own = false;
+  for (int i = 0; i < survey->count; ++i) has_own |= survey->candidates[i].is_claimed;
+  if (!has_own) return;
   // One claim may make another worth it, before or after.
   for (bool has_changed = true; has_changed;) {
     has_changed = claim_onwards(survey);
@@ -200,7 +214,8 @@ static void leave_fusible(const Survey* survey) {
   for (int i = 0; i < survey->count; ++i) {
     Candidate* candidate = &survey->candidates[i];
     if (!candidate->is_claimed || candidate->op->builtin_code == kBuiltinCustom) continue;
-    candidate->is_claimed = candidate->op->fusion == kFusesAlone;
+    const Fusion fusion = candidate->op->fusion;
+    candidate->is_claimed = fusion == kFusesAlone || fusion == kFusesNot;
   }
 }
 

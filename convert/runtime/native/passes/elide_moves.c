@@ -190,6 +190,16 @@ static void resolve_operands(Graph* graph, Step* step) {
   }
 }
 
+// Only convolutions of images read it.
+static void resolve_pad(Graph* graph, Step* step) {
+  if (!step_output(graph, step)->is_internal) return;
+  for (int i = 0; i < graph->step_count; ++i) {
+    Step* reader = &graph->steps[i];
+    if (reader->inputs[0] == step->output) take_unpadded(graph, reader, step);
+  }
+  absorb(step);
+}
+
 bool elide_moves(Graph* graph, Error* error) {
   if (!graph->fuses) return true;
   Readers* readers = malloc((size_t)graph->value_count * sizeof(*readers));
@@ -218,6 +228,9 @@ bool elide_moves(Graph* graph, Error* error) {
         break;
       case kFusesPointwise:
         resolve_operands(graph, step);
+        break;
+      case kFusesPad:
+        resolve_pad(graph, step);
         break;
       case kFusesPool:
       case kFusesSum:

@@ -17,6 +17,7 @@ from equations import SAME, Convolution, random_data
 from files import convolution_file
 from flatfile import schema
 from moving import MovingGraph
+from stems import StemGraph, padded_stem
 from test_fusion import Graph, react_block
 from test_moves import shift_mlp
 
@@ -71,6 +72,19 @@ def embeddings():
     for reader in ("mean", "connect", "reshape", "subtract"):
         graph = EmbeddingGraph(0, 2, 2)
         yield stale_shape(graph, reader)
+
+
+def stems():
+    """Yields convolutions of images and zeros around them, served and not."""
+    for seed, spoil in enumerate(
+        (None, negative_margins, fewer_margins, wide_filter, no_bias, other_strides)
+    ):
+        graph = StemGraph(seed, 4 + seed, 5)
+        graph.size = (1 + seed % 2, 4 + seed, 5)
+        x, results = padded_stem(graph, 20)
+        if spoil is not None:
+            spoil(graph)
+        yield graph.file.build([x], results)
 
 
 def filled():
@@ -129,6 +143,30 @@ def flat_image(graph: EmbeddingGraph) -> None:
     image.shape = image.shape[1:]
 
 
+def negative_margins(graph: StemGraph) -> None:
+    margins = graph.file.tensors[of_kind(graph, BuiltinOperator.PAD).inputs[1]]
+    graph.file.buffers[margins.buffer] = np.full(8, -1, np.int32).tobytes()
+
+
+def fewer_margins(graph: StemGraph) -> None:
+    margins = graph.file.tensors[of_kind(graph, BuiltinOperator.PAD).inputs[1]]
+    margins.shape[0] -= 1
+
+
+def wide_filter(graph: StemGraph) -> None:
+    filters = graph.file.tensors[of_kind(graph, BuiltinOperator.CONV_2D).inputs[1]]
+    filters.shape[3] += 1
+
+
+def no_bias(graph: StemGraph) -> None:
+    operator = of_kind(graph, BuiltinOperator.CONV_2D)
+    operator.inputs = operator.inputs[:2]
+
+
+def other_strides(graph: StemGraph) -> None:
+    of_kind(graph, BuiltinOperator.CONV_2D).builtinOptions.strideH = 0
+
+
 def stale_shape(graph: EmbeddingGraph, reader: str) -> bytes:
     """The file says other shapes than its operators compute, an image where a vector is."""
     x = graph.floats(8)
@@ -162,6 +200,7 @@ def seeds():
     """Yields small files: what makes the fuzzer fast is in the reach of its mutations."""
     yield from blocks()
     yield from embeddings()
+    yield from stems()
     yield from filled()
     small = Convolution(height=3, width=4, channels_in=40, channels_out=20)
     for output in (np.float32, np.int8, np.int32):

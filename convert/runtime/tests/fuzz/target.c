@@ -267,6 +267,11 @@ static void load_options(Node* node, Bytes file, size_t table) {
     node->options[0] = scalar(file, options, 0, 1) == 0 ? 1 : 2;
     node->options[5] = (int)scalar(file, options, 5, 1);
   }
+  if (code == 3) {
+    node->options[0] = scalar(file, options, 0, 1) == 0 ? 1 : 2;
+    node->options[3] = (int)scalar(file, options, 3, 1);
+    for (int i = 4; i < 6; ++i) node->options[i] += field(file, options, i) == 0;
+  }
   node->node.builtin_data = node->options;
 }
 

@@ -36,6 +36,7 @@ static double nanoseconds_per_cycle(void) {
 typedef struct {
   const Kernels* kernels;
   Case* made;
+  const ImageCase* image;
   const uint32_t* words;
   const float* floats;
   FullyConnected* layer;
@@ -48,6 +49,11 @@ typedef struct {
 static void convolve(const Work* w) {
   w->kernels->convolve(&w->made->convolution, w->made->input, w->out, 0, w->made->pixels,
                        w->made->scratch);
+}
+
+static void convolve_image(const Work* w) {
+  w->kernels->convolve_image(&w->image->convolution, w->image->input, w->out, 0,
+                             w->image->pixels, w->image->scratch);
 }
 
 static void quantize(const Work* w) {
@@ -81,7 +87,7 @@ static double cycles_of(void (*run)(const Work*), const Work* work, double cycle
 }
 
 static void report(const char* what, const Kernels* kernels, double count, double cycles) {
-  printf("%-34s %-10s %10.1f\n", what, kernels->name, count / cycles);
+  printf("%-38s %-10s %10.1f\n", what, kernels->name, count / cycles);
 }
 
 static void bench_convolution(const Kernels* kernels, double cycle, int window, int in, int out,
@@ -102,6 +108,19 @@ static void bench_convolution(const Kernels* kernels, double cycle, int window, 
   report(name, kernels, macs, cycles_of(convolve, &work, cycle));
   free(work.out);
   free_case(&made);
+}
+
+// The float convolutions that networks begin with.
+static void bench_image(const Kernels* kernels, double cycle, int window, int out, int size) {
+  ImageCase made = make_image((ImageShape){1, size, 3, out, window, 2, window / 2, false});
+  const double values = (double)made.pixels * out;
+  Work work = {.kernels = kernels, .image = &made, .out = random_floats((size_t)values)};
+  char name[64];
+  snprintf(name, sizeof(name), "convolve_image %dx%d 3 -> %d at %dx%d", window, window, out,
+           size, size);
+  report(name, kernels, values * window * window * 3, cycles_of(convolve_image, &work, cycle));
+  free(work.out);
+  free_image(&made);
 }
 
 static void bench_vectors(const Kernels* kernels, double cycle) {
@@ -136,13 +155,15 @@ static void bench(const Kernels* kernels, double cycle) {
     const int* s = kShapes[i];
     bench_convolution(kernels, cycle, s[0], s[1], s[2], s[3]);
   }
+  bench_image(kernels, cycle, 3, 32, 224);
+  bench_image(kernels, cycle, 7, 64, 224);
   bench_vectors(kernels, cycle);
 }
 
 int main(int count, char** names) {
   static const char* const kAll[] = {"avx512", "avx512bw", "avx2", "neon"};
   const double cycle = nanoseconds_per_cycle();
-  printf("%.2f cycles in a nanosecond\n%-34s %-10s %10s\n", 1 / cycle, "shape", "kernels",
+  printf("%.2f cycles in a nanosecond\n%-38s %-10s %10s\n", 1 / cycle, "shape", "kernels",
          "MACs/cycle");
   const int all = count > 1 ? count - 1 : (int)(sizeof(kAll) / sizeof(kAll[0]));
   for (int i = 0; i < all; ++i) {

@@ -156,66 +156,23 @@ static void test_connect(void) {
 
 // ---- Convolutions of images ----
 
-static float* pack_filter(const ImageConvolution* c) {
-  const size_t depth = (size_t)image_depth(c), outputs = (size_t)c->channels_out;
-  const size_t padded = (outputs + kLanes - 1) / kLanes * kLanes;
-  float* packed = allocate(padded * depth * sizeof(float));
-  memset(packed, 0, padded * depth * sizeof(float));
-  for (size_t o = 0; o < outputs; ++o) {
-    for (size_t k = 0; k < depth; ++k) {
-      packed[(o / kLanes * depth + k) * kLanes + o % kLanes] = c->filter[o * depth + k];
-    }
-  }
-  return packed;
-}
-
 static void test_image(int size, int channels_in, int channels_out, int window, int stride,
                        int pad) {
-  enum { kBatch = 2 };
-  const int out = (size + 2 * pad - window) / stride + 1;
-  ImageConvolution c = {
-      .window = {.batch = kBatch,
-                 .in_height = size,
-                 .in_width = size,
-                 .in_words = channels_in,
-                 .out_height = out,
-                 .out_width = out,
-                 .window_height = window,
-                 .window_width = window,
-                 .stride_height = stride,
-                 .stride_width = stride,
-                 .dilation_height = 1,
-                 .dilation_width = 1,
-                 .pad_top = pad,
-                 .pad_left = pad},
-      .channels_out = channels_out,
-      .has_bounds = pad != 0,
-      .bounds = {0.0f, 6.0f},
-  };
-  const size_t pixels = (size_t)(kBatch * out * out), depth = (size_t)image_depth(&c);
-  const size_t values = pixels * (size_t)channels_out;
-  float *filter = random_floats((size_t)channels_out * depth),
-        *bias = random_floats((size_t)channels_out + kLanes),
-        *in = random_floats((size_t)(kBatch * size * size * channels_in)),
-        *got = random_floats(values), *expected = random_floats(values),
-        *scratch = random_floats(kMaxImagePixels * depth);
-  c.filter = filter;
-  c.bias = bias;
-  float* packed = pack_filter(&c);
-  c.packed = packed;
+  ImageCase made = make_image(
+      (ImageShape){2, size, channels_in, channels_out, window, stride, pad, pad != 0});
+  const size_t values = made.pixels * (size_t)channels_out;
+  float *got = random_floats(values), *expected = random_floats(values);
   // In two parts, so that one begins and ends anywhere.
-  const size_t middle = pixels / 3;
-  kernels->convolve_image(&c, in, got, 0, middle, scratch);
-  kernels->convolve_image(&c, in, got, middle, pixels, scratch);
-  reference_kernels.convolve_image(&c, in, expected, 0, pixels, NULL);
+  const size_t middle = made.pixels / 3;
+  kernels->convolve_image(&made.convolution, made.input, got, 0, middle, made.scratch);
+  kernels->convolve_image(&made.convolution, made.input, got, middle, made.pixels,
+                          made.scratch);
+  reference_kernels.convolve_image(&made.convolution, made.input, expected, 0, made.pixels,
+                                   NULL);
   expect(got, expected, values * sizeof(float), "convolve_image", channels_out, size, window);
-  free(filter);
-  free(bias);
-  free(in);
   free(got);
   free(expected);
-  free(scratch);
-  free(packed);
+  free_image(&made);
 }
 
 static void test_images(void) {

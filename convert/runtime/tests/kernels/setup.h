@@ -172,4 +172,66 @@ static inline void free_case(Case* made) {
   free(made->scratch);
 }
 
+// A convolution of images of floats and all that belongs to it.
+typedef struct {
+  int batch, size, channels_in, channels_out, window, stride, pad;
+  bool has_bounds;
+} ImageShape;
+
+typedef struct {
+  ImageConvolution convolution;
+  size_t pixels;
+  float *input, *filter, *bias, *packed, *scratch;
+} ImageCase;
+
+static inline ImageCase make_image(ImageShape s) {
+  const int out = (s.size + 2 * s.pad - s.window) / s.stride + 1;
+  ImageCase made = {
+      .convolution = {.window = {.batch = s.batch,
+                                 .in_height = s.size,
+                                 .in_width = s.size,
+                                 .in_words = s.channels_in,
+                                 .out_height = out,
+                                 .out_width = out,
+                                 .window_height = s.window,
+                                 .window_width = s.window,
+                                 .stride_height = s.stride,
+                                 .stride_width = s.stride,
+                                 .dilation_height = 1,
+                                 .dilation_width = 1,
+                                 .pad_top = s.pad,
+                                 .pad_left = s.pad},
+                      .channels_out = s.channels_out,
+                      .has_bounds = s.has_bounds,
+                      .bounds = {0.0f, 6.0f}},
+      .pixels = (size_t)(s.batch * out * out),
+  };
+  ImageConvolution* c = &made.convolution;
+  const size_t depth = (size_t)image_depth(c), channels = (size_t)s.channels_out;
+  const size_t padded = (channels + kLanes - 1) / kLanes * kLanes;
+  made.input = random_floats((size_t)(s.batch * s.size * s.size * s.channels_in));
+  made.filter = random_floats(channels * depth);
+  made.bias = random_floats(channels + kLanes);
+  made.scratch = random_floats(kMaxImagePixels * depth);
+  made.packed = allocate(padded * depth * sizeof(float));
+  memset(made.packed, 0, padded * depth * sizeof(float));
+  for (size_t o = 0; o < channels; ++o) {
+    for (size_t k = 0; k < depth; ++k) {
+      made.packed[(o / kLanes * depth + k) * kLanes + o % kLanes] = made.filter[o * depth + k];
+    }
+  }
+  c->filter = made.filter;
+  c->bias = made.bias;
+  c->packed = made.packed;
+  return made;
+}
+
+static inline void free_image(ImageCase* made) {
+  free(made->input);
+  free(made->filter);
+  free(made->bias);
+  free(made->scratch);
+  free(made->packed);
+}
+
 #endif  // BCD_SETUP_H_

@@ -354,13 +354,22 @@ static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
 }
 
-static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, bool is_exact) {
-  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[0], is_exact)),
-                                    vreinterpretq_u16_u32(negative_quad(x.val[1], is_exact)));
-  const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[2], is_exact)),
-                                     vreinterpretq_u16_u32(negative_quad(x.val[3], is_exact)));
+// Each lane that is all ones becomes a byte with the bit of its place among eight.
+static inline __attribute__((always_inline)) uint8x16_t bytes_of_lanes(uint32x4_t lanes0,
+                                                                       uint32x4_t lanes1,
+                                                                       uint32x4_t lanes2,
+                                                                       uint32x4_t lanes3) {
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(lanes0), vreinterpretq_u16_u32(lanes1));
+  const uint16x8_t high =
+      vuzp1q_u16(vreinterpretq_u16_u32(lanes2), vreinterpretq_u16_u32(lanes3));
   return vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high)),
                   vld1q_u8(kPowers));
+}
+
+static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, bool is_exact) {
+  return bytes_of_lanes(negative_quad(x.val[0], is_exact), negative_quad(x.val[1], is_exact),
+                        negative_quad(x.val[2], is_exact), negative_quad(x.val[3], is_exact));
 }
 
 // Pairwise sums: eight bytes with one bit each become one.

@@ -91,9 +91,10 @@ static const struct {
     {kPixelsOf4, run_rows_of_4, run_row_of_4},
 };
 
-static void prepare_rows(RowOp* ops, int count, Counted* counted) {
+static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
   (void)ops;
   (void)count;
+  (void)blocks;
   (void)counted;
 }
 
@@ -199,10 +200,10 @@ static void count_strip(const Strip* strip, int k, int first, int pixels, Counte
 
 static void run_strip(RowOp* ops, int count, const Strip* strip) {
   Counted counted[kMaxStripConvolutions];
-  prepare_rows(ops, count, counted);
-  for (int k = 0; k < strip->convolutions; ++k) begin_strip(strip, k, &counted[k]);
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
+  prepare_rows(ops, count, blocks, counted);
+  for (int k = 0; k < strip->convolutions; ++k) begin_strip(strip, k, &counted[k]);
 #ifdef BCD_PREFETCHES
   const bool prefetches = strip->convolutions > 0;  // otherwise it would be most of the work
   if (prefetches) prefetch_rows(ops, end, 0, 2 * kTilePixels, strip->channels);

@@ -393,6 +393,75 @@ static void test_blocks(int pixels, int channels, Case* made) {
   }
 }
 
+// ---- Thresholds ----
+
+static float moved_by(float x, int32_t steps) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  bits += (uint32_t)steps;
+  memcpy(&x, &bits, sizeof(bits));
+  return x;
+}
+
+// Whose sum with a number next to their negative is so small that it is zero.
+static const float kTiny[] = {0x1p-104f, -0x1.8p-104f, -0x1p-110f, 0x1.4p-120f,
+                              0x1p-126f, 0x1p-149f,    -0x1p-130f};
+static const float kOrdinary[] = {0.0f,      -0.0f,      INFINITY,    -INFINITY, NAN,
+                                  0x1p-100f, -0x1p-100f, 0x1.8p-102f, 0x1p127f,  -0x1p-60f};
+enum { kTinies = sizeof(kTiny) / sizeof(kTiny[0]), kOrdinaries = 10 };
+
+static float random_threshold(void) {
+  return random_below(2) ? kOrdinary[random_below(kOrdinaries)] : random_float();
+}
+
+// A value that a threshold may be thought to be on the wrong side of.
+static float value_near(float threshold) {
+  switch (random_below(4)) {
+    case 0:
+      return kSpecial[random_below(8)];
+    case 1:
+      return kTiny[random_below(kTinies)];
+    case 2:
+      return random_threshold();
+    default:
+      return moved_by(-threshold, random_below(3) - 1);
+  }
+}
+
+// The signs of sums with what is the same for all pixels; `tiny` is in one channel, if any.
+static void test_threshold(const float* tiny, const char* program, int pixels, int channels,
+                           Case* made) {
+  Memory memory = make_memory();
+  // Of exactly its size, if it is whole blocks.
+  float* thresholds = allocate((size_t)channels * sizeof(float));
+  for (int c = 0; c < channels; ++c) thresholds[c] = random_threshold();
+  if (tiny != NULL) thresholds[random_below(channels)] = *tiny;
+  for (int i = 0; i < kImage * kStride; ++i) {
+    const int c = i % kStride;
+    memory.rows[i] = value_near(thresholds[c < channels ? c : 0]);
+  }
+  RowOp ops[kMaxOps + 1];
+  int count = 0;
+  for (const char* at = program; *at != 0; ++at) {
+    ops[count] = op_of(*at, &memory, channels);
+    if (*at == 'a') ops[count].data = (char*)thresholds;
+    ++count;
+  }
+  compare_program(ops, count, 'a', pixels, channels, made, &memory);
+  free(thresholds);
+  free_memory(&memory);
+}
+
+static void test_thresholds(int pixels, int channels, Case* made) {
+  static const char* const kPrograms[] = {"XaS", "XOaS", "XaSXO", "XaaS"};
+  for (size_t i = 0; i < sizeof(kPrograms) / sizeof(kPrograms[0]); ++i) {
+    for (int t = 0; t < kTinies; ++t) {
+      test_threshold(&kTiny[t], kPrograms[i], pixels, channels, made);
+      test_threshold(NULL, kPrograms[i], pixels, channels, made);
+    }
+  }
+}
+
 #define BCD_LIST(code, function, how) code,
 static const RowCode kCodes[] = {BCD_ROW_OPS(BCD_LIST)};
 
@@ -407,6 +476,7 @@ static void test_programs(void) {
         for (size_t i = 0; i < sizeof(kCodes) / sizeof(kCodes[0]); ++i) {
           test_program(kCodes[i], pixels, kChannels[k], &made);
         }
+        if (zeros == 0) test_thresholds(pixels, kChannels[k], &made);
         if (pixels % 4 <= 1 && kChannels[k] % kLanes == 0) {
           test_blocks(pixels, kChannels[k], &made);
         }

@@ -334,11 +334,21 @@ static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t
   return y;
 }
 
+// As vbslq_f32, but the compiler, which has three instructions for that, may choose one that
+// needs a copy.
+static inline __attribute__((always_inline)) float32x4_t replace_where(uint32x4_t mask,
+                                                                       float32x4_t by,
+                                                                       float32x4_t x) {
+  __asm__("bit %0.16b, %1.16b, %2.16b" : "+w"(x) : "w"(by), "w"(mask));
+  return x;
+}
+
 static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
-  Lanes y;
-  for (int q = 0; q < kQuads; ++q)
-    y.val[q] = vbslq_f32(vcltzq_f32(x.val[q]), vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
-  return y;
+  for (int q = 0; q < kQuads; ++q) {
+    const uint32x4_t is_negative = vcltzq_f32(x.val[q]);
+    x.val[q] = replace_where(is_negative, vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
+  }
+  return x;
 }
 
 static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {

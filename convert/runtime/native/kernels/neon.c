@@ -10,10 +10,13 @@
 enum { kQuads = kLanes / 4, kTilePixels = 4, kPackedChannels = kLanes, kPackedSide = 4 };
 #include "kernels/pairs.h"
 
-// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
-enum { kPairsPerShortSum = 4095 };
+// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520. The differing bits of a
+// channel fit into 16 bits up to so many: 1023 * 64 = 65472.
+enum { kPairsPerShortSum = 4095, kPairsPerShortCount = 1023 };
 
-// Two patches lie pair by pair beside each other, so that one load has the pairs of both.
+// Two patches lie pair by pair beside each other, so that one load has the pairs of both. So do
+// their constants, twice: the second one of them is where the first one of the second patch
+// would be.
 enum { kPairStep = 4 };
 
 // A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
@@ -42,21 +45,20 @@ enum { kPairStep = 4 };
   "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
   BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
   BCD_QUAD("26", "27", "3", "7", "11", "15", add)
-// Twice the sums of a pixel, and the constants. v31 holds twos.
+// Twice the sums of a pixel, and the constants, in 16 bits. v24 and v25 hold the constants of the
+// filters, v31 twos.
 #define BCD_FINISH(constant, a, b, c, d, at, next)     \
-  "sub v20.4s, v" constant ".4s, v24.4s\n\t"           \
-  "sub v21.4s, v" constant ".4s, v25.4s\n\t"           \
-  "sub v22.4s, v" constant ".4s, v26.4s\n\t"           \
-  "sub v23.4s, v" constant ".4s, v27.4s\n\t"           \
-  "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
-  "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
-  "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
-  "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
-  "mla v20.4s, v" a ".4s, v31.4s\n\t"                  \
-  "mla v21.4s, v" b ".4s, v31.4s\n\t"                  \
-  "mla v22.4s, v" c ".4s, v31.4s\n\t"                  \
-  "mla v23.4s, v" d ".4s, v31.4s\n\t"                  \
-  "stp q20, q21, [%[counts], #" at "]\n\t"             \
+  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"           \
+  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"           \
+  "sub v20.8h, v" constant ".8h, v24.8h\n\t"          \
+  "sub v22.8h, v" constant ".8h, v25.8h\n\t"          \
+  "mla v20.8h, v" a ".8h, v31.8h\n\t"                 \
+  "mla v22.8h, v" c ".8h, v31.8h\n\t"                 \
+  "uxtl2 v21.4s, v20.8h\n\t"                          \
+  "uxtl2 v23.4s, v22.8h\n\t"                          \
+  "uxtl v20.4s, v20.4h\n\t"                           \
+  "uxtl v22.4s, v22.4h\n\t"                           \
+  "stp q20, q21, [%[counts], #" at "]\n\t"            \
   "stp q22, q23, [%[counts], #" next "]\n\t"
 // clang-format on
 
@@ -77,11 +79,13 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       "b.ne 1b\n"
       "3:\n\t"
       "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
-      "movi v31.4s, #2\n\t"
-      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row0]]\n\t"
+      "movi v31.8h, #2\n\t"
+      "uzp1 v24.8h, v24.8h, v25.8h\n\t"
+      "uzp1 v25.8h, v26.8h, v27.8h\n\t"
+      "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row0]]\n\t"
       BCD_FINISH("16", "0", "1", "2", "3", "0", "32")
       BCD_FINISH("18", "4", "5", "6", "7", "256", "288")
-      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row2]]\n\t"
+      "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row2]]\n\t"
       BCD_FINISH("16", "8", "9", "10", "11", "512", "544")
       BCD_FINISH("18", "12", "13", "14", "15", "768", "800")
       : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left)
@@ -107,8 +111,9 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
-      const uint32x4_t constant = vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs),
-                                            vld1q_u32(constants + q * 4));
+      const uint32x4_t constant =
+          vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs + p % 2),
+                    vld1q_u32(constants + q * 4));
       vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
   }
@@ -172,7 +177,7 @@ static __attribute__((noinline)) void count_part(const uint32_t* const* rows, in
 static void count_tile(const uint32_t* const* rows, int pixels, int depth,
                        const uint32_t* weights, int blocks, int32_t* counts) {
   const int pairs = pairs_of(depth);
-  if (pixels != kTilePixels || pairs > kPairsPerShortSum) {
+  if (pixels != kTilePixels || pairs > kPairsPerShortCount) {
     count_part(rows, pixels, pairs, weights, blocks, counts);
     return;
   }
@@ -217,8 +222,8 @@ static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) 
       const uint32x4x4_t both = {{a.val[0], vmvnq_u32(da), b.val[0], vmvnq_u32(db)}};
       vst4q_u32(patches + 2 * k, both);
     }
-    patches[constants] = vaddvq_u32(constant0);
-    patches[constants + 2] = vaddvq_u32(constant1);
+    const uint32x4_t sums = vpaddq_u32(constant0, constant1);
+    vst1q_u32(patches + constants, vpaddq_u32(sums, sums));
   }
 }
 

@@ -46,22 +46,38 @@ static void test_quantize(void) {
 
 // ---- Convolutions ----
 
-static void test_convolution(Shape shape) {
-  Case made = make_case(shape);
-  char *got = allocate(made.output_bytes), *expected = allocate(made.output_bytes);
-  prepare_case(&made, &reference_kernels, 0);
-  reference_kernels.convolve(&made.convolution, made.input, expected, 0, made.pixels, NULL);
+static void compare_convolution(Case* made, Shape shape) {
+  char *got = allocate(made->output_bytes), *expected = allocate(made->output_bytes);
+  prepare_case(made, &reference_kernels, 0);
+  reference_kernels.convolve(&made->convolution, made->input, expected, 0, made->pixels, NULL);
   for (int panel = kPanelStep; panel <= 2 * kPanelStep; panel += kPanelStep) {
-    prepare_case(&made, kernels, panel);
+    prepare_case(made, kernels, panel);
     // In two pieces, as two threads would.
-    const size_t half = made.pixels / 2;
-    kernels->convolve(&made.convolution, made.input, got, half, made.pixels, made.scratch);
-    kernels->convolve(&made.convolution, made.input, got, 0, half, made.scratch);
-    expect(got, expected, made.output_bytes, "convolve", shape.window, shape.channels_in,
+    const size_t half = made->pixels / 2;
+    kernels->convolve(&made->convolution, made->input, got, half, made->pixels, made->scratch);
+    kernels->convolve(&made->convolution, made->input, got, 0, half, made->scratch);
+    expect(got, expected, made->output_bytes, "convolve", shape.window, shape.channels_in,
            shape.channels_out);
   }
   free(got);
   free(expected);
+}
+
+static void test_convolution(Shape shape) {
+  Case made = make_case(shape);
+  compare_convolution(&made, shape);
+  free_case(&made);
+}
+
+// Every bit differs: no count of this depth is greater.
+static void test_greatest_count(int words) {
+  const Shape shape = {1,     4,     kWordBits * words, 16, 1, 1, 1, 1, false,
+                       false, false, kOutputFloat};
+  Case made = make_case(shape);
+  const size_t depth = (size_t)words;
+  memset(made.input, 0, made.pixels * depth * sizeof(uint32_t));
+  memset(made.filter, 0xff, (size_t)shape.channels_out * depth * sizeof(uint32_t));
+  compare_convolution(&made, shape);
   free_case(&made);
 }
 
@@ -93,6 +109,11 @@ static void test_convolutions(void) {
     test_convolution(
         (Shape){1, 3, 32 * 8200, 18, 1, 1, 1, 1, false, false, false, (OutputKind)output});
   }
+}
+
+static void test_greatest_counts(void) {
+  for (int words = 1; words <= 64; ++words) test_greatest_count(words);
+  for (int words = 2044; words <= 2050; ++words) test_greatest_count(words);
 }
 
 // ---- Sums and fully connected layers ----
@@ -559,6 +580,7 @@ int main(int count, char** names) {
     cases = 0;
     test_quantize();
     test_convolutions();
+    test_greatest_counts();
     test_sum();
     test_connect();
     test_programs();

@@ -62,11 +62,12 @@ enum { kPairStep = 4 };
   "stp q22, q23, [%[counts], #" next "]\n\t"
 // clang-format on
 
-static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
-                             int32_t* counts) {
-  const uint32_t *row0 = rows[0], *row2 = rows[2];
+// Returns where the weights end.
+static const uint32_t* count_whole_tile(const PanelPixel* panel, int pairs,
+                                        const uint32_t* weights, int32_t* counts) {
+  const uint32_t *row0 = panel[0].row, *row2 = panel[2].row;
   // After the first pair, two at a time.
-  int64_t left = pairs / 2;
+  int64_t left = (unsigned)pairs / 2;
   __asm__ volatile(
       BCD_PAIR("uaddlp")
       "cbz %[left], 3f\n\t"
@@ -78,7 +79,7 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       "subs %[left], %[left], #1\n\t"
       "b.ne 1b\n"
       "3:\n\t"
-      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
+      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"
       "movi v31.8h, #2\n\t"
       "uzp1 v24.8h, v24.8h, v25.8h\n\t"
       "uzp1 v25.8h, v26.8h, v27.8h\n\t"
@@ -93,6 +94,7 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
         "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+  return weights;
 }
 _Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FINISH says");
 
@@ -102,7 +104,7 @@ _Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FIN
 #undef BCD_EACH
 
 // Any part of a tile, and of any depth.
-static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
+static inline __attribute__((always_inline)) void count_block(const PanelPixel* panel,
                                                               const int pixels, int pairs,
                                                               const uint32_t* weights,
                                                               int32_t* counts) {
@@ -112,7 +114,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
       const uint32x4_t constant =
-          vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs + p % 2),
+          vsubq_u32(vld1q_dup_u32(panel[p].row + kPairStep * (size_t)pairs + p % 2),
                     vld1q_u32(constants + q * 4));
       vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
@@ -123,7 +125,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
     uint16x8_t sums[kTilePixels][kQuads];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; ++p) {
-      patches[p] = rows[p] + kPairStep * (size_t)done;
+      patches[p] = panel[p].row + kPairStep * (size_t)done;
 #pragma GCC unroll 4
       for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
     }
@@ -156,34 +158,33 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
 }
 
 // Apart, so that whole tiles keep their registers.
-static __attribute__((noinline)) void count_part(const uint32_t* const* rows, int pixels,
-                                                 int pairs, const uint32_t* weights, int blocks,
+static __attribute__((noinline)) void count_part(const PanelPixel* panel, int pixels, int pairs,
+                                                 const uint32_t* weights, int blocks,
                                                  int32_t* counts) {
   for (; blocks > 0; --blocks) {
     if (pixels == kTilePixels) {
-      count_block(rows, kTilePixels, pairs, weights, counts);
+      count_block(panel, kTilePixels, pairs, weights, counts);
     } else if (pixels == 3) {
-      count_block(rows, 3, pairs, weights, counts);
+      count_block(panel, 3, pairs, weights, counts);
     } else if (pixels == 2) {
-      count_block(rows, 2, pairs, weights, counts);
+      count_block(panel, 2, pairs, weights, counts);
     } else {
-      count_block(rows, 1, pairs, weights, counts);
+      count_block(panel, 1, pairs, weights, counts);
     }
     weights += (2 * (size_t)pairs + 1) * kLanes;
     counts += kLanes;
   }
 }
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
+static void count_tile(const PanelPixel* panel, int pixels, int depth, const uint32_t* weights,
+                       int blocks, int32_t* counts) {
   const int pairs = pairs_of(depth);
   if (pixels != kTilePixels || pairs > kPairsPerShortCount) {
-    count_part(rows, pixels, pairs, weights, blocks, counts);
+    count_part(panel, pixels, pairs, weights, blocks, counts);
     return;
   }
   for (; blocks > 0; --blocks) {
-    count_whole_tile(rows, pairs, weights, counts);
-    weights += (2 * (size_t)pairs + 1) * kLanes;
+    weights = count_whole_tile(panel, pairs, weights, counts);
     counts += kLanes;
   }
 }

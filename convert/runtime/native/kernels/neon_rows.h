@@ -331,10 +331,10 @@ static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
 }
 
 // The whole blocks of a tile, whose first pixel in the panel is `first`.
-static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
+static void run_blocks(const RowOp* ops, const RowOp* end, int blocks, int first, int pixels,
                        const Counted* counted) {
   (void)counted;  // prepare_rows has noted them
-  const RunWhole whole = (RunWhole)(uintptr_t)ops[count].own[kOwnWhole];
+  const RunWhole whole = (RunWhole)(uintptr_t)end->own[kOwnWhole];
   if (whole != NULL && pixels == kTilePixels && blocks > 0) {
     whole(ops, first, blocks * kLanes);
     return;

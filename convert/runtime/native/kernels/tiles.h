@@ -21,9 +21,9 @@
 //                                         Kernels.patch_words
 //   encode_patches(convolution, patches, pixels), which makes of them what count_tile reads
 //   patch_of(patches, words, pixel)       where it reads that of a pixel
-//   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
+//   count_tile(panel, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(patch[p][k] ^ weights[k][o])
-//     of the words as they were gathered,
+//     of the words as they were gathered, of which panel[p].row is the encoding,
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
 //     kLanes <= kTileChannels
 //   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
@@ -277,14 +277,6 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   encode_patches(c, patches, pixels);
 }
 
-// Counts for a tile of pixels and so many blocks of channels, which `weights` begin with.
-static inline void count_panel(const PanelPixel* panel, int pixels, int depth,
-                               const uint32_t* weights, int blocks, int32_t* counts) {
-  const uint32_t* rows[kTilePixels];
-  for (int i = 0; i < (int)kTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
-  count_tile(rows, pixels, depth, weights, blocks, counts);
-}
-
 static inline int blocks_of(int channels) { return (channels + kLanes - 1) / kLanes; }
 
 // Computes up to kTileChannels channels of one group, beginning with the group's channel
@@ -299,7 +291,7 @@ static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pi
   char* to = out;
   for (int p = 0; p < pixels; p += kTilePixels) {
     const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
-    count_panel(panel + p, tile, depth, weights, blocks_of(channels), counts);
+    count_tile(panel + p, tile, depth, weights, blocks_of(channels), counts);
     for (int i = 0; i < tile; ++i, to += pixel_bytes) {
       store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
     }

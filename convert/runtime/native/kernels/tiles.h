@@ -83,31 +83,49 @@ static __attribute__((noinline)) void gather_patch(const Convolution* c,
   }
 }
 
-// The same where the input's words lie elsewhere, piece by piece.
+// The same where the input's words lie elsewhere, in pieces of `run` words. `map` is the
+// group's.
+static inline __attribute__((always_inline)) void gather_pieces(
+    const Convolution* c, const uint32_t* image, const int32_t* map, int64_t in_y, int64_t in_x,
+    const int words, const int run, uint32_t* patch) {
+  const Window* w = &c->window;
+  const int64_t width = w->in_width, height = w->in_height, in_words = w->in_words;
+  const int64_t step_x = w->dilation_width, step_y = w->dilation_height;
+  const int64_t end_x = in_x + w->window_width * step_x;
+  const int64_t end_y = in_y + w->window_height * step_y;
+  for (int64_t y = in_y; y < end_y; y += step_y) {
+    const bool is_line = y >= 0 && y < height;
+    int64_t at = (y * width + in_x) * in_words;  // may lie outside the map
+    for (int64_t x = in_x; x < end_x; x += step_x, at += step_x * in_words, patch += words) {
+      if (!is_line || x < 0 || x >= width) {
+        clear_words(patch, words);
+        continue;
+      }
+      for (int k = 0; k < words; k += run) {
+        const int32_t from = map[at + k];
+        if (from < 0) {
+          clear_words(patch + k, run);
+        } else {
+          copy_words(patch + k, image + from, run);
+        }
+      }
+    }
+  }
+}
+
+// Most pixels have a word or two.
 static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
                                                           const uint32_t* image, int group,
                                                           int64_t in_y, int64_t in_x,
                                                           uint32_t* patch) {
-  const Window* w = &c->window;
   const int words = c->group_words, run = c->map_run;
-  for (int i = 0; i < w->window_height; ++i) {
-    const int64_t y = in_y + (int64_t)i * w->dilation_height;
-    const bool is_line = y >= 0 && y < w->in_height;
-    for (int j = 0; j < w->window_width; ++j, patch += words) {
-      const int64_t x = in_x + (int64_t)j * w->dilation_width;
-      if (!is_line || x < 0 || x >= w->in_width) {
-        clear_words(patch, words);
-        continue;
-      }
-      const int32_t* map = c->map + (y * w->in_width + x) * w->in_words + group * words;
-      for (int k = 0; k < words; k += run) {
-        if (map[k] < 0) {
-          clear_words(patch + k, run);
-        } else {
-          copy_words(patch + k, image + map[k], run);
-        }
-      }
-    }
+  const int32_t* map = c->map + group * words;
+  if (words == 1) {
+    gather_pieces(c, image, map, in_y, in_x, 1, 1, patch);
+  } else if (words == 2 && run == 2) {
+    gather_pieces(c, image, map, in_y, in_x, 2, 2, patch);
+  } else {
+    gather_pieces(c, image, map, in_y, in_x, words, run, patch);
   }
 }
 

@@ -69,6 +69,51 @@ static void test_convolution(Shape shape) {
   free_case(&made);
 }
 
+// The words of the image lie anywhere, in pieces, or are zero.
+static void test_mapped(Shape shape, int run) {
+  Case made = make_case(shape);
+  Convolution* c = &made.convolution;
+  const int words = shape.size * shape.size * c->window.in_words;
+  int32_t* map = allocate((size_t)words * sizeof(int32_t));
+  uint32_t* moved = random_words((size_t)words);
+  for (int i = 0; i < words; i += run) {
+    const int from = random_below(8) == 0 ? -1 : random_below(words / run) * run;
+    for (int k = 0; k < run; ++k) {
+      map[i + k] = from < 0 ? -1 : from + k;
+      made.input[i + k] = from < 0 ? 0 : moved[from + k];
+    }
+  }
+  char *got = allocate(made.output_bytes), *expected = allocate(made.output_bytes);
+  prepare_case(&made, &reference_kernels, 0);
+  reference_kernels.convolve(c, made.input, expected, 0, made.pixels, NULL);
+  prepare_case(&made, kernels, kPanelStep);
+  c->map = map;
+  c->map_run = run;
+  kernels->convolve(c, moved, got, 0, made.pixels, made.scratch);
+  expect(got, expected, made.output_bytes, "convolve with a map", shape.window,
+         shape.channels_in, run);
+  free(got);
+  free(expected);
+  free(map);
+  free(moved);
+  free_case(&made);
+}
+
+static void test_maps(void) {
+  for (int words = 1; words <= 24; ++words) {
+    for (int run = 1; words % run == 0; run *= 2) {
+      for (int window = 1; window <= 3; ++window) {
+        for (int how = 0; how < 4; ++how) {
+          const int groups = how == 3 ? 2 : 1;
+          test_mapped((Shape){1, 6, kWordBits * words * groups, 18, window, 1 + (how == 1),
+                              1 + (how == 2), groups, true, how > 1, false, kOutputFloat},
+                      run);
+        }
+      }
+    }
+  }
+}
+
 // Every bit differs: no count of this depth is greater.
 static void test_greatest_count(int words) {
   const Shape shape = {1,     4,     kWordBits * words, 16, 1, 1, 1, 1, false,
@@ -583,6 +628,7 @@ int main(int count, char** names) {
     test_quantize();
     test_convolutions();
     test_greatest_counts();
+    test_maps();
     test_sum();
     test_connect();
     test_programs();

@@ -156,7 +156,7 @@ static void begin_strip(const Strip* strip, int k, Counted* counted) {
 // At a border of zeros alone a pixel has other results than its counts scaled.
 static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
                                                      const PanelPixel* panel, int pixels,
-                                                     Counted* counted) {
+                                                     BorderSums* borders, Counted* counted) {
   counted->has_floats = false;
   for (int p = 0; p < pixels; ++p) {
     counted->is_float[p] = panel[p].is_border;
@@ -164,7 +164,7 @@ static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
     counted->has_floats = true;
     float values[kTileChannels];
     store_pixel(strip->of[k].convolution, &panel[p], strip->of[k].channel, strip->channels,
-                counted->counts + p * kTileChannels, values);
+                counted->counts + p * kTileChannels, borders, values);
     memcpy(counted->floats + p * kTileChannels, values,
            (size_t)strip->channels * sizeof(float));
   }
@@ -193,12 +193,12 @@ static void clamp_counts(const Convolution* c, int blocks, int pixels, Counted* 
 
 // `blocks` includes the last one, if it is not whole.
 static void count_strip(const Strip* strip, int k, int blocks, int first, int pixels,
-                        Counted* counted) {
+                        BorderSums* borders, Counted* counted) {
   const Convolution* c = strip->of[k].convolution;
   const PanelPixel* panel = strip->of[k].panel + first;
   count_tile(panel, pixels, counted->depth, counted->weights, blocks, counted->counts);
   if (c->pads_with_zero && (counted->has_floats || has_border(panel, pixels))) {
-    replace_border(strip, k, panel, pixels, counted);
+    replace_border(strip, k, panel, pixels, borders, counted);
   }
   if (c->count_multiplier == NULL) clamp_counts(c, blocks, pixels, counted);
 }
@@ -209,7 +209,11 @@ static void run_strip(RowOp* ops, int count, const Strip* strip) {
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
   const int all_blocks = blocks_of(strip->channels);
   prepare_rows(ops, count, blocks, counted);
-  for (int k = 0; k < strip->convolutions; ++k) begin_strip(strip, k, &counted[k]);
+  BorderSums borders[kMaxStripConvolutions][kBorders];
+  for (int k = 0; k < strip->convolutions; ++k) {
+    begin_strip(strip, k, &counted[k]);
+    forget_borders(borders[k]);
+  }
 #ifdef BCD_PREFETCHES
   const bool prefetches = strip->convolutions > 0;  // otherwise it would be most of the work
   if (prefetches) prefetch_rows(ops, end, 0, 2 * kTilePixels, strip->channels);
@@ -223,7 +227,7 @@ static void run_strip(RowOp* ops, int count, const Strip* strip) {
       prefetch_rows(ops, end, first + 2 * kTilePixels, kTilePixels, strip->channels);
 #endif
     for (int k = 0; k < convolutions; ++k) {
-      count_strip(strip, k, all_blocks, first, pixels, &counted[k]);
+      count_strip(strip, k, all_blocks, first, pixels, borders[k], &counted[k]);
     }
     run_blocks(ops, end, blocks, first, pixels, counted);
     for (int p = 0; few > 0 && p < pixels; ++p) {

@@ -129,6 +129,20 @@ static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
   }
 }
 
+// The sums of the taps that lie outside the image, in some channels, and for which pixels they
+// hold. Those along an edge miss the same taps.
+typedef struct {
+  int64_t in_y, in_x;
+  int32_t sums[kTileChannels];
+} BorderSums;
+
+// The last ones at the left edge, and at any other one: from line to line the sides take turns.
+enum { kBorders = 2 };
+
+static inline void forget_borders(BorderSums* borders) {
+  for (int i = 0; i < kBorders; ++i) borders[i].in_y = INT64_MIN;
+}
+
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
                        int32_t* sums) {
   const Window* w = &c->window;
@@ -143,6 +157,27 @@ static void sum_border(const Convolution* c, const PanelPixel* pixel, int channe
       for (int o = 0; o < channels; ++o) sums[o] += tap[o];
     }
   }
+}
+
+// The same for all windows that lie within the image in this direction.
+static inline int64_t border_of(int64_t in, int64_t reach, int size) {
+  return in >= 0 && in + reach < size ? 0 : in;
+}
+
+static const int32_t* border_sums(const Convolution* c, const PanelPixel* pixel, int channel,
+                                  int channels, BorderSums* borders) {
+  const Window* w = &c->window;
+  const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
+  const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
+  const int64_t in_y = border_of(pixel->in_y, reach_y, w->in_height);
+  const int64_t in_x = border_of(pixel->in_x, reach_x, w->in_width);
+  BorderSums* border = &borders[in_x < 0];
+  if (border->in_y != in_y || border->in_x != in_x) {
+    border->in_y = in_y;
+    border->in_x = in_x;
+    sum_border(c, pixel, channel, channels, border->sums);
+  }
+  return border->sums;
 }
 
 static inline int32_t clamp(int32_t value, int32_t low, int32_t high) {
@@ -205,9 +240,8 @@ static inline void correct_floats(const Convolution* c, int channel, int channel
 
 // As the functions above, for a pixel at a border that is padded with zeros.
 static void store_border(const Convolution* c, const PanelPixel* pixel, int channel,
-                         int channels, const int32_t* counts, void* out) {
-  int32_t border[kTileChannels];
-  sum_border(c, pixel, channel, channels, border);
+                         int channels, const int32_t* counts, BorderSums* borders, void* out) {
+  const int32_t* border = border_sums(c, pixel, channel, channels, borders);
   if (c->output == kOutputFloat && !c->has_activation) {
     store_float(c, channel, channels, counts, out);
     correct_floats(c, channel, channels, border, out);
@@ -232,9 +266,9 @@ static void store_border(const Convolution* c, const PanelPixel* pixel, int chan
 }
 
 static void store_pixel(const Convolution* c, const PanelPixel* pixel, int channel,
-                        int channels, const int32_t* counts, void* out) {
+                        int channels, const int32_t* counts, BorderSums* borders, void* out) {
   if (c->pads_with_zero && pixel->is_border) {
-    store_border(c, pixel, channel, channels, counts, out);
+    store_border(c, pixel, channel, channels, counts, borders, out);
   } else if (c->output == kOutputFloat) {
     store_float(c, channel, channels, counts, out);
   } else if (c->output == kOutputInt8) {
@@ -306,12 +340,14 @@ static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pi
   _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
   const int channel = group * c->group_channels_out + from, depth = convolution_depth(c);
   const uint32_t* weights = tile_weights(c, group, from);
+  BorderSums borders[kBorders];
+  forget_borders(borders);
   char* to = out;
   for (int p = 0; p < pixels; p += kTilePixels) {
     const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
     count_tile(panel + p, tile, depth, weights, blocks_of(channels), counts);
     for (int i = 0; i < tile; ++i, to += pixel_bytes) {
-      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
+      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, borders, to);
     }
   }
 }

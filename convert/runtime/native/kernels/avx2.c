@@ -42,16 +42,16 @@ static inline void widen(NibbleShorts even, NibbleShorts odd, bool is_first, int
 #define BCD_OWN_CHUNKS "kernels/avx2_chunk.h"
 #include "kernels/nibbles.h"
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
+static void count_tile(const PanelPixel* panel, int pixels, int depth, const uint32_t* weights,
+                       int blocks, int32_t* counts) {
   if (pixels > 2 && blocks > 2) {
-    count_pairs(rows, 2, depth, weights, 2, counts);
+    count_pairs(panel, 2, depth, weights, 2, counts);
   } else if (pixels > 2) {
-    count_pairs(rows, 2, depth, weights, 1, counts);
+    count_pairs(panel, 2, depth, weights, 1, counts);
   } else if (blocks > 2) {
-    count_pairs(rows, 1, depth, weights, 2, counts);
+    count_pairs(panel, 1, depth, weights, 2, counts);
   } else {
-    count_pairs(rows, 1, depth, weights, 1, counts);
+    count_pairs(panel, 1, depth, weights, 1, counts);
   }
 }
 

@@ -24,7 +24,7 @@ enum { kPackedSide = kPackedChannels };
 #include "kernels/pairs.h"
 
 // Four operations on 1024 bits, where word by word they are six.
-static inline __attribute__((always_inline)) void count_side(const uint32_t* const* rows,
+static inline __attribute__((always_inline)) void count_side(const PanelPixel* panel,
                                                              const int pixels, int pairs,
                                                              const uint32_t* weights,
                                                              const int blocks,
@@ -34,7 +34,7 @@ static inline __attribute__((always_inline)) void count_side(const uint32_t* con
   __m512i sums[kTilePixels][kTileSide];
 #pragma GCC unroll 6
   for (int p = 0; p < pixels; ++p) {
-    ends[p] = rows[p] + 2 * (ptrdiff_t)pairs;
+    ends[p] = panel[p].row + 2 * (ptrdiff_t)pairs;
 #pragma GCC unroll 2
     for (int b = 0; b < blocks; ++b) sums[p][b] = _mm512_setzero_si512();
   }
@@ -73,13 +73,13 @@ static inline __attribute__((always_inline)) void count_side(const uint32_t* con
 }
 
 // With both sizes constant, the accumulators stay in registers.
-#define BCD_TILE(pixels, blocks)                              \
-  case (pixels)*4 + (blocks):                                 \
-    count_side(rows, pixels, pairs, weights, blocks, counts); \
+#define BCD_TILE(pixels, blocks)                               \
+  case (pixels)*4 + (blocks):                                  \
+    count_side(panel, pixels, pairs, weights, blocks, counts); \
     break;
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
+static void count_tile(const PanelPixel* panel, int pixels, int depth, const uint32_t* weights,
+                       int blocks, int32_t* counts) {
   const int pairs = pairs_of(depth);
   for (; blocks > 0; blocks -= kTileSide) {
     switch (pixels * 4 + (blocks < kTileSide ? blocks : kTileSide)) {

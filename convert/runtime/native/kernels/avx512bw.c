@@ -50,15 +50,15 @@ static inline void widen(NibbleShorts even, NibbleShorts odd, bool is_first, int
 
 #include "kernels/nibbles.h"
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
+static void count_tile(const PanelPixel* panel, int pixels, int depth, const uint32_t* weights,
+                       int blocks, int32_t* counts) {
   (void)blocks;
   if (pixels > 4) {
-    count_pairs(rows, 3, depth, weights, 1, counts);
+    count_pairs(panel, 3, depth, weights, 1, counts);
   } else if (pixels > 2) {
-    count_pairs(rows, 2, depth, weights, 1, counts);
+    count_pairs(panel, 2, depth, weights, 1, counts);
   } else {
-    count_pairs(rows, 1, depth, weights, 1, counts);
+    count_pairs(panel, 1, depth, weights, 1, counts);
   }
 }
 

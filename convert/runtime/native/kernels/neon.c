@@ -10,10 +10,13 @@
 enum { kQuads = kLanes / 4, kTilePixels = 4, kPackedChannels = kLanes, kPackedSide = 4 };
 #include "kernels/pairs.h"
 
-// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520.
-enum { kPairsPerShortSum = 4095 };
+// 16-bit sums take the counts of so many pairs: 4095 * 16 = 65520. The differing bits of a
+// channel fit into 16 bits up to so many: 1023 * 64 = 65472.
+enum { kPairsPerShortSum = 4095, kPairsPerShortCount = 1023 };
 
-// Two patches lie pair by pair beside each other, so that one load has the pairs of both.
+// Two patches lie pair by pair beside each other, so that one load has the pairs of both. So do
+// their constants, twice: the second one of them is where the first one of the second patch
+// would be.
 enum { kPairStep = 4 };
 
 // A whole tile: four pixels of a block of channels. v0 to v15 are the sums, v16 to v23 the
@@ -42,29 +45,29 @@ enum { kPairStep = 4 };
   "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"      \
   BCD_QUAD("24", "25", "2", "6", "10", "14", add)                    \
   BCD_QUAD("26", "27", "3", "7", "11", "15", add)
-// Twice the sums of a pixel, and the constants. v31 holds twos.
+// Twice the sums of a pixel, and the constants, in 16 bits. v24 and v25 hold the constants of the
+// filters, v31 twos.
 #define BCD_FINISH(constant, a, b, c, d, at, next)     \
-  "sub v20.4s, v" constant ".4s, v24.4s\n\t"           \
-  "sub v21.4s, v" constant ".4s, v25.4s\n\t"           \
-  "sub v22.4s, v" constant ".4s, v26.4s\n\t"           \
-  "sub v23.4s, v" constant ".4s, v27.4s\n\t"           \
-  "uaddlp v" a ".4s, v" a ".8h\n\t"                    \
-  "uaddlp v" b ".4s, v" b ".8h\n\t"                    \
-  "uaddlp v" c ".4s, v" c ".8h\n\t"                    \
-  "uaddlp v" d ".4s, v" d ".8h\n\t"                    \
-  "mla v20.4s, v" a ".4s, v31.4s\n\t"                  \
-  "mla v21.4s, v" b ".4s, v31.4s\n\t"                  \
-  "mla v22.4s, v" c ".4s, v31.4s\n\t"                  \
-  "mla v23.4s, v" d ".4s, v31.4s\n\t"                  \
-  "stp q20, q21, [%[counts], #" at "]\n\t"             \
+  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"           \
+  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"           \
+  "sub v20.8h, v" constant ".8h, v24.8h\n\t"          \
+  "sub v22.8h, v" constant ".8h, v25.8h\n\t"          \
+  "mla v20.8h, v" a ".8h, v31.8h\n\t"                 \
+  "mla v22.8h, v" c ".8h, v31.8h\n\t"                 \
+  "uxtl2 v21.4s, v20.8h\n\t"                          \
+  "uxtl2 v23.4s, v22.8h\n\t"                          \
+  "uxtl v20.4s, v20.4h\n\t"                           \
+  "uxtl v22.4s, v22.4h\n\t"                           \
+  "stp q20, q21, [%[counts], #" at "]\n\t"            \
   "stp q22, q23, [%[counts], #" next "]\n\t"
 // clang-format on
 
-static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint32_t* weights,
-                             int32_t* counts) {
-  const uint32_t *row0 = rows[0], *row2 = rows[2];
+// Returns where the weights end.
+static const uint32_t* count_whole_tile(const PanelPixel* panel, int pairs,
+                                        const uint32_t* weights, int32_t* counts) {
+  const uint32_t *row0 = panel[0].row, *row2 = panel[2].row;
   // After the first pair, two at a time.
-  int64_t left = pairs / 2;
+  int64_t left = (unsigned)pairs / 2;
   __asm__ volatile(
       BCD_PAIR("uaddlp")
       "cbz %[left], 3f\n\t"
@@ -76,12 +79,14 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       "subs %[left], %[left], #1\n\t"
       "b.ne 1b\n"
       "3:\n\t"
-      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]]\n\t"
-      "movi v31.4s, #2\n\t"
-      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row0]]\n\t"
+      "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"
+      "movi v31.8h, #2\n\t"
+      "uzp1 v24.8h, v24.8h, v25.8h\n\t"
+      "uzp1 v25.8h, v26.8h, v27.8h\n\t"
+      "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row0]]\n\t"
       BCD_FINISH("16", "0", "1", "2", "3", "0", "32")
       BCD_FINISH("18", "4", "5", "6", "7", "256", "288")
-      "ld4r {v16.4s, v17.4s, v18.4s, v19.4s}, [%[row2]]\n\t"
+      "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row2]]\n\t"
       BCD_FINISH("16", "8", "9", "10", "11", "512", "544")
       BCD_FINISH("18", "12", "13", "14", "15", "768", "800")
       : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left)
@@ -89,6 +94,7 @@ static void count_whole_tile(const uint32_t* const* rows, int pairs, const uint3
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
         "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+  return weights;
 }
 _Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FINISH says");
 
@@ -98,7 +104,7 @@ _Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FIN
 #undef BCD_EACH
 
 // Any part of a tile, and of any depth.
-static inline __attribute__((always_inline)) void count_block(const uint32_t* const* rows,
+static inline __attribute__((always_inline)) void count_block(const PanelPixel* panel,
                                                               const int pixels, int pairs,
                                                               const uint32_t* weights,
                                                               int32_t* counts) {
@@ -107,8 +113,9 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
-      const uint32x4_t constant = vsubq_u32(vld1q_dup_u32(rows[p] + kPairStep * (size_t)pairs),
-                                            vld1q_u32(constants + q * 4));
+      const uint32x4_t constant =
+          vsubq_u32(vld1q_dup_u32(panel[p].row + kPairStep * (size_t)pairs + p % 2),
+                    vld1q_u32(constants + q * 4));
       vst1q_u32((uint32_t*)counts + p * kTileChannels + q * 4, constant);
     }
   }
@@ -118,7 +125,7 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
     uint16x8_t sums[kTilePixels][kQuads];
 #pragma GCC unroll 4
     for (int p = 0; p < pixels; ++p) {
-      patches[p] = rows[p] + kPairStep * (size_t)done;
+      patches[p] = panel[p].row + kPairStep * (size_t)done;
 #pragma GCC unroll 4
       for (int q = 0; q < kQuads; ++q) sums[p][q] = vdupq_n_u16(0);
     }
@@ -151,34 +158,33 @@ static inline __attribute__((always_inline)) void count_block(const uint32_t* co
 }
 
 // Apart, so that whole tiles keep their registers.
-static __attribute__((noinline)) void count_part(const uint32_t* const* rows, int pixels,
-                                                 int pairs, const uint32_t* weights, int blocks,
+static __attribute__((noinline)) void count_part(const PanelPixel* panel, int pixels, int pairs,
+                                                 const uint32_t* weights, int blocks,
                                                  int32_t* counts) {
   for (; blocks > 0; --blocks) {
     if (pixels == kTilePixels) {
-      count_block(rows, kTilePixels, pairs, weights, counts);
+      count_block(panel, kTilePixels, pairs, weights, counts);
     } else if (pixels == 3) {
-      count_block(rows, 3, pairs, weights, counts);
+      count_block(panel, 3, pairs, weights, counts);
     } else if (pixels == 2) {
-      count_block(rows, 2, pairs, weights, counts);
+      count_block(panel, 2, pairs, weights, counts);
     } else {
-      count_block(rows, 1, pairs, weights, counts);
+      count_block(panel, 1, pairs, weights, counts);
     }
     weights += (2 * (size_t)pairs + 1) * kLanes;
     counts += kLanes;
   }
 }
 
-static void count_tile(const uint32_t* const* rows, int pixels, int depth,
-                       const uint32_t* weights, int blocks, int32_t* counts) {
+static void count_tile(const PanelPixel* panel, int pixels, int depth, const uint32_t* weights,
+                       int blocks, int32_t* counts) {
   const int pairs = pairs_of(depth);
-  if (pixels != kTilePixels || pairs > kPairsPerShortSum) {
-    count_part(rows, pixels, pairs, weights, blocks, counts);
+  if (pixels != kTilePixels || pairs > kPairsPerShortCount) {
+    count_part(panel, pixels, pairs, weights, blocks, counts);
     return;
   }
   for (; blocks > 0; --blocks) {
-    count_whole_tile(rows, pairs, weights, counts);
-    weights += (2 * (size_t)pairs + 1) * kLanes;
+    weights = count_whole_tile(panel, pairs, weights, counts);
     counts += kLanes;
   }
 }
@@ -217,8 +223,8 @@ static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) 
       const uint32x4x4_t both = {{a.val[0], vmvnq_u32(da), b.val[0], vmvnq_u32(db)}};
       vst4q_u32(patches + 2 * k, both);
     }
-    patches[constants] = vaddvq_u32(constant0);
-    patches[constants + 2] = vaddvq_u32(constant1);
+    const uint32x4_t sums = vpaddq_u32(constant0, constant1);
+    vst1q_u32(patches + constants, vpaddq_u32(sums, sums));
   }
 }
 
@@ -334,11 +340,24 @@ static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t
   return y;
 }
 
+// Compilers spill rows to have all products and comparisons of a tile at once.
 static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
-  Lanes y;
-  for (int q = 0; q < kQuads; ++q)
-    y.val[q] = vbslq_f32(vcltzq_f32(x.val[q]), vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
-  return y;
+  for (int q = 0; q < kQuads; ++q) {
+    uint32x4_t is_negative;
+    float32x4_t product;
+    __asm__(
+        "fcmlt %1.4s, %0.4s, #0.0\n\t"
+        "fmul %2.4s, %0.4s, %3.4s\n\t"
+        "bit %0.16b, %2.16b, %1.16b"
+        : "+w"(x.val[q]), "=&w"(is_negative), "=&w"(product)
+        : "w"(slopes.val[q]));
+  }
+  return x;
+}
+
+static inline __attribute__((always_inline)) Lanes greater_lanes(Lanes a, Lanes b) {
+  for (int q = 0; q < kQuads; ++q) a.val[q] = vmaxq_f32(a.val[q], b.val[q]);
+  return a;
 }
 
 static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {
@@ -354,13 +373,22 @@ static inline __attribute__((always_inline)) uint32x4_t negative_quad(float32x4_
   return is_exact ? negative_bits(vreinterpretq_u32_f32(x)) : vcltzq_f32(x);
 }
 
-static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, bool is_exact) {
-  const uint16x8_t low = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[0], is_exact)),
-                                    vreinterpretq_u16_u32(negative_quad(x.val[1], is_exact)));
-  const uint16x8_t high = vuzp1q_u16(vreinterpretq_u16_u32(negative_quad(x.val[2], is_exact)),
-                                     vreinterpretq_u16_u32(negative_quad(x.val[3], is_exact)));
+// Each lane that is all ones becomes a byte with the bit of its place among eight.
+static inline __attribute__((always_inline)) uint8x16_t bytes_of_lanes(uint32x4_t lanes0,
+                                                                       uint32x4_t lanes1,
+                                                                       uint32x4_t lanes2,
+                                                                       uint32x4_t lanes3) {
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(lanes0), vreinterpretq_u16_u32(lanes1));
+  const uint16x8_t high =
+      vuzp1q_u16(vreinterpretq_u16_u32(lanes2), vreinterpretq_u16_u32(lanes3));
   return vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high)),
                   vld1q_u8(kPowers));
+}
+
+static inline __attribute__((always_inline)) uint8x16_t negative_bytes(Lanes x, bool is_exact) {
+  return bytes_of_lanes(negative_quad(x.val[0], is_exact), negative_quad(x.val[1], is_exact),
+                        negative_quad(x.val[2], is_exact), negative_quad(x.val[3], is_exact));
 }
 
 // Pairwise sums: eight bytes with one bit each become one.

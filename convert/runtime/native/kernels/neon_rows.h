@@ -21,9 +21,9 @@
       float32x4_t r6, float32x4_t r7
 typedef void (*RunOp)(BCD_ARGUMENTS);
 
-// RowOp.own: the functions for two pixels and for one, and the counts, or at the end of a
-// program its function for a tile.
-enum { kRunTwo, kRunOne, kOwnCounts, kOwnWhole = kOwnCounts };
+// RowOp.own: the functions for two pixels and for one, and the counts; of a PRELU, anything if
+// its slopes are small; or at the end of a program its function for a tile.
+enum { kRunTwo, kRunOne, kOwnCounts, kOwnSmall = kOwnCounts, kOwnWhole = kOwnCounts };
 
 // Defines the functions of an instruction by what it does with the rows of so many pixels.
 #define BCD_DEFINE_OF(name, count_of_pixels, run, compute)                                    \
@@ -43,40 +43,127 @@ enum { kRunTwo, kRunOne, kOwnCounts, kOwnWhole = kOwnCounts };
   BCD_DEFINE_OF(run_two_##name, 2, kRunTwo, name)                                         \
   BCD_DEFINE_OF(run_one_##name, 1, kRunOne, name)
 
-// A block is half a word, which others read as a whole: bytes, not a uint16_t. The lower one
-// clears the upper one, which may not be there. More pixels at once take fewer instructions.
-BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
-                            const int pixels, const bool is_exact) {
-  uint8x16_t bytes = negative_bytes(rows[0], is_exact);
-  bytes = vpaddq_u8(bytes, pixels == 1 ? bytes : negative_bytes(rows[1], is_exact));
-  bytes = vpaddq_u8(bytes, pixels < 4 ? bytes
-                                      : vpaddq_u8(negative_bytes(rows[2], is_exact),
-                                                  negative_bytes(rows[3], is_exact)));
+// The signs of some pixels, from their negative_bytes. A block is half a word, which others
+// read as a whole: bytes, not a uint16_t. The lower one clears the upper one, which may not be
+// there. More pixels at once take fewer instructions.
+BCD_INLINE void store_halves(const RowOp* op, const Place* at, const uint8x16_t* signs,
+                             const int pixels) {
+  uint8x16_t bytes = vpaddq_u8(signs[0], signs[pixels == 1 ? 0 : 1]);
+  bytes = vpaddq_u8(bytes, pixels < 4 ? bytes : vpaddq_u8(signs[2], signs[3]));
   bytes = vpaddq_u8(bytes, bytes);
   const uint16x8_t halves = vreinterpretq_u16_u8(bytes);
   const size_t stride = op->stride * sizeof(uint32_t);
   char* to = op->data + (size_t)at->pixel * stride + (size_t)at->channel / 8;
-#define BCD_STORE(p, store, type, lanes) \
-  if (p < pixels) store((type*)(void*)(to + p * stride), lanes, p)
+// The store that steps to the next pixel, which compilers do not use for the first lane.
+#define BCD_STORE(p, size, lanes)                        \
+  if (p < pixels)                                        \
+  __asm__ volatile("st1 {%1." size "}[" #p "], [%0], %2" \
+                   : "+r"(to)                            \
+                   : "w"(lanes), "r"(stride)             \
+                   : "memory")
   if (at->channel % kWordBits != 0) {
-    BCD_STORE(0, vst1q_lane_u16, uint16_t, halves);
-    BCD_STORE(1, vst1q_lane_u16, uint16_t, halves);
-    BCD_STORE(2, vst1q_lane_u16, uint16_t, halves);
-    BCD_STORE(3, vst1q_lane_u16, uint16_t, halves);
+    BCD_STORE(0, "h", halves);
+    BCD_STORE(1, "h", halves);
+    BCD_STORE(2, "h", halves);
+    BCD_STORE(3, "h", halves);
   } else {
     const uint32x4_t words = vmovl_u16(vget_low_u16(halves));
-    BCD_STORE(0, vst1q_lane_u32, uint32_t, words);
-    BCD_STORE(1, vst1q_lane_u32, uint32_t, words);
-    BCD_STORE(2, vst1q_lane_u32, uint32_t, words);
-    BCD_STORE(3, vst1q_lane_u32, uint32_t, words);
+    BCD_STORE(0, "s", words);
+    BCD_STORE(1, "s", words);
+    BCD_STORE(2, "s", words);
+    BCD_STORE(3, "s", words);
   }
 #undef BCD_STORE
+}
+
+BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
+                            const int pixels, const bool is_exact) {
+  uint8x16_t signs[kTilePixels];
+  BCD_FOR_PIXELS signs[p] = negative_bytes(rows[p], is_exact);
+  store_halves(op, at, signs, pixels);
+}
+
+// ---- Thresholds ----
+
+// Most programs end with the signs of sums with an operand that is the same for all pixels.
+// x + t < 0 is x < -t, one instruction instead of two, unless t is so small that the sum may be
+// a denormal number, which is flushed to zero. A sum with a t of at least 2^-100 is zero, or at
+// least 2^-124, because both are multiples of that or t is by far the larger one. A t that is
+// zero or denormal is zero on both sides. If either is not a number, or if infinities cancel,
+// both are false.
+BCD_INLINE bool are_thresholds(const float* from, int channels) {
+  uint32x4_t smallest = vdupq_n_u32(UINT32_MAX);
+  for (int c = 0; c < channels; c += 4) {
+    // Without the sign, and zero behind all others.
+    const uint32x4_t size = vshlq_n_u32(vreinterpretq_u32_f32(vld1q_f32(from + c)), 1);
+    smallest = vminq_u32(smallest, vsubq_u32(size, vdupq_n_u32(1)));
+  }
+  const uint32_t exponent = 127 - 100;
+  return vminvq_u32(smallest) >= (exponent << 24) - 1;
+}
+
+// Takes the place of two instructions, the sum and its signs.
+BCD_INLINE void sign_sums(const RowOp* op, const Place* at, const Lanes* rows,
+                          const int pixels) {
+  const Lanes thresholds = load_lanes(row_of_all(op, at));
+  float32x4_t limits[kQuads];
+#pragma GCC unroll 4
+  for (int q = 0; q < kQuads; ++q) limits[q] = vnegq_f32(thresholds.val[q]);
+  uint8x16_t signs[kTilePixels];
+  BCD_FOR_PIXELS {
+    const float32x4_t* x = rows[p].val;
+    signs[p] = bytes_of_lanes(vcltq_f32(x[0], limits[0]), vcltq_f32(x[1], limits[1]),
+                              vcltq_f32(x[2], limits[2]), vcltq_f32(x[3], limits[3]));
+  }
+  store_halves(op + 1, at, signs, pixels);
+}
+
+// ---- Slopes ----
+
+// Where slopes are positive and at most 1, PRELU is the greater one of x and x * slope. Zeros
+// keep their sign, and what is not a number stays what it is; but a denormal number would
+// become zero.
+BCD_INLINE bool are_small_slopes(const float* from, int channels) {
+  const uint32_t first = 0x00800000, last = 0x3f800000;  // the bits of 2^-126 and of 1
+  uint32x4_t largest = vdupq_n_u32(0);
+  for (int c = 0; c < channels; c += 4) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(from + c));
+    largest = vmaxq_u32(largest, vsubq_u32(bits, vdupq_n_u32(first)));
+  }
+  return vmaxvq_u32(largest) <= last - first;
+}
+
+// Whether what an instruction leaves has been computed, so that it is not a denormal number.
+static bool computes(const RowOp* op) {
+  switch (op->code) {
+    case kAddRow:
+    case kSetCounts:
+    case kAddCounts:
+    case kAddRepeated:
+    case kAddPool:
+      return true;
+    default:
+      return false;
+  }
+}
+
+BCD_INLINE void take_same_of(const RowOp* op, const Place* at, Lanes* rows, const int pixels,
+                             const Arithmetic arithmetic) {
+  if (arithmetic != kPrelu || op->own[kOwnSmall] == NULL) {
+    take_same(row_of_all(op, at), rows, pixels, 1, kLanes, arithmetic);
+    return;
+  }
+  Lanes slopes = load_lanes(row_of_all(op, at));
+  // Otherwise compilers compute products before they know which way to go, and spill them.
+#pragma GCC unroll 4
+  for (int q = 0; q < kQuads; ++q) __asm__("" : "+w"(slopes.val[q]));
+  BCD_FOR_PIXELS rows[p] = greater_lanes(rows[p], multiply_lanes(rows[p], slopes));
 }
 
 // How each function of the table becomes one or several of these. Where an operand lies is
 // known before the program runs.
 #define BCD_DEFINE_take_row(code, function, arithmetic)                                       \
-  BCD_DEFINE(code##_same, take_same(row_of_all(op, at), rows, pixels, 1, kLanes, arithmetic)) \
+  BCD_DEFINE(code##_same, take_same_of(op, at, rows, pixels, arithmetic))                     \
   BCD_DEFINE(code##_in_tile,                                                                  \
              take_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic)) \
   BCD_DEFINE(code##_in_panel,                                                                 \
@@ -101,6 +188,7 @@ BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
 #define BCD_FUNCTIONS(code, function, arithmetic) \
   BCD_DEFINE_##function(code, function, arithmetic)
 BCD_ROW_OPS(BCD_FUNCTIONS)
+BCD_DEFINE(kSignSums_, sign_sums(op, at, rows, pixels))
 
 static void end_row(BCD_ARGUMENTS) {
   (void)op, (void)pixel, (void)tiled, (void)channel;
@@ -112,11 +200,11 @@ static void end_row(BCD_ARGUMENTS) {
 // Those that most blocks of residual networks are made of, as straight code for a whole tile:
 // so many rows do not fit into the registers of arguments. First what they end with.
 // clang-format off
-#define BCD_SIGN_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kAddRow_same) X(kSign_)
+#define BCD_SIGN_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kSignSums_)
 #define BCD_SUM_END(X) X(kPreluRow_same) X(kStore_in_panel) X(kSum_)
 #define BCD_BIASED_END(X) X(kAddRow_same) X(kPreluRow_same) X(kAddRow_same) \
-  X(kStore_in_panel) X(kAddRow_same) X(kSign_)
-#define BCD_THRESHOLD(X) X(kSetRow_in_panel) X(kAddRow_same) X(kSign_)
+  X(kStore_in_panel) X(kSignSums_)
+#define BCD_THRESHOLD(X) X(kSetRow_in_panel) X(kSignSums_)
 #define BCD_SIGNED(X) X(kSetRow_in_panel) X(kAddCounts_) X(kStore_in_panel) X(kSign_)
 #define BCD_SHORTCUT(X) X(kSetCounts_) X(kAddRow_in_panel) BCD_SIGN_END(X)
 #define BCD_REPEATED(X) X(kSetCounts_) X(kAddRepeated_) BCD_SIGN_END(X)
@@ -136,16 +224,24 @@ static void end_row(BCD_ARGUMENTS) {
   X(biased_repeated, BCD_BIASED_REPEATED)
 // clang-format on
 
-typedef void (*RunWhole)(const RowOp* op, int64_t pixel, int64_t channel);
+// Of at least one block.
+typedef void (*RunWhole)(const RowOp* ops, int64_t pixel, int64_t channels);
 
 #define BCD_RUN(name) name(op++, &at, rows, kTilePixels);
 #define BCD_FUNCTION(name) run_two_##name,
-#define BCD_DEFINE_WHOLE(name, program)                                           \
-  static void run_whole_##name(const RowOp* op, int64_t pixel, int64_t channel) { \
-    const Place at = {.pixel = pixel, .channel = channel, .count = kLanes};       \
-    Lanes rows[kTilePixels];                                                      \
-    program(BCD_RUN)                                                              \
-  }                                                                               \
+// Where each operand lies is computed anew for every block: that takes fewer instructions than
+// what compilers make of the loop when they see through it.
+#define BCD_DEFINE_WHOLE(name, program)                                             \
+  static void run_whole_##name(const RowOp* ops, int64_t pixel, int64_t channels) { \
+    int64_t channel = 0;                                                            \
+    do {                                                                            \
+      const RowOp* op = ops;                                                        \
+      Place at = {.pixel = pixel, .channel = channel, .count = kLanes};             \
+      __asm__("" : "+r"(at.pixel), "+r"(at.channel));                               \
+      Lanes rows[kTilePixels];                                                      \
+      program(BCD_RUN) channel += kLanes;                                           \
+    } while (channel < channels);                                                   \
+  }                                                                                 \
   static const RunOp k_##name[] = {program(BCD_FUNCTION) end_row};
 BCD_WHOLE_PROGRAMS(BCD_DEFINE_WHOLE)
 
@@ -204,27 +300,46 @@ static void set_functions(RowOp* op, RunOp two, RunOp one) {
   case code:                                 \
     BCD_CHOOSE_##function(code) break;
 
+// Whether the last two instructions are one in the whole blocks of a strip.
+static bool ends_with_thresholds(const RowOp* ops, int count, int blocks) {
+  if (count < 2) return false;
+  const RowOp *sum = &ops[count - 2], *sign = &ops[count - 1];
+  return sum->code == kAddRow && sum->stride == 0 && sign->code == kSign &&
+         are_thresholds((const float*)(const void*)sum->data, blocks * kLanes);
+}
+
 // Chooses the functions. One more instruction ends the program, and holds what executes it as
 // a whole.
-static void prepare_rows(RowOp* ops, int count, Counted* counted) {
+static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
   for (RowOp* op = ops; op != ops + count; ++op) {
     op->own[kOwnCounts] = of_op(op, counted);
+    if (op->code == kPreluRow && op->stride == 0) {
+      const bool is_small =
+          op != ops && computes(op - 1) &&
+          are_small_slopes((const float*)(const void*)op->data, blocks * kLanes);
+      op->own[kOwnSmall] = is_small ? op : NULL;
+    }
     switch (op->code) { BCD_ROW_OPS(BCD_CASE) }
   }
-  set_functions(&ops[count], end_row, end_row);
-  ops[count].own[kOwnWhole] = find_whole(ops);
+  RowOp* end = &ops[count];
+  set_functions(end, end_row, end_row);
+  if (ends_with_thresholds(ops, count, blocks)) {
+    set_functions(end - 2, run_two_kSignSums_, run_one_kSignSums_);
+    set_functions(end - 1, end_row, end_row);
+  }
+  end->own[kOwnWhole] = find_whole(ops);
 }
 
 // The whole blocks of a tile, whose first pixel in the panel is `first`.
-static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
+static void run_blocks(const RowOp* ops, const RowOp* end, int blocks, int first, int pixels,
                        const Counted* counted) {
   (void)counted;  // prepare_rows has noted them
-  const RunWhole whole = (RunWhole)(uintptr_t)ops[count].own[kOwnWhole];
+  const RunWhole whole = (RunWhole)(uintptr_t)end->own[kOwnWhole];
+  if (whole != NULL && pixels == kTilePixels && blocks > 0) {
+    whole(ops, first, blocks * kLanes);
+    return;
+  }
   for (int channel = 0; channel < blocks * kLanes; channel += kLanes) {
-    if (whole != NULL && pixels == kTilePixels) {
-      whole(ops, first, channel);
-      continue;
-    }
     for (int p = 0; p < pixels; p += kRowPixels) {
       const RunOp run = (RunOp)(uintptr_t)ops->own[p + 1 < pixels ? kRunTwo : kRunOne];
       // Whatever the registers hold: a program begins by setting its row.

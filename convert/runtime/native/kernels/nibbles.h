@@ -321,14 +321,14 @@ static inline __attribute__((always_inline)) void count_chunks(const uint16_t** 
 
 // Counts for a tile of so many pairs of pixels, which patches are of, and groups of channels.
 // The last one of an odd number of pixels is its own partner.
-static inline __attribute__((always_inline)) void count_pairs(const uint32_t* const* rows,
+static inline __attribute__((always_inline)) void count_pairs(const PanelPixel* panel,
                                                               const int pairs, int depth,
                                                               const uint32_t* weights,
                                                               const int groups,
                                                               int32_t* counts) {
   const uint16_t* offsets[kTilePairs];
 #pragma GCC unroll 3
-  for (int p = 0; p < pairs; ++p) offsets[p] = (const uint16_t*)rows[2 * p];
+  for (int p = 0; p < pairs; ++p) offsets[p] = (const uint16_t*)panel[2 * p].row;
   const int triples = triples_of(depth);
   if (triples <= kTriplesPerByteSum) {
     count_chunk(offsets, pairs, triples, (const uint8_t*)weights, groups, counts);

@@ -21,7 +21,7 @@
 
 #include "kernels/kernels.h"
 
-static inline int pairs_of(int depth) { return (depth + 1) / 2; }
+static inline int pairs_of(int depth) { return (int)(((unsigned)depth + 1) / 2); }
 
 static int padded_channels(const Convolution* c) {
   return (c->group_channels_out + kLanes - 1) / kLanes * kLanes;

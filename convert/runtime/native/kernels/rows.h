@@ -91,17 +91,17 @@ static const struct {
     {kPixelsOf4, run_rows_of_4, run_row_of_4},
 };
 
-static void prepare_rows(RowOp* ops, int count, Counted* counted) {
+static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
   (void)ops;
   (void)count;
+  (void)blocks;
   (void)counted;
 }
 
 // The whole blocks of a tile, whose first pixel in the panel is `first`.
-static void run_blocks(const RowOp* ops, int count, int blocks, int first, int pixels,
+static void run_blocks(const RowOp* ops, const RowOp* end, int blocks, int first, int pixels,
                        const Counted* counted) {
   if (blocks == 0) return;
-  const RowOp* end = ops + count;
   int p = 0;
   for (; p + kRunRows[blocks].pixels <= pixels; p += kRunRows[blocks].pixels) {
     kRunRows[blocks].together(ops, end, first + p, counted, p);
@@ -156,7 +156,7 @@ static void begin_strip(const Strip* strip, int k, Counted* counted) {
 // At a border of zeros alone a pixel has other results than its counts scaled.
 static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
                                                      const PanelPixel* panel, int pixels,
-                                                     Counted* counted) {
+                                                     BorderSums* borders, Counted* counted) {
   counted->has_floats = false;
   for (int p = 0; p < pixels; ++p) {
     counted->is_float[p] = panel[p].is_border;
@@ -164,7 +164,7 @@ static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
     counted->has_floats = true;
     float values[kTileChannels];
     store_pixel(strip->of[k].convolution, &panel[p], strip->of[k].channel, strip->channels,
-                counted->counts + p * kTileChannels, values);
+                counted->counts + p * kTileChannels, borders, values);
     memcpy(counted->floats + p * kTileChannels, values,
            (size_t)strip->channels * sizeof(float));
   }
@@ -172,6 +172,11 @@ static __attribute__((noinline)) void replace_border(const Strip* strip, int k,
 
 static inline bool has_border(const PanelPixel* panel, int pixels) {
   bool has = false;
+  if (pixels == kTilePixels) {
+#pragma GCC unroll 6
+    for (int p = 0; p < (int)kTilePixels; ++p) has |= panel[p].is_border;
+    return has;
+  }
   for (int p = 0; p < pixels; ++p) has |= panel[p].is_border;
   return has;
 }
@@ -186,27 +191,34 @@ static void clamp_counts(const Convolution* c, int blocks, int pixels, Counted* 
   }
 }
 
-static void count_strip(const Strip* strip, int k, int first, int pixels, Counted* counted) {
+// `blocks` includes the last one, if it is not whole.
+static void count_strip(const Strip* strip, int k, int blocks, int first, int pixels,
+                        BorderSums* borders, Counted* counted) {
   const Convolution* c = strip->of[k].convolution;
   const PanelPixel* panel = strip->of[k].panel + first;
-  const int blocks = blocks_of(strip->channels);
-  count_panel(panel, pixels, counted->depth, counted->weights, blocks, counted->counts);
+  count_tile(panel, pixels, counted->depth, counted->weights, blocks, counted->counts);
   if (c->pads_with_zero && (counted->has_floats || has_border(panel, pixels))) {
-    replace_border(strip, k, panel, pixels, counted);
+    replace_border(strip, k, panel, pixels, borders, counted);
   }
   if (c->count_multiplier == NULL) clamp_counts(c, blocks, pixels, counted);
 }
 
 static void run_strip(RowOp* ops, int count, const Strip* strip) {
   Counted counted[kMaxStripConvolutions];
-  prepare_rows(ops, count, counted);
-  for (int k = 0; k < strip->convolutions; ++k) begin_strip(strip, k, &counted[k]);
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
+  const int all_blocks = blocks_of(strip->channels);
+  prepare_rows(ops, count, blocks, counted);
+  BorderSums borders[kMaxStripConvolutions][kBorders];
+  for (int k = 0; k < strip->convolutions; ++k) {
+    begin_strip(strip, k, &counted[k]);
+    forget_borders(borders[k]);
+  }
 #ifdef BCD_PREFETCHES
   const bool prefetches = strip->convolutions > 0;  // otherwise it would be most of the work
   if (prefetches) prefetch_rows(ops, end, 0, 2 * kTilePixels, strip->channels);
 #endif
+  const int convolutions = strip->convolutions;
   for (int first = 0; first < strip->pixels; first += kTilePixels) {
     const int left = strip->pixels - first;
     const int pixels = left < kTilePixels ? left : kTilePixels;
@@ -214,10 +226,10 @@ static void run_strip(RowOp* ops, int count, const Strip* strip) {
     if (prefetches)
       prefetch_rows(ops, end, first + 2 * kTilePixels, kTilePixels, strip->channels);
 #endif
-    for (int k = 0; k < strip->convolutions; ++k) {
-      count_strip(strip, k, first, pixels, &counted[k]);
+    for (int k = 0; k < convolutions; ++k) {
+      count_strip(strip, k, all_blocks, first, pixels, borders[k], &counted[k]);
     }
-    run_blocks(ops, count, blocks, first, pixels, counted);
+    run_blocks(ops, end, blocks, first, pixels, counted);
     for (int p = 0; few > 0 && p < pixels; ++p) {
       run_few(ops, end, blocks * kLanes, few, first + p, counted, p);
     }

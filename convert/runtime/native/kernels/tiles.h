@@ -21,9 +21,9 @@
 //                                         Kernels.patch_words
 //   encode_patches(convolution, patches, pixels), which makes of them what count_tile reads
 //   patch_of(patches, words, pixel)       where it reads that of a pixel
-//   count_tile(rows, pixels, depth, weights, blocks, counts), which sets
+//   count_tile(panel, pixels, depth, weights, blocks, counts), which sets
 //     counts[p * kTileChannels + o] = sum over k of popcount(patch[p][k] ^ weights[k][o])
-//     of the words as they were gathered,
+//     of the words as they were gathered, of which panel[p].row is the encoding,
 //     for all p < pixels <= kTilePixels <= kMaxTilePixels, which it defines, and o < blocks *
 //     kLanes <= kTileChannels
 //   tile_weights(convolution, group, from): the weights of a tile, in the order of count_tile
@@ -83,32 +83,64 @@ static __attribute__((noinline)) void gather_patch(const Convolution* c,
   }
 }
 
-// The same where the input's words lie elsewhere, piece by piece.
-static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
-                                                          const uint32_t* image, int group,
-                                                          int64_t in_y, int64_t in_x,
-                                                          uint32_t* patch) {
+// The same where the input's words lie elsewhere, in pieces of `run` words. `map` is the
+// group's.
+static inline __attribute__((always_inline)) void gather_pieces(
+    const Convolution* c, const uint32_t* image, const int32_t* map, int64_t in_y, int64_t in_x,
+    const int words, const int run, uint32_t* patch) {
   const Window* w = &c->window;
-  const int words = c->group_words, run = c->map_run;
-  for (int i = 0; i < w->window_height; ++i) {
-    const int64_t y = in_y + (int64_t)i * w->dilation_height;
-    const bool is_line = y >= 0 && y < w->in_height;
-    for (int j = 0; j < w->window_width; ++j, patch += words) {
-      const int64_t x = in_x + (int64_t)j * w->dilation_width;
-      if (!is_line || x < 0 || x >= w->in_width) {
+  const int64_t width = w->in_width, height = w->in_height, in_words = w->in_words;
+  const int64_t step_x = w->dilation_width, step_y = w->dilation_height;
+  const int64_t end_x = in_x + w->window_width * step_x;
+  const int64_t end_y = in_y + w->window_height * step_y;
+  for (int64_t y = in_y; y < end_y; y += step_y) {
+    const bool is_line = y >= 0 && y < height;
+    int64_t at = (y * width + in_x) * in_words;  // may lie outside the map
+    for (int64_t x = in_x; x < end_x; x += step_x, at += step_x * in_words, patch += words) {
+      if (!is_line || x < 0 || x >= width) {
         clear_words(patch, words);
         continue;
       }
-      const int32_t* map = c->map + (y * w->in_width + x) * w->in_words + group * words;
       for (int k = 0; k < words; k += run) {
-        if (map[k] < 0) {
+        const int32_t from = map[at + k];
+        if (from < 0) {
           clear_words(patch + k, run);
         } else {
-          copy_words(patch + k, image + map[k], run);
+          copy_words(patch + k, image + from, run);
         }
       }
     }
   }
+}
+
+// Most pixels have a word or two.
+static __attribute__((noinline)) void gather_mapped_patch(const Convolution* c,
+                                                          const uint32_t* image, int group,
+                                                          int64_t in_y, int64_t in_x,
+                                                          uint32_t* patch) {
+  const int words = c->group_words, run = c->map_run;
+  const int32_t* map = c->map + group * words;
+  if (words == 1) {
+    gather_pieces(c, image, map, in_y, in_x, 1, 1, patch);
+  } else if (words == 2 && run == 2) {
+    gather_pieces(c, image, map, in_y, in_x, 2, 2, patch);
+  } else {
+    gather_pieces(c, image, map, in_y, in_x, words, run, patch);
+  }
+}
+
+// The sums of the taps that lie outside the image, in some channels, and for which pixels they
+// hold. Those along an edge miss the same taps.
+typedef struct {
+  int64_t in_y, in_x;
+  int32_t sums[kTileChannels];
+} BorderSums;
+
+// The last ones at the left edge, and at any other one: from line to line the sides take turns.
+enum { kBorders = 2 };
+
+static inline void forget_borders(BorderSums* borders) {
+  for (int i = 0; i < kBorders; ++i) borders[i].in_y = INT64_MIN;
 }
 
 static void sum_border(const Convolution* c, const PanelPixel* pixel, int channel, int channels,
@@ -125,6 +157,27 @@ static void sum_border(const Convolution* c, const PanelPixel* pixel, int channe
       for (int o = 0; o < channels; ++o) sums[o] += tap[o];
     }
   }
+}
+
+// The same for all windows that lie within the image in this direction.
+static inline int64_t border_of(int64_t in, int64_t reach, int size) {
+  return in >= 0 && in + reach < size ? 0 : in;
+}
+
+static const int32_t* border_sums(const Convolution* c, const PanelPixel* pixel, int channel,
+                                  int channels, BorderSums* borders) {
+  const Window* w = &c->window;
+  const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
+  const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
+  const int64_t in_y = border_of(pixel->in_y, reach_y, w->in_height);
+  const int64_t in_x = border_of(pixel->in_x, reach_x, w->in_width);
+  BorderSums* border = &borders[in_x < 0];
+  if (border->in_y != in_y || border->in_x != in_x) {
+    border->in_y = in_y;
+    border->in_x = in_x;
+    sum_border(c, pixel, channel, channels, border->sums);
+  }
+  return border->sums;
 }
 
 static inline int32_t clamp(int32_t value, int32_t low, int32_t high) {
@@ -187,9 +240,8 @@ static inline void correct_floats(const Convolution* c, int channel, int channel
 
 // As the functions above, for a pixel at a border that is padded with zeros.
 static void store_border(const Convolution* c, const PanelPixel* pixel, int channel,
-                         int channels, const int32_t* counts, void* out) {
-  int32_t border[kTileChannels];
-  sum_border(c, pixel, channel, channels, border);
+                         int channels, const int32_t* counts, BorderSums* borders, void* out) {
+  const int32_t* border = border_sums(c, pixel, channel, channels, borders);
   if (c->output == kOutputFloat && !c->has_activation) {
     store_float(c, channel, channels, counts, out);
     correct_floats(c, channel, channels, border, out);
@@ -214,9 +266,9 @@ static void store_border(const Convolution* c, const PanelPixel* pixel, int chan
 }
 
 static void store_pixel(const Convolution* c, const PanelPixel* pixel, int channel,
-                        int channels, const int32_t* counts, void* out) {
+                        int channels, const int32_t* counts, BorderSums* borders, void* out) {
   if (c->pads_with_zero && pixel->is_border) {
-    store_border(c, pixel, channel, channels, counts, out);
+    store_border(c, pixel, channel, channels, counts, borders, out);
   } else if (c->output == kOutputFloat) {
     store_float(c, channel, channels, counts, out);
   } else if (c->output == kOutputInt8) {
@@ -277,14 +329,6 @@ static void place_panel(const Convolution* c, const uint32_t* in, int group, siz
   encode_patches(c, patches, pixels);
 }
 
-// Counts for a tile of pixels and so many blocks of channels, which `weights` begin with.
-static inline void count_panel(const PanelPixel* panel, int pixels, int depth,
-                               const uint32_t* weights, int blocks, int32_t* counts) {
-  const uint32_t* rows[kTilePixels];
-  for (int i = 0; i < (int)kTilePixels; ++i) rows[i] = panel[i < pixels ? i : 0].row;
-  count_tile(rows, pixels, depth, weights, blocks, counts);
-}
-
 static inline int blocks_of(int channels) { return (channels + kLanes - 1) / kLanes; }
 
 // Computes up to kTileChannels channels of one group, beginning with the group's channel
@@ -296,12 +340,14 @@ static void convolve_tiles(const Convolution* c, const PanelPixel* panel, int pi
   _Alignas(64) int32_t counts[kMaxTilePixels * kTileChannels];
   const int channel = group * c->group_channels_out + from, depth = convolution_depth(c);
   const uint32_t* weights = tile_weights(c, group, from);
+  BorderSums borders[kBorders];
+  forget_borders(borders);
   char* to = out;
   for (int p = 0; p < pixels; p += kTilePixels) {
     const int tile = pixels - p < kTilePixels ? pixels - p : kTilePixels;
-    count_panel(panel + p, tile, depth, weights, blocks_of(channels), counts);
+    count_tile(panel + p, tile, depth, weights, blocks_of(channels), counts);
     for (int i = 0; i < tile; ++i, to += pixel_bytes) {
-      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, to);
+      store_pixel(c, &panel[p + i], channel, channels, counts + i * kTileChannels, borders, to);
     }
   }
 }

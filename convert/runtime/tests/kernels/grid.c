@@ -46,22 +46,83 @@ static void test_quantize(void) {
 
 // ---- Convolutions ----
 
-static void test_convolution(Shape shape) {
-  Case made = make_case(shape);
-  char *got = allocate(made.output_bytes), *expected = allocate(made.output_bytes);
-  prepare_case(&made, &reference_kernels, 0);
-  reference_kernels.convolve(&made.convolution, made.input, expected, 0, made.pixels, NULL);
+static void compare_convolution(Case* made, Shape shape) {
+  char *got = allocate(made->output_bytes), *expected = allocate(made->output_bytes);
+  prepare_case(made, &reference_kernels, 0);
+  reference_kernels.convolve(&made->convolution, made->input, expected, 0, made->pixels, NULL);
   for (int panel = kPanelStep; panel <= 2 * kPanelStep; panel += kPanelStep) {
-    prepare_case(&made, kernels, panel);
+    prepare_case(made, kernels, panel);
     // In two pieces, as two threads would.
-    const size_t half = made.pixels / 2;
-    kernels->convolve(&made.convolution, made.input, got, half, made.pixels, made.scratch);
-    kernels->convolve(&made.convolution, made.input, got, 0, half, made.scratch);
-    expect(got, expected, made.output_bytes, "convolve", shape.window, shape.channels_in,
+    const size_t half = made->pixels / 2;
+    kernels->convolve(&made->convolution, made->input, got, half, made->pixels, made->scratch);
+    kernels->convolve(&made->convolution, made->input, got, 0, half, made->scratch);
+    expect(got, expected, made->output_bytes, "convolve", shape.window, shape.channels_in,
            shape.channels_out);
   }
   free(got);
   free(expected);
+}
+
+static void test_convolution(Shape shape) {
+  Case made = make_case(shape);
+  compare_convolution(&made, shape);
+  free_case(&made);
+}
+
+// The words of the image lie anywhere, in pieces, or are zero.
+static void test_mapped(Shape shape, int run) {
+  Case made = make_case(shape);
+  Convolution* c = &made.convolution;
+  const int words = shape.size * shape.size * c->window.in_words;
+  int32_t* map = allocate((size_t)words * sizeof(int32_t));
+  uint32_t* moved = random_words((size_t)words);
+  for (int i = 0; i < words; i += run) {
+    const int from = random_below(8) == 0 ? -1 : random_below(words / run) * run;
+    for (int k = 0; k < run; ++k) {
+      map[i + k] = from < 0 ? -1 : from + k;
+      made.input[i + k] = from < 0 ? 0 : moved[from + k];
+    }
+  }
+  char *got = allocate(made.output_bytes), *expected = allocate(made.output_bytes);
+  prepare_case(&made, &reference_kernels, 0);
+  reference_kernels.convolve(c, made.input, expected, 0, made.pixels, NULL);
+  prepare_case(&made, kernels, kPanelStep);
+  c->map = map;
+  c->map_run = run;
+  kernels->convolve(c, moved, got, 0, made.pixels, made.scratch);
+  expect(got, expected, made.output_bytes, "convolve with a map", shape.window,
+         shape.channels_in, run);
+  free(got);
+  free(expected);
+  free(map);
+  free(moved);
+  free_case(&made);
+}
+
+static void test_maps(void) {
+  for (int words = 1; words <= 24; ++words) {
+    for (int run = 1; words % run == 0; run *= 2) {
+      for (int window = 1; window <= 3; ++window) {
+        for (int how = 0; how < 4; ++how) {
+          const int groups = how == 3 ? 2 : 1;
+          test_mapped((Shape){1, 6, kWordBits * words * groups, 18, window, 1 + (how == 1),
+                              1 + (how == 2), groups, true, how > 1, false, kOutputFloat},
+                      run);
+        }
+      }
+    }
+  }
+}
+
+// Every bit differs: no count of this depth is greater.
+static void test_greatest_count(int words) {
+  const Shape shape = {1,     4,     kWordBits * words, 16, 1, 1, 1, 1, false,
+                       false, false, kOutputFloat};
+  Case made = make_case(shape);
+  const size_t depth = (size_t)words;
+  memset(made.input, 0, made.pixels * depth * sizeof(uint32_t));
+  memset(made.filter, 0xff, (size_t)shape.channels_out * depth * sizeof(uint32_t));
+  compare_convolution(&made, shape);
   free_case(&made);
 }
 
@@ -93,6 +154,11 @@ static void test_convolutions(void) {
     test_convolution(
         (Shape){1, 3, 32 * 8200, 18, 1, 1, 1, 1, false, false, false, (OutputKind)output});
   }
+}
+
+static void test_greatest_counts(void) {
+  for (int words = 1; words <= 64; ++words) test_greatest_count(words);
+  for (int words = 2044; words <= 2050; ++words) test_greatest_count(words);
 }
 
 // ---- Sums and fully connected layers ----
@@ -427,6 +493,134 @@ static void test_blocks(int pixels, int channels, Case* made) {
   }
 }
 
+// ---- Thresholds ----
+
+static float moved_by(float x, int32_t steps) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  bits += (uint32_t)steps;
+  memcpy(&x, &bits, sizeof(bits));
+  return x;
+}
+
+// Whose sum with a number next to their negative is so small that it is zero.
+static const float kTiny[] = {0x1p-104f, -0x1.8p-104f, -0x1p-110f, 0x1.4p-120f,
+                              0x1p-126f, 0x1p-149f,    -0x1p-130f};
+static const float kOrdinary[] = {0.0f,      -0.0f,      INFINITY,    -INFINITY, NAN,
+                                  0x1p-100f, -0x1p-100f, 0x1.8p-102f, 0x1p127f,  -0x1p-60f};
+enum { kTinies = sizeof(kTiny) / sizeof(kTiny[0]), kOrdinaries = 10 };
+
+static float random_threshold(void) {
+  return random_below(2) ? kOrdinary[random_below(kOrdinaries)] : random_float();
+}
+
+// A value that a threshold may be thought to be on the wrong side of.
+static float value_near(float threshold) {
+  switch (random_below(4)) {
+    case 0:
+      return kSpecial[random_below(8)];
+    case 1:
+      return kTiny[random_below(kTinies)];
+    case 2:
+      return random_threshold();
+    default:
+      return moved_by(-threshold, random_below(3) - 1);
+  }
+}
+
+// The signs of sums with what is the same for all pixels; `tiny` is in one channel, if any.
+static void test_threshold(const float* tiny, const char* program, int pixels, int channels,
+                           Case* made) {
+  Memory memory = make_memory();
+  // Of exactly its size, if it is whole blocks.
+  float* thresholds = allocate((size_t)channels * sizeof(float));
+  for (int c = 0; c < channels; ++c) thresholds[c] = random_threshold();
+  if (tiny != NULL) thresholds[random_below(channels)] = *tiny;
+  for (int i = 0; i < kImage * kStride; ++i) {
+    const int c = i % kStride;
+    memory.rows[i] = value_near(thresholds[c < channels ? c : 0]);
+  }
+  RowOp ops[kMaxOps + 1];
+  int count = 0;
+  for (const char* at = program; *at != 0; ++at) {
+    ops[count] = op_of(*at, &memory, channels);
+    if (*at == 'a') ops[count].data = (char*)thresholds;
+    ++count;
+  }
+  compare_program(ops, count, 'a', pixels, channels, made, &memory);
+  free(thresholds);
+  free_memory(&memory);
+}
+
+static void test_thresholds(int pixels, int channels, Case* made) {
+  static const char* const kPrograms[] = {"XaS", "XOaS", "XaSXO", "XaaS"};
+  for (size_t i = 0; i < sizeof(kPrograms) / sizeof(kPrograms[0]); ++i) {
+    for (int t = 0; t < kTinies; ++t) {
+      test_threshold(&kTiny[t], kPrograms[i], pixels, channels, made);
+      test_threshold(NULL, kPrograms[i], pixels, channels, made);
+    }
+  }
+}
+
+// ---- Slopes ----
+
+// Not between 0 and 1.
+static const float kOddSlopes[] = {0.0f, -0.0f,    -0.25f,    0x1.000002p0f, 2.0f,
+                                   NAN,  INFINITY, -INFINITY, 0x1p-127f,     -1.0f};
+enum { kOddSlopeCount = sizeof(kOddSlopes) / sizeof(kOddSlopes[0]) };
+
+static float random_slope(void) {
+  static const float kLimits[] = {1.0f, 0x1p-126f};
+  return random_below(4) ? 0.5f * fabsf(random_float()) : kLimits[random_below(2)];
+}
+
+static float random_special(void) {
+  switch (random_below(3)) {
+    case 0:
+      return kSpecial[random_below(8)];
+    case 1:
+      return kTiny[random_below(kTinies)];
+    default:
+      return random_float();
+  }
+}
+
+// PRELU of what has been computed with, and of what has not; `odd` is in one channel, if any.
+static void test_slope(const float* odd, const char* program, int pixels, int channels,
+                       Case* made) {
+  Memory memory = make_memory();
+  float* slopes = allocate((size_t)channels * sizeof(float));
+  float* nothing = allocate((size_t)channels * sizeof(float));
+  for (int c = 0; c < channels; ++c) {
+    slopes[c] = random_slope();
+    nothing[c] = -0.0f;
+  }
+  if (odd != NULL) slopes[random_below(channels)] = *odd;
+  for (int i = 0; i < kImage * kStride; ++i) memory.rows[i] = random_special();
+  RowOp ops[kMaxOps + 1];
+  int count = 0;
+  for (const char* at = program; *at != 0; ++at) {
+    ops[count] = op_of(*at, &memory, channels);
+    if (*at == 'p') ops[count].data = (char*)slopes;
+    if (*at == 'a') ops[count].data = (char*)nothing;
+    ++count;
+  }
+  compare_program(ops, count, 'p', pixels, channels, made, &memory);
+  free(slopes);
+  free(nothing);
+  free_memory(&memory);
+}
+
+static void test_slopes(int pixels, int channels, Case* made) {
+  static const char* const kPrograms[] = {"XpO", "XapO", "XaOpO", "NApOaS"};
+  for (size_t i = 0; i < sizeof(kPrograms) / sizeof(kPrograms[0]); ++i) {
+    for (int t = 0; t < kOddSlopeCount; ++t) {
+      test_slope(&kOddSlopes[t], kPrograms[i], pixels, channels, made);
+      test_slope(NULL, kPrograms[i], pixels, channels, made);
+    }
+  }
+}
+
 #define BCD_LIST(code, function, how) code,
 static const RowCode kCodes[] = {BCD_ROW_OPS(BCD_LIST)};
 
@@ -434,12 +628,18 @@ static void test_programs(void) {
   static const int kChannels[] = {1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64};
   for (int zeros = 0; zeros < 3; ++zeros) {
     for (size_t k = 0; k < sizeof(kChannels) / sizeof(kChannels[0]); ++k) {
-      Case made = make_case((Shape){1, 5, 32, kChannels[k], 3, 1, 1, 1, true, zeros == 1,
+      // Where lines are long, tiles without a border lie before tiles that end with one.
+      const int size = kChannels[k] % kWordBits == 0 ? 9 : 5;
+      Case made = make_case((Shape){1, size, 32, kChannels[k], 3, 1, 1, 1, true, zeros == 1,
                                     zeros == 2, kOutputFloat});
       prepare_case(&made, kernels, kMaxPixels);
       for (int pixels = 1; pixels <= kMaxPixels; pixels += 1 + pixels / 8) {
         for (size_t i = 0; i < sizeof(kCodes) / sizeof(kCodes[0]); ++i) {
           test_program(kCodes[i], pixels, kChannels[k], &made);
+        }
+        if (zeros == 0) {
+          test_thresholds(pixels, kChannels[k], &made);
+          test_slopes(pixels, kChannels[k], &made);
         }
         if (pixels % 4 <= 1 && kChannels[k] % kLanes == 0) {
           test_blocks(pixels, kChannels[k], &made);
@@ -461,6 +661,8 @@ int main(int count, char** names) {
     cases = 0;
     test_quantize();
     test_convolutions();
+    test_greatest_counts();
+    test_maps();
     test_sum();
     test_connect();
     test_images();

@@ -340,24 +340,21 @@ static inline __attribute__((always_inline)) Lanes lanes_of_counts(const int32_t
   return y;
 }
 
-// Compilers spill rows to have all products and comparisons of a tile at once.
-static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
-  for (int q = 0; q < kQuads; ++q) {
-    uint32x4_t is_negative;
-    float32x4_t product;
-    __asm__(
-        "fcmlt %1.4s, %0.4s, #0.0\n\t"
-        "fmul %2.4s, %0.4s, %3.4s\n\t"
-        "bit %0.16b, %2.16b, %1.16b"
-        : "+w"(x.val[q]), "=&w"(is_negative), "=&w"(product)
-        : "w"(slopes.val[q]));
-  }
+// As vbslq_f32, but the compiler, which has three instructions for that, may choose one that
+// needs a copy.
+static inline __attribute__((always_inline)) float32x4_t replace_where(uint32x4_t mask,
+                                                                       float32x4_t by,
+                                                                       float32x4_t x) {
+  __asm__("bit %0.16b, %1.16b, %2.16b" : "+w"(x) : "w"(by), "w"(mask));
   return x;
 }
 
-static inline __attribute__((always_inline)) Lanes greater_lanes(Lanes a, Lanes b) {
-  for (int q = 0; q < kQuads; ++q) a.val[q] = vmaxq_f32(a.val[q], b.val[q]);
-  return a;
+static inline __attribute__((always_inline)) Lanes prelu_lanes(Lanes x, Lanes slopes) {
+  for (int q = 0; q < kQuads; ++q) {
+    const uint32x4_t is_negative = vcltzq_f32(x.val[q]);
+    x.val[q] = replace_where(is_negative, vmulq_f32(x.val[q], slopes.val[q]), x.val[q]);
+  }
+  return x;
 }
 
 static inline __attribute__((always_inline)) Lanes bound_lanes(Lanes x, Lanes low, Lanes high) {

@@ -21,9 +21,9 @@
       float32x4_t r6, float32x4_t r7
 typedef void (*RunOp)(BCD_ARGUMENTS);
 
-// RowOp.own: the functions for two pixels and for one, and the counts; of a PRELU, anything if
-// its slopes are small; or at the end of a program its function for a tile.
-enum { kRunTwo, kRunOne, kOwnCounts, kOwnSmall = kOwnCounts, kOwnWhole = kOwnCounts };
+// RowOp.own: the functions for two pixels and for one, and the counts, or at the end of a
+// program its function for a tile.
+enum { kRunTwo, kRunOne, kOwnCounts, kOwnWhole = kOwnCounts };
 
 // Defines the functions of an instruction by what it does with the rows of so many pixels.
 #define BCD_DEFINE_OF(name, count_of_pixels, run, compute)                                    \
@@ -118,52 +118,10 @@ BCD_INLINE void sign_sums(const RowOp* op, const Place* at, const Lanes* rows,
   store_halves(op + 1, at, signs, pixels);
 }
 
-// ---- Slopes ----
-
-// Where slopes are positive and at most 1, PRELU is the greater one of x and x * slope. Zeros
-// keep their sign, and what is not a number stays what it is; but a denormal number would
-// become zero.
-BCD_INLINE bool are_small_slopes(const float* from, int channels) {
-  const uint32_t first = 0x00800000, last = 0x3f800000;  // the bits of 2^-126 and of 1
-  uint32x4_t largest = vdupq_n_u32(0);
-  for (int c = 0; c < channels; c += 4) {
-    const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(from + c));
-    largest = vmaxq_u32(largest, vsubq_u32(bits, vdupq_n_u32(first)));
-  }
-  return vmaxvq_u32(largest) <= last - first;
-}
-
-// Whether what an instruction leaves has been computed, so that it is not a denormal number.
-static bool computes(const RowOp* op) {
-  switch (op->code) {
-    case kAddRow:
-    case kSetCounts:
-    case kAddCounts:
-    case kAddRepeated:
-    case kAddPool:
-      return true;
-    default:
-      return false;
-  }
-}
-
-BCD_INLINE void take_same_of(const RowOp* op, const Place* at, Lanes* rows, const int pixels,
-                             const Arithmetic arithmetic) {
-  if (arithmetic != kPrelu || op->own[kOwnSmall] == NULL) {
-    take_same(row_of_all(op, at), rows, pixels, 1, kLanes, arithmetic);
-    return;
-  }
-  Lanes slopes = load_lanes(row_of_all(op, at));
-  // Otherwise compilers compute products before they know which way to go, and spill them.
-#pragma GCC unroll 4
-  for (int q = 0; q < kQuads; ++q) __asm__("" : "+w"(slopes.val[q]));
-  BCD_FOR_PIXELS rows[p] = greater_lanes(rows[p], multiply_lanes(rows[p], slopes));
-}
-
 // How each function of the table becomes one or several of these. Where an operand lies is
 // known before the program runs.
 #define BCD_DEFINE_take_row(code, function, arithmetic)                                       \
-  BCD_DEFINE(code##_same, take_same_of(op, at, rows, pixels, arithmetic))                     \
+  BCD_DEFINE(code##_same, take_same(row_of_all(op, at), rows, pixels, 1, kLanes, arithmetic)) \
   BCD_DEFINE(code##_in_tile,                                                                  \
              take_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic)) \
   BCD_DEFINE(code##_in_panel,                                                                 \
@@ -313,12 +271,6 @@ static bool ends_with_thresholds(const RowOp* ops, int count, int blocks) {
 static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
   for (RowOp* op = ops; op != ops + count; ++op) {
     op->own[kOwnCounts] = of_op(op, counted);
-    if (op->code == kPreluRow && op->stride == 0) {
-      const bool is_small =
-          op != ops && computes(op - 1) &&
-          are_small_slopes((const float*)(const void*)op->data, blocks * kLanes);
-      op->own[kOwnSmall] = is_small ? op : NULL;
-    }
     switch (op->code) { BCD_ROW_OPS(BCD_CASE) }
   }
   RowOp* end = &ops[count];

@@ -562,65 +562,6 @@ static void test_thresholds(int pixels, int channels, Case* made) {
   }
 }
 
-// ---- Slopes ----
-
-// Not between 0 and 1.
-static const float kOddSlopes[] = {0.0f, -0.0f,    -0.25f,    0x1.000002p0f, 2.0f,
-                                   NAN,  INFINITY, -INFINITY, 0x1p-127f,     -1.0f};
-enum { kOddSlopeCount = sizeof(kOddSlopes) / sizeof(kOddSlopes[0]) };
-
-static float random_slope(void) {
-  static const float kLimits[] = {1.0f, 0x1p-126f};
-  return random_below(4) ? 0.5f * fabsf(random_float()) : kLimits[random_below(2)];
-}
-
-static float random_special(void) {
-  switch (random_below(3)) {
-    case 0:
-      return kSpecial[random_below(8)];
-    case 1:
-      return kTiny[random_below(kTinies)];
-    default:
-      return random_float();
-  }
-}
-
-// PRELU of what has been computed with, and of what has not; `odd` is in one channel, if any.
-static void test_slope(const float* odd, const char* program, int pixels, int channels,
-                       Case* made) {
-  Memory memory = make_memory();
-  float* slopes = allocate((size_t)channels * sizeof(float));
-  float* nothing = allocate((size_t)channels * sizeof(float));
-  for (int c = 0; c < channels; ++c) {
-    slopes[c] = random_slope();
-    nothing[c] = -0.0f;
-  }
-  if (odd != NULL) slopes[random_below(channels)] = *odd;
-  for (int i = 0; i < kImage * kStride; ++i) memory.rows[i] = random_special();
-  RowOp ops[kMaxOps + 1];
-  int count = 0;
-  for (const char* at = program; *at != 0; ++at) {
-    ops[count] = op_of(*at, &memory, channels);
-    if (*at == 'p') ops[count].data = (char*)slopes;
-    if (*at == 'a') ops[count].data = (char*)nothing;
-    ++count;
-  }
-  compare_program(ops, count, 'p', pixels, channels, made, &memory);
-  free(slopes);
-  free(nothing);
-  free_memory(&memory);
-}
-
-static void test_slopes(int pixels, int channels, Case* made) {
-  static const char* const kPrograms[] = {"XpO", "XapO", "XaOpO", "NApOaS"};
-  for (size_t i = 0; i < sizeof(kPrograms) / sizeof(kPrograms[0]); ++i) {
-    for (int t = 0; t < kOddSlopeCount; ++t) {
-      test_slope(&kOddSlopes[t], kPrograms[i], pixels, channels, made);
-      test_slope(NULL, kPrograms[i], pixels, channels, made);
-    }
-  }
-}
-
 #define BCD_LIST(code, function, how) code,
 static const RowCode kCodes[] = {BCD_ROW_OPS(BCD_LIST)};
 
@@ -637,10 +578,7 @@ static void test_programs(void) {
         for (size_t i = 0; i < sizeof(kCodes) / sizeof(kCodes[0]); ++i) {
           test_program(kCodes[i], pixels, kChannels[k], &made);
         }
-        if (zeros == 0) {
-          test_thresholds(pixels, kChannels[k], &made);
-          test_slopes(pixels, kChannels[k], &made);
-        }
+        if (zeros == 0) test_thresholds(pixels, kChannels[k], &made);
         if (pixels % 4 <= 1 && kChannels[k] % kLanes == 0) {
           test_blocks(pixels, kChannels[k], &made);
         }

@@ -47,18 +47,18 @@ enum { kPairStep = 4 };
   BCD_QUAD("26", "27", "3", "7", "11", "15", add)
 // Twice the sums of a pixel, and the constants, in 16 bits. v24 and v25 hold the constants of the
 // filters, v31 twos.
-#define BCD_FINISH(constant, a, b, c, d, at, next)     \
-  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"           \
-  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"           \
-  "sub v20.8h, v" constant ".8h, v24.8h\n\t"          \
-  "sub v22.8h, v" constant ".8h, v25.8h\n\t"          \
-  "mla v20.8h, v" a ".8h, v31.8h\n\t"                 \
-  "mla v22.8h, v" c ".8h, v31.8h\n\t"                 \
-  "uxtl2 v21.4s, v20.8h\n\t"                          \
-  "uxtl2 v23.4s, v22.8h\n\t"                          \
-  "uxtl v20.4s, v20.4h\n\t"                           \
-  "uxtl v22.4s, v22.4h\n\t"                           \
-  "stp q20, q21, [%[counts], #" at "]\n\t"            \
+#define BCD_FINISH(constant, a, b, c, d, at, next)  \
+  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"        \
+  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"        \
+  "sub v20.8h, v" constant ".8h, v24.8h\n\t"        \
+  "sub v22.8h, v" constant ".8h, v25.8h\n\t"        \
+  "mla v20.8h, v" a ".8h, v31.8h\n\t"               \
+  "mla v22.8h, v" c ".8h, v31.8h\n\t"               \
+  "uxtl2 v21.4s, v20.8h\n\t"                        \
+  "uxtl2 v23.4s, v22.8h\n\t"                        \
+  "uxtl v20.4s, v20.4h\n\t"                         \
+  "uxtl v22.4s, v22.4h\n\t"                         \
+  "stp q20, q21, [%[counts], #" at "]\n\t"          \
   "stp q22, q23, [%[counts], #" next "]\n\t"
 // clang-format on
 
@@ -66,19 +66,26 @@ enum { kPairStep = 4 };
 static const uint32_t* count_whole_tile(const PanelPixel* panel, int pairs,
                                         const uint32_t* weights, int32_t* counts) {
   const uint32_t *row0 = panel[0].row, *row2 = panel[2].row;
-  // After the first pair, two at a time.
-  int64_t left = (unsigned)pairs / 2;
+  // After the first pair one or two others if four do not divide the rest, then four at a time.
+  int64_t left = (unsigned)(pairs - 1) / 4;
   __asm__ volatile(
       BCD_PAIR("uaddlp")
-      "cbz %[left], 3f\n\t"
-      "tbz %w[pairs], #0, 2f\n"
+      "tbnz %w[pairs], #0, 1f\n\t"
+      BCD_PAIR("uadalp")
       "1:\n\t"
+      "tbz %w[rest], #1, 2f\n\t"
+      BCD_PAIR("uadalp")
       BCD_PAIR("uadalp")
       "2:\n\t"
+      "cbz %[left], 4f\n"
+      "3:\n\t"
+      BCD_PAIR("uadalp")
+      BCD_PAIR("uadalp")
+      BCD_PAIR("uadalp")
       BCD_PAIR("uadalp")
       "subs %[left], %[left], #1\n\t"
-      "b.ne 1b\n"
-      "3:\n\t"
+      "b.ne 3b\n"
+      "4:\n\t"
       "ld1 {v24.4s, v25.4s, v26.4s, v27.4s}, [%[weights]], #64\n\t"
       "movi v31.8h, #2\n\t"
       "uzp1 v24.8h, v24.8h, v25.8h\n\t"
@@ -90,7 +97,7 @@ static const uint32_t* count_whole_tile(const PanelPixel* panel, int pairs,
       BCD_FINISH("16", "8", "9", "10", "11", "512", "544")
       BCD_FINISH("18", "12", "13", "14", "15", "768", "800")
       : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left)
-      : [pairs] "r"(pairs), [counts] "r"(counts)
+      : [pairs] "r"(pairs), [rest] "r"(pairs - 1), [counts] "r"(counts)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
         "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
@@ -202,7 +209,8 @@ static inline uint32_t* gathered_patches(uint32_t* patches, size_t words) {
 
 // Two patches lie pair by pair beside each other.
 static inline const uint32_t* patch_of(const uint32_t* patches, size_t words, int pixel) {
-  return patches + (size_t)(pixel / 2 * 2) * words + pixel % 2 * 2;
+  const size_t at = (unsigned)pixel;
+  return patches + (at & ~(size_t)1) * words + (at & 1) * 2;
 }
 
 static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) {

@@ -278,48 +278,115 @@ static void store_pixel(const Convolution* c, const PanelPixel* pixel, int chann
   }
 }
 
+// The pixels [p, end) of a panel, whose windows lie inside the image: so many lines of so many
+// words, `stride` apart, the first pixel's from `from` on.
+static inline __attribute__((always_inline)) void place_lines(
+    const Convolution* c, const uint32_t* from, const int words, const int lines,
+    int64_t stride, int p, int end, PanelPixel* panel, uint32_t* patches) {
+  const size_t patch_words = (size_t)c->patch_words;
+  const int64_t step = (int64_t)c->window.stride_width * c->window.in_words;
+  uint32_t* patch = gathered_patches(patches, patch_words) + (size_t)p * patch_words;
+  for (; p < end; ++p, from += step, patch += patch_words) {
+    panel[p].is_border = false;
+    panel[p].row = patch_of(patches, patch_words, p);
+    copy_lines(patch, from, words, lines, stride);
+  }
+}
+
+#define BCD_LINES(its_words, its_lines)                                         \
+  if (words == (its_words) && lines == (its_lines)) {                           \
+    place_lines(c, from, its_words, its_lines, stride, p, end, panel, patches); \
+    return;                                                                     \
+  }
+
+// Most pixels are those of large images, which have a word or two.
+static __attribute__((noinline)) void place_inside(const Convolution* c, const uint32_t* from,
+                                                   int p, int end, PanelPixel* panel,
+                                                   uint32_t* patches) {
+  const Window* w = &c->window;
+  const int words = w->window_width * c->group_words, lines = w->window_height;
+  const int64_t stride = (int64_t)w->in_width * w->in_words * w->dilation_height;
+  BCD_LINES(1, 1)
+  BCD_LINES(2, 1)
+  BCD_LINES(3, 3)
+  BCD_LINES(6, 3)
+  place_lines(c, from, words, lines, stride, p, end, panel, patches);
+}
+
+#undef BCD_LINES
+
+// The pixels of a line of the output: where the window of the first one begins, the image and
+// its words of the group.
+typedef struct {
+  int64_t in_y, in_x;
+  const uint32_t *image, *group_image;
+} OutLine;
+
+// Those whose windows reach beyond the image, or whose words do not lie in lines.
+static void place_elsewhere(const Convolution* c, const OutLine* line, int group,
+                            bool is_inside, int begin, int p, int end, PanelPixel* panel,
+                            uint32_t* patches) {
+  const size_t patch_words = (size_t)c->patch_words;
+  uint32_t* patch = gathered_patches(patches, patch_words) + (size_t)p * patch_words;
+  for (; p < end; ++p, patch += patch_words) {
+    PanelPixel* pixel = &panel[p];
+    pixel->in_y = line->in_y;
+    pixel->in_x = line->in_x + (int64_t)(p - begin) * c->window.stride_width;
+    pixel->is_border = !is_inside;
+    pixel->row = patch_of(patches, patch_words, p);
+    if (c->map != NULL) {
+      gather_mapped_patch(c, line->image, group, pixel->in_y, pixel->in_x, patch);
+    } else {
+      gather_patch(c, line->group_image, pixel->in_y, pixel->in_x, patch);
+    }
+  }
+}
+
+// How many of `count` columns, `stride` apart from in_x on, lie before a limit.
+static inline int columns_before(int64_t limit, int64_t in_x, int stride, int count) {
+  if (in_x >= limit) return 0;
+  const int64_t before = (limit - in_x + stride - 1) / stride;
+  return before < count ? (int)before : count;
+}
+
 // Places the window of every pixel of the panel, and gathers its patch.
 static void place_panel(const Convolution* c, const uint32_t* in, int group, size_t first,
                         int pixels, PanelPixel* panel, uint32_t* patches) {
   const Window* w = &c->window;
   const int64_t reach_y = (int64_t)(w->window_height - 1) * w->dilation_height;
   const int64_t reach_x = (int64_t)(w->window_width - 1) * w->dilation_width;
-  const int64_t line_words = (int64_t)w->in_width * w->in_words;
   // Whether a line of the window is one piece of the image.
   const bool is_run = c->map == NULL && w->in_words == c->group_words && w->dilation_width == 1;
-  const int run_words = w->window_width * c->group_words, lines = w->window_height;
-  const int in_words = w->in_words, stride = w->stride_width;
-  const size_t patch_words = (size_t)c->patch_words;
   int out_x = (int)(first % (size_t)w->out_width);
   int out_y = (int)(first / (size_t)w->out_width % (size_t)w->out_height);
   size_t n = first / (size_t)w->out_width / (size_t)w->out_height;
-  uint32_t* patch = gathered_patches(patches, patch_words);
   for (int p = 0; p < pixels;) {
     const uint32_t* image = in + n * c->image_words;
-    const uint32_t* group_image = image + group * c->group_words;
+    const OutLine line = {.in_y = (int64_t)out_y * w->stride_height - w->pad_top,
+                          .in_x = (int64_t)out_x * w->stride_width - w->pad_left,
+                          .image = image,
+                          .group_image = image + group * c->group_words};
     const int left = pixels - p, width = w->out_width - out_x;
-    const int end = p + (left < width ? left : width);
-    const int64_t in_y = (int64_t)out_y * w->stride_height - w->pad_top;
-    const bool is_edge = in_y < 0 || in_y + reach_y >= w->in_height;
+    const int begin = p, end = p + (left < width ? left : width);
+    // Pixels before and behind these have windows that reach beyond the image.
+    const bool is_edge = line.in_y < 0 || line.in_y + reach_y >= w->in_height;
+    const int stride = w->stride_width;
+    const int inside =
+        is_edge ? end : begin + columns_before(0, line.in_x, stride, end - begin);
     const int64_t last_x = w->in_width - reach_x;
-    int64_t in_x = (int64_t)out_x * stride - w->pad_left;
-    for (; p < end; ++p, in_x += stride) {
-      const bool is_border = is_edge || in_x < 0 || in_x >= last_x;
-      PanelPixel* pixel = &panel[p];
-      pixel->in_y = in_y;
-      pixel->in_x = in_x;
-      pixel->is_border = is_border;
-      pixel->row = patch_of(patches, patch_words, p);
-      if (is_run && !is_border) {
-        copy_lines(patch, group_image + in_y * line_words + in_x * in_words, run_words, lines,
-                   line_words * w->dilation_height);
-      } else if (c->map != NULL) {
-        gather_mapped_patch(c, image, group, in_y, in_x, patch);
-      } else {
-        gather_patch(c, group_image, in_y, in_x, patch);
-      }
-      patch += patch_words;
+    int outside =
+        is_edge ? end : begin + columns_before(last_x, line.in_x, stride, end - begin);
+    if (outside < inside) outside = inside;
+    place_elsewhere(c, &line, group, false, begin, begin, inside, panel, patches);
+    if (is_run && inside < outside) {
+      const int64_t in_x = line.in_x + (int64_t)(inside - begin) * stride;
+      place_inside(c, line.group_image + (line.in_y * w->in_width + in_x) * w->in_words, inside,
+                   outside, panel, patches);
+    } else {
+      place_elsewhere(c, &line, group, true, begin, inside, outside, panel, patches);
     }
+    place_elsewhere(c, &line, group, false, begin, outside, end, panel, patches);
+    p = end;
     out_x = 0;
     if (++out_y == w->out_height) {
       out_y = 0;

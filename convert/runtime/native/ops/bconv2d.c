@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/move_table.h"
 #include "ops/operators.h"
 
 enum { kNoActivation = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
@@ -291,16 +292,68 @@ static bool stays_together(const int32_t* map, size_t words, int piece) {
   return true;
 }
 
-void redirect_convolution(Step* step, const int32_t* map, size_t image_words) {
+// Whether a map only puts zeros around an image of another size, and where that begins.
+static bool is_frame(const int32_t* map, const Window* w, int height, int width, int* top,
+                     int* left) {
+  const int64_t words = w->in_words, units = (int64_t)w->in_height * w->in_width * words;
+  int64_t first = 0;
+  while (first < units && map[first] < 0) ++first;
+  *top = (int)(first / words / w->in_width);
+  *left = (int)(first / words % w->in_width);
+  if (*top + (int64_t)height > w->in_height || *left + (int64_t)width > w->in_width)
+    return false;
+  int32_t next = 0;
+  for (int y = 0; y < w->in_height; ++y) {
+    for (int x = 0; x < w->in_width; ++x) {
+      const bool is_inside = y >= *top && y - *top < height && x >= *left && x - *left < width;
+      for (int k = 0; k < words; ++k) {
+        if (*map++ != (is_inside ? next++ : kZeroUnit)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+// Whether all windows of a convolution end within the first rows and columns of its input.
+static bool ends_within(const Window* w, int height, int width) {
+  const int64_t last_y = (int64_t)(w->out_height - 1) * w->stride_height - w->pad_top +
+                         (int64_t)(w->window_height - 1) * w->dilation_height;
+  const int64_t last_x = (int64_t)(w->out_width - 1) * w->stride_width - w->pad_left +
+                         (int64_t)(w->window_width - 1) * w->dilation_width;
+  return last_y < height && last_x < width;
+}
+
+// Whether a convolution can do without zeros around its input: they are what is outside of it,
+// or lie behind all that it reads.
+static bool drops_frame(const Convolution* c, const int32_t* map, const Value* root, int* top,
+                        int* left) {
+  const Window* w = &c->window;
+  if (root->rank != 4 || root->dims[3] != w->in_words || root->samples != root->dims[0]) {
+    return false;
+  }
+  if (!is_frame(map, w, root->dims[1], root->dims[2], top, left)) return false;
+  return !c->pads_with_zero ||
+         (*top == 0 && *left == 0 && ends_within(w, root->dims[1], root->dims[2]));
+}
+
+void redirect_convolution(Step* step, const int32_t* map, const Value* root) {
   Convolution* c = &((Bconv2d*)step->state)->convolution;
+  Window* w = &c->window;
+  c->image_words = root->bytes / sizeof(uint32_t) / (size_t)root->samples;
+  int top, left;
+  if (drops_frame(c, map, root, &top, &left)) {
+    w->pad_top += top;
+    w->pad_left += left;
+    w->in_height = root->dims[1];
+    w->in_width = root->dims[2];
+    return;
+  }
   c->map = map;
-  c->image_words = image_words;
   // The longest pieces of a pixel that stay together wherever they go.
   const int words = c->group_words;
-  const size_t pixels = (size_t)c->window.in_height * (size_t)c->window.in_width;
+  const size_t pixels = (size_t)w->in_height * (size_t)w->in_width;
   int run = 1;
-  while (words % (2 * run) == 0 &&
-         stays_together(map, pixels * (size_t)c->window.in_words, 2 * run)) {
+  while (words % (2 * run) == 0 && stays_together(map, pixels * (size_t)w->in_words, 2 * run)) {
     run *= 2;
   }
   c->map_run = run;

@@ -51,7 +51,7 @@ typedef struct {
 // The convolution of a prepared LceBconv2d.
 const Convolution* step_convolution(const Step* step);
 // Changes where it reads from and to what size it writes; before size_convolution.
-void redirect_convolution(Step* step, const int32_t* map, size_t image_words);
+void redirect_convolution(Step* step, const int32_t* map, const Value* root);
 void crop_convolution(Step* step, int top, int left, int height, int width);
 // Chooses the size of its panels, and reserves its scratch memory.
 void size_convolution(Graph* graph, Step* step);

@@ -169,7 +169,7 @@ static void resolve_convolution(Graph* graph, Step* step) {
   const Value* root = &graph->values[in->view.root];
   step->inputs[0] = in->view.root;
   if (in->view.map == NULL) return;
-  redirect_convolution(step, in->view.map, units_of(root) / (size_t)root->samples);
+  redirect_convolution(step, in->view.map, root);
 }
 
 // An elementwise operator reads the first half of a value repeated by a concatenation; that it
@@ -220,9 +220,6 @@ bool elide_moves(Graph* graph, Error* error) {
       case kFusesQuantize:
         resolve_quantize(graph, readers, i, packed);
         break;
-      case kFusesConvolution:
-        resolve_convolution(graph, step);
-        break;
       case kFusesConcatenation:
         resolve_repetition(graph, readers, step);
         break;
@@ -232,12 +229,18 @@ bool elide_moves(Graph* graph, Error* error) {
       case kFusesPad:
         resolve_pad(graph, step);
         break;
+      case kFusesConvolution:  // below
       case kFusesPool:
       case kFusesSum:
       case kFusesNot:
       case kFusesAlone:
         break;
     }
+  }
+  // When it is known what is cut off their results.
+  for (int i = 0; i < graph->step_count; ++i) {
+    Step* step = &graph->steps[i];
+    if (step->op->fusion == kFusesConvolution) resolve_convolution(graph, step);
   }
   free(readers);
   free(packed);

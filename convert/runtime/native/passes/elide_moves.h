@@ -5,7 +5,7 @@
 //   - The signs of moved floats are the moved signs of the floats: one LceQuantize serves all
 //     that differ in their place only, and the floats are not moved.
 //   - Rows and columns that are cut off a convolution's result are not computed.
-//   - Zeros around an image are read from nowhere by the convolutions of it.
+//   - Zeros around an image are read from nowhere by the convolutions of it, floats or words.
 //   - Channels repeated by a concatenation of a value with itself are read again.
 #ifndef BCD_ELIDE_MOVES_H_
 #define BCD_ELIDE_MOVES_H_

@@ -88,49 +88,90 @@ static __attribute__((noinline)) void gather_window(const Window* w, const float
   }
 }
 
-// An output pixel.
+// An output pixel, and where its window begins.
 typedef struct {
   int x, y;
   size_t sample;
+  int64_t in_x, in_y;
+  const float* image;
 } OutPixel;
 
-// Places the window of a pixel, and goes on to the next one.
-static inline ImagePatch place_window(const Window* w, const float* in, OutPixel* at,
-                                      float* scratch) {
-  const size_t line_floats = (size_t)w->in_width * (size_t)w->in_words;
-  const float* image = in + at->sample * (size_t)w->in_height * line_floats;
-  const int64_t y = (int64_t)at->y * w->stride_height - w->pad_top;
-  const int64_t x = (int64_t)at->x * w->stride_width - w->pad_left;
-  if (++at->x == w->out_width) {
+static inline void place(const ImageConvolution* c, const float* in, OutPixel* at) {
+  const Window* w = &c->window;
+  const size_t floats = (size_t)w->in_height * (size_t)w->in_width * (size_t)w->in_words;
+  at->in_x = (int64_t)at->x * w->stride_width - w->pad_left;
+  at->in_y = (int64_t)at->y * w->stride_height - w->pad_top;
+  at->image = in + at->sample * floats;
+}
+
+// Goes on by some pixels of a line.
+static inline void step_on(const ImageConvolution* c, const float* in, int pixels,
+                           OutPixel* at) {
+  at->x += pixels;
+  if (at->x == c->window.out_width) {
     at->x = 0;
-    if (++at->y == w->out_height) {
+    if (++at->y == c->window.out_height) {
       at->y = 0;
       ++at->sample;
     }
   }
-  if (y >= 0 && y + w->window_height <= w->in_height && x >= 0 &&
-      x + w->window_width <= w->in_width) {
-    return (ImagePatch){image + (y * w->in_width + x) * w->in_words, line_floats};
+  place(c, in, at);
+}
+
+// Whether the windows of so many pixels, one beside the other, lie inside the image.
+static inline bool are_inside(const Window* w, const OutPixel* at, int pixels) {
+  const int64_t last_x = at->in_x + (int64_t)(pixels - 1) * w->stride_width;
+  return at->x + pixels <= w->out_width && at->in_y >= 0 &&
+         at->in_y + w->window_height <= w->in_height && at->in_x >= 0 &&
+         last_x + w->window_width <= w->in_width;
+}
+
+static inline ImagePatch patch_inside(const Window* w, const OutPixel* at) {
+  return (ImagePatch){at->image + (at->in_y * w->in_width + at->in_x) * w->in_words,
+                      (size_t)w->in_width * (size_t)w->in_words};
+}
+
+// Where pixels are missing, the last one is computed again.
+static __attribute__((noinline)) void place_one_by_one(const ImageConvolution* c,
+                                                       const float* in, int pixels,
+                                                       float* scratch, ImagePatch* patches,
+                                                       OutPixel* at) {
+  const Window* w = &c->window;
+  for (int p = 0; p < (int)kImagePixels; ++p, scratch += image_depth(c)) {
+    if (p >= pixels) {
+      patches[p] = patches[p - 1];
+      continue;
+    }
+    if (are_inside(w, at, 1)) {
+      patches[p] = patch_inside(w, at);
+    } else {
+      gather_window(w, at->image, at->in_y, at->in_x, scratch);
+      patches[p] = (ImagePatch){scratch, (size_t)w->window_width * (size_t)w->in_words};
+    }
+    step_on(c, in, 1, at);
   }
-  gather_window(w, image, y, x, scratch);
-  return (ImagePatch){scratch, (size_t)w->window_width * (size_t)w->in_words};
 }
 
 static void convolve_image(const ImageConvolution* c, const float* in, float* out, size_t first,
                            size_t last, float* scratch) {
   const Window* w = &c->window;
-  const size_t depth = (size_t)image_depth(c);
   const size_t line = first / (size_t)w->out_width;
+  const size_t step = (size_t)w->stride_width * (size_t)w->in_words;
   OutPixel at = {.x = (int)(first % (size_t)w->out_width),
                  .y = (int)(line % (size_t)w->out_height),
                  .sample = line / (size_t)w->out_height};
+  place(c, in, &at);
   ImagePatch patches[kImagePixels];
   for (; first < last; first += kImagePixels) {
     const int pixels = last - first < (size_t)kImagePixels ? (int)(last - first) : kImagePixels;
-    for (int p = 0; p < (int)kImagePixels; ++p) {
-      // Where pixels are missing, the last one is computed again.
-      patches[p] =
-          p < pixels ? place_window(w, in, &at, scratch + (size_t)p * depth) : patches[p - 1];
+    if (pixels == kImagePixels && are_inside(w, &at, kImagePixels)) {
+      patches[0] = patch_inside(w, &at);
+      for (int p = 1; p < (int)kImagePixels; ++p) {
+        patches[p] = (ImagePatch){patches[p - 1].first + step, patches[0].stride};
+      }
+      step_on(c, in, kImagePixels, &at);
+    } else {
+      place_one_by_one(c, in, pixels, scratch, patches, &at);
     }
     float* to = out + first * (size_t)c->channels_out;
     int channel = 0;

@@ -47,19 +47,18 @@ enum { kPairStep = 4 };
   BCD_QUAD("26", "27", "3", "7", "11", "15", add)
 // Twice the sums of a pixel, and the constants, in 16 bits. v24 and v25 hold the constants of the
 // filters, v31 twos.
-#define BCD_FINISH(constant, a, b, c, d, at, next)  \
-  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"        \
-  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"        \
-  "sub v20.8h, v" constant ".8h, v24.8h\n\t"        \
-  "sub v22.8h, v" constant ".8h, v25.8h\n\t"        \
-  "mla v20.8h, v" a ".8h, v31.8h\n\t"               \
-  "mla v22.8h, v" c ".8h, v31.8h\n\t"               \
-  "uxtl2 v21.4s, v20.8h\n\t"                        \
-  "uxtl2 v23.4s, v22.8h\n\t"                        \
-  "uxtl v20.4s, v20.4h\n\t"                         \
-  "uxtl v22.4s, v22.4h\n\t"                         \
-  "stp q20, q21, [%[counts], #" at "]\n\t"          \
-  "stp q22, q23, [%[counts], #" next "]\n\t"
+#define BCD_FINISH(constant, a, b, c, d)                       \
+  "addp v" a ".8h, v" a ".8h, v" b ".8h\n\t"                   \
+  "addp v" c ".8h, v" c ".8h, v" d ".8h\n\t"                   \
+  "sub v20.8h, v" constant ".8h, v24.8h\n\t"                   \
+  "sub v22.8h, v" constant ".8h, v25.8h\n\t"                   \
+  "mla v20.8h, v" a ".8h, v31.8h\n\t"                          \
+  "mla v22.8h, v" c ".8h, v31.8h\n\t"                          \
+  "uxtl2 v21.4s, v20.8h\n\t"                                   \
+  "uxtl2 v23.4s, v22.8h\n\t"                                   \
+  "uxtl v20.4s, v20.4h\n\t"                                    \
+  "uxtl v22.4s, v22.4h\n\t"                                    \
+  "st1 {v20.4s, v21.4s, v22.4s, v23.4s}, [%[to]], %[step]\n\t"
 // clang-format on
 
 // Returns where the weights end.
@@ -91,19 +90,19 @@ static const uint32_t* count_whole_tile(const PanelPixel* panel, int pairs,
       "uzp1 v24.8h, v24.8h, v25.8h\n\t"
       "uzp1 v25.8h, v26.8h, v27.8h\n\t"
       "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row0]]\n\t"
-      BCD_FINISH("16", "0", "1", "2", "3", "0", "32")
-      BCD_FINISH("18", "4", "5", "6", "7", "256", "288")
+      BCD_FINISH("16", "0", "1", "2", "3")
+      BCD_FINISH("18", "4", "5", "6", "7")
       "ld4r {v16.8h, v17.8h, v18.8h, v19.8h}, [%[row2]]\n\t"
-      BCD_FINISH("16", "8", "9", "10", "11", "512", "544")
-      BCD_FINISH("18", "12", "13", "14", "15", "768", "800")
-      : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left)
-      : [pairs] "r"(pairs), [rest] "r"(pairs - 1), [counts] "r"(counts)
+      BCD_FINISH("16", "8", "9", "10", "11")
+      BCD_FINISH("18", "12", "13", "14", "15")
+      : [row0] "+r"(row0), [row2] "+r"(row2), [weights] "+r"(weights), [left] "+r"(left),
+        [to] "+r"(counts)
+      : [pairs] "r"(pairs), [rest] "r"(pairs - 1), [step] "r"(kTileChannels * sizeof(int32_t))
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
         "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22",
         "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
   return weights;
 }
-_Static_assert(kTileChannels * sizeof(int32_t) == 256, "counts lie where BCD_FINISH says");
 
 #undef BCD_FINISH
 #undef BCD_PAIR
@@ -223,13 +222,17 @@ static void encode_patches(const Convolution* c, uint32_t* patches, int pixels) 
     vst1q_u32(second + depth, vdupq_n_u32(0));
     vst1q_u32(second + depth + 4, vdupq_n_u32(0));
     uint32x4_t constant0 = vdupq_n_u32(0), constant1 = vdupq_n_u32(0);
-    for (int k = 0; k < depth; k += kPatchStep) {
-      const uint32x4x2_t a = vld2q_u32(first + k), b = vld2q_u32(second + k);
+    uint32_t* to = patches;
+    for (const uint32_t* end = first + depth; first < end;) {
+      const uint32x4x2_t a = vld2q_u32(first), b = vld2q_u32(second);
+      first += kPatchStep;
+      second += kPatchStep;
       const uint32x4_t da = veorq_u32(a.val[0], a.val[1]), db = veorq_u32(b.val[0], b.val[1]);
       constant0 = vpadalq_u16(constant0, vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u32(da))));
       constant1 = vpadalq_u16(constant1, vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u32(db))));
       const uint32x4x4_t both = {{a.val[0], vmvnq_u32(da), b.val[0], vmvnq_u32(db)}};
-      vst4q_u32(patches + 2 * k, both);
+      vst4q_u32(to, both);
+      to += 2 * kPatchStep;
     }
     const uint32x4_t sums = vpaddq_u32(constant0, constant1);
     vst1q_u32(patches + constants, vpaddq_u32(sums, sums));
@@ -242,10 +245,13 @@ static inline void copy_words(uint32_t* restrict to, const uint32_t* restrict fr
     if (count & 1) to[count - 1] = from[count - 1];
     return;
   }
-  for (int i = 0; i < count - 4; i += 4) {
-    vst1q_u32(to + i, vld1q_u32(from + i));
+  for (; count > 8; count -= 8, from += 8, to += 8) {
+    const uint32x4_t low = vld1q_u32(from), high = vld1q_u32(from + 4);
+    vst1q_u32(to, low);
+    vst1q_u32(to + 4, high);
     __asm__ volatile("" ::: "memory");  // nor here
   }
+  if (count > 4) vst1q_u32(to, vld1q_u32(from));
   vst1q_u32(to + count - 4, vld1q_u32(from + count - 4));
 }
 

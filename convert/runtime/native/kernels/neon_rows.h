@@ -21,9 +21,9 @@
       float32x4_t r6, float32x4_t r7
 typedef void (*RunOp)(BCD_ARGUMENTS);
 
-// RowOp.own: the functions for two pixels and for one, and the counts, or at the end of a
-// program its function for a tile.
-enum { kRunTwo, kRunOne, kOwnCounts, kOwnWhole = kOwnCounts };
+// RowOp.own: the functions for two pixels and for one, and the counts, or where x < -t takes
+// the place of x + t < 0 all -t, or at the end of a program its function for a tile.
+enum { kRunTwo, kRunOne, kOwnCounts, kOwnLimits = kOwnCounts, kOwnWhole = kOwnCounts };
 
 // Defines the functions of an instruction by what it does with the rows of so many pixels.
 #define BCD_DEFINE_OF(name, count_of_pixels, run, compute)                                    \
@@ -91,11 +91,13 @@ BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
 // least 2^-124, because both are multiples of that or t is by far the larger one. A t that is
 // zero or denormal is zero on both sides. If either is not a number, or if infinities cancel,
 // both are false.
-BCD_INLINE bool are_thresholds(const float* from, int channels) {
+BCD_INLINE bool limits_of(const float* from, int channels, float* limits) {
   uint32x4_t smallest = vdupq_n_u32(UINT32_MAX);
   for (int c = 0; c < channels; c += 4) {
+    const float32x4_t x = vld1q_f32(from + c);
+    vst1q_f32(limits + c, vnegq_f32(x));
     // Without the sign, and zero behind all others.
-    const uint32x4_t size = vshlq_n_u32(vreinterpretq_u32_f32(vld1q_f32(from + c)), 1);
+    const uint32x4_t size = vshlq_n_u32(vreinterpretq_u32_f32(x), 1);
     smallest = vminq_u32(smallest, vsubq_u32(size, vdupq_n_u32(1)));
   }
   const uint32_t exponent = 127 - 100;
@@ -105,17 +107,22 @@ BCD_INLINE bool are_thresholds(const float* from, int channels) {
 // Takes the place of two instructions, the sum and its signs.
 BCD_INLINE void sign_sums(const RowOp* op, const Place* at, const Lanes* rows,
                           const int pixels) {
-  const Lanes thresholds = load_lanes(row_of_all(op, at));
-  float32x4_t limits[kQuads];
-#pragma GCC unroll 4
-  for (int q = 0; q < kQuads; ++q) limits[q] = vnegq_f32(thresholds.val[q]);
+  const Lanes limits = load_lanes((const float*)op->own[kOwnLimits] + at->channel);
   uint8x16_t signs[kTilePixels];
   BCD_FOR_PIXELS {
     const float32x4_t* x = rows[p].val;
-    signs[p] = bytes_of_lanes(vcltq_f32(x[0], limits[0]), vcltq_f32(x[1], limits[1]),
-                              vcltq_f32(x[2], limits[2]), vcltq_f32(x[3], limits[3]));
+    signs[p] = bytes_of_lanes(vcltq_f32(x[0], limits.val[0]), vcltq_f32(x[1], limits.val[1]),
+                              vcltq_f32(x[2], limits.val[2]), vcltq_f32(x[3], limits.val[3]));
   }
   store_halves(op + 1, at, signs, pixels);
+}
+
+// A block with one instruction, which steps on to the next pixel.
+BCD_INLINE void store_blocks(float* to, size_t stride, const Lanes* rows, const int pixels) {
+  BCD_FOR_PIXELS {
+    vst1q_f32_x4(to, rows[p]);
+    to += stride;
+  }
 }
 
 // How each function of the table becomes one or several of these. Where an operand lies is
@@ -126,11 +133,9 @@ BCD_INLINE void sign_sums(const RowOp* op, const Place* at, const Lanes* rows,
              take_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic)) \
   BCD_DEFINE(code##_in_panel,                                                                 \
              take_each(row_in_panel(op, at), op->stride, rows, pixels, 1, kLanes, arithmetic))
-#define BCD_DEFINE_store_row(code, function, arithmetic)                           \
-  BCD_DEFINE(code##_in_tile,                                                       \
-             store_each(row_in_tile(op, at), op->stride, rows, pixels, 1, kLanes)) \
-  BCD_DEFINE(code##_in_panel,                                                      \
-             store_each(row_in_panel(op, at), op->stride, rows, pixels, 1, kLanes))
+#define BCD_DEFINE_store_row(code, function, arithmetic)                                  \
+  BCD_DEFINE(code##_in_tile, store_blocks(row_in_tile(op, at), op->stride, rows, pixels)) \
+  BCD_DEFINE(code##_in_panel, store_blocks(row_in_panel(op, at), op->stride, rows, pixels))
 #define BCD_DEFINE_AS_IT_IS(code, function, arithmetic) \
   BCD_DEFINE(code##_, function(op, at, op->own[kOwnCounts], rows, pixels, 1, arithmetic))
 #define BCD_DEFINE_take_repeated BCD_DEFINE_AS_IT_IS
@@ -259,23 +264,24 @@ static void set_functions(RowOp* op, RunOp two, RunOp one) {
     BCD_CHOOSE_##function(code) break;
 
 // Whether the last two instructions are one in the whole blocks of a strip.
-static bool ends_with_thresholds(const RowOp* ops, int count, int blocks) {
+static bool ends_with_limits(const RowOp* ops, int count, int blocks, float* limits) {
   if (count < 2) return false;
   const RowOp *sum = &ops[count - 2], *sign = &ops[count - 1];
   return sum->code == kAddRow && sum->stride == 0 && sign->code == kSign &&
-         are_thresholds((const float*)(const void*)sum->data, blocks * kLanes);
+         limits_of((const float*)(const void*)sum->data, blocks * kLanes, limits);
 }
 
 // Chooses the functions. One more instruction ends the program, and holds what executes it as
 // a whole.
-static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
+static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted, float* limits) {
   for (RowOp* op = ops; op != ops + count; ++op) {
     op->own[kOwnCounts] = of_op(op, counted);
     switch (op->code) { BCD_ROW_OPS(BCD_CASE) }
   }
   RowOp* end = &ops[count];
   set_functions(end, end_row, end_row);
-  if (ends_with_thresholds(ops, count, blocks)) {
+  if (ends_with_limits(ops, count, blocks, limits)) {
+    end[-2].own[kOwnLimits] = limits;
     set_functions(end - 2, run_two_kSignSums_, run_one_kSignSums_);
     set_functions(end - 1, end_row, end_row);
   }

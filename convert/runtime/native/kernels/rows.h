@@ -91,11 +91,8 @@ static const struct {
     {kPixelsOf4, run_rows_of_4, run_row_of_4},
 };
 
-static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted) {
-  (void)ops;
-  (void)count;
-  (void)blocks;
-  (void)counted;
+static void prepare_rows(RowOp* ops, int count, int blocks, Counted* counted, float* own) {
+  (void)ops, (void)count, (void)blocks, (void)counted, (void)own;
 }
 
 // The whole blocks of a tile, whose first pixel in the panel is `first`.
@@ -208,7 +205,8 @@ static void run_strip(RowOp* ops, int count, const Strip* strip) {
   const RowOp* end = ops + count;
   const int blocks = strip->channels / kLanes, few = strip->channels % kLanes;
   const int all_blocks = blocks_of(strip->channels);
-  prepare_rows(ops, count, blocks, counted);
+  float own[kTileChannels];  // of whoever prepares the rows
+  prepare_rows(ops, count, blocks, counted, own);
   BorderSums borders[kMaxStripConvolutions][kBorders];
   for (int k = 0; k < strip->convolutions; ++k) {
     begin_strip(strip, k, &counted[k]);

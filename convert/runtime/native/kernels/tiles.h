@@ -232,10 +232,22 @@ static inline void store_bits(const Convolution* c, int channel, int channels,
   }
 }
 
-static inline void correct_floats(const Convolution* c, int channel, int channels,
-                                  const int32_t* restrict border, float* restrict out) {
+// What store_float gives, less what was counted too much.
+static inline void store_corrected(const Convolution* c, int channel, int channels,
+                                   const int32_t* restrict counts,
+                                   const int32_t* restrict border, float* restrict out) {
   const float* restrict scale = c->scale + channel;
-  for (int o = 0; o < channels; ++o) out[o] += -scale[o] * (float)border[o];
+  if (c->count_multiplier == NULL) {
+    store_float(c, channel, channels, counts, out);
+    for (int o = 0; o < channels; ++o) out[o] += -scale[o] * (float)border[o];
+    return;
+  }
+  const float* restrict multiplier = c->count_multiplier + channel;
+  const float* restrict bias = c->bias + channel;
+  for (int o = 0; o < channels; ++o) {
+    const float y = (float)counts[o] * multiplier[o] + bias[o];
+    out[o] = y + -scale[o] * (float)border[o];
+  }
 }
 
 // As the functions above, for a pixel at a border that is padded with zeros.
@@ -243,8 +255,7 @@ static void store_border(const Convolution* c, const PanelPixel* pixel, int chan
                          int channels, const int32_t* counts, BorderSums* borders, void* out) {
   const int32_t* border = border_sums(c, pixel, channel, channels, borders);
   if (c->output == kOutputFloat && !c->has_activation) {
-    store_float(c, channel, channels, counts, out);
-    correct_floats(c, channel, channels, border, out);
+    store_corrected(c, channel, channels, counts, border, out);
     return;
   }
   for (int o = 0; o < channels; ++o) {

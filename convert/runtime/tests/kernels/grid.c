@@ -565,6 +565,33 @@ static void test_thresholds(int pixels, int channels, Case* made) {
 #define BCD_LIST(code, function, how) code,
 static const RowCode kCodes[] = {BCD_ROW_OPS(BCD_LIST)};
 
+// One strip after the other: nothing of the first one's channels is left in the second one.
+static void test_strips(int pixels) {
+  enum { kStrips = 3, kChannels = kStrips * kTileChannels };
+  Case made =
+      make_case((Shape){1, 5, 32, kChannels, 3, 1, 1, 1, true, true, false, kOutputFloat});
+  prepare_case(&made, kernels, kMaxPixels);
+  const Convolution* c = &made.convolution;
+  float *got = allocate(made.output_bytes), *expected = allocate(made.output_bytes);
+  reference_kernels.convolve(c, made.input, expected, 0, (size_t)pixels, NULL);
+  PanelPixel panel[kMaxPixels];
+  uint32_t* patches = allocate(patches_bytes(c, kMaxPixels) + 64);
+  kernels->place(c, made.input, 0, pixels, panel, patches);
+  for (int from = 0; from < kChannels; from += kTileChannels) {
+    RowOp ops[] = {{.code = kSetCounts},
+                   {.code = kStore, .data = (char*)(got + from), .stride = kChannels},
+                   {.code = kStore}};  // room for one more
+    const Strip strip = {pixels, kTileChannels, 1, {{c, panel, from}}};
+    kernels->run_strip(ops, 2, &strip);
+  }
+  expect(got, expected, (size_t)pixels * kChannels * sizeof(float), "strips", kStrips, pixels,
+         kTileChannels);
+  free(got);
+  free(expected);
+  free(patches);
+  free_case(&made);
+}
+
 static void test_programs(void) {
   static const int kChannels[] = {1, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64};
   for (int zeros = 0; zeros < 3; ++zeros) {
@@ -604,6 +631,7 @@ int main(int count, char** names) {
     test_sum();
     test_connect();
     test_images();
+    for (int pixels = 1; pixels <= kMaxPixels; ++pixels) test_strips(pixels);
     test_programs();
     printf("%s: %ld cases\n", kernels->name, cases);
   }

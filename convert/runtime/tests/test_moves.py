@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from equations import SAME
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from moving import MovingGraph
 from test_fusion import assert_fusing_changes_nothing, operators_left, react_block
@@ -77,6 +77,34 @@ def test_a_padded_convolution_with_a_stride_and_its_cut(kernels, words_are_padde
     file = graph.file.build([x], [y])
     assert_fusing_changes_nothing(file, kernels, 2)
     assert_all_is_taken_over(file)
+
+
+@given(
+    height=st.integers(1, 7), width=st.integers(1, 7), channels=st.sampled_from([20, 32, 64, 96]),
+    margins=st.tuples(*[st.sampled_from([0, 0, 1, 3])] * 4), window=st.sampled_from([1, 2, 3]),
+    strides=st.integers(1, 2), pad_values=st.integers(0, 1), cuts=st.booleans(),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+# A convolution that pads with zeros, and has none, behind a +1 on one side.
+@example(6, 6, 32, (0, 2, 0, 0), 2, 2, 0, False, 0)
+@example(6, 6, 32, (0, 0, 0, 2), 2, 2, 0, False, 0)
+def test_zeros_around_packed_images_are_not_written(
+    kernels, height, width, channels, margins, window, strides, pad_values, cuts, seed
+):
+    top, bottom, left, right = margins
+    graph = MovingGraph(seed, height, width)
+    x = graph.floats(channels)
+    words = graph.pad(
+        graph.quantize(x, channels), [(0, 0), (top, bottom), (left, right), (0, 0)]
+    )
+    size = [-(-(height + top + bottom) // strides), -(-(width + left + right) // strides)]
+    graph.size = (1, *size)
+    y = graph.convolve(words, channels, 40, window, pad_values, strides)
+    if cuts:  # the last ones, which alone may read the margins behind the image
+        ends = [max(1, size[0] - bottom), max(1, size[1] - right)]
+        y = graph.slice(y, [0] * 4, [1, *ends, 40])
+    y = graph.on(y).prelu(y, 40)
+    assert_fusing_changes_nothing(graph.file.build([x], [y]), kernels, 2)
 
 
 @pytest.mark.parametrize("channels", [16, 32, 48, 64, 128])

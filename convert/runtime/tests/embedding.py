@@ -66,13 +66,6 @@ class EmbeddingGraph(Graph):
         self.file.builtin("SUB", [constant, a], [result], kind, schema.SubOptionsT())
         return result
 
-    def signs(self, a: int) -> int:
-        """Quantizes a tensor of any shape."""
-        *rest, channels = self.shape(a)
-        result = self.file.tensor((*rest, -(-channels // 32)), np.int32)
-        self.file.custom("LceQuantize", [a], [result])
-        return result
-
 
 def embedded_convolution(graph: EmbeddingGraph, x: int, channels: int, outputs: int) -> int:
     """A binary convolution whose threshold and offset follow the image, as in a BCDNet-B."""

@@ -35,13 +35,6 @@ class StemGraph(MovingGraph):
     def random_filters(self, channels_out: int, window, channels_in: int) -> np.ndarray:
         return self.rng.normal(size=(channels_out, *window, channels_in)).astype(np.float32)
 
-    def signs(self, a: int) -> int:
-        """Quantizes a tensor of any shape."""
-        *rest, channels = self.shape(a)
-        result = self.file.tensor((*rest, -(-channels // 32)), np.int32)
-        self.file.custom("LceQuantize", [a], [result])
-        return result
-
 
 def padded_stem(graph: StemGraph, channels: int = 40):
     """An image with zeros around it, as PyTorch pads it, a convolution of it, and its signs."""

@@ -59,6 +59,13 @@ class Graph:
         self.file.custom("LceQuantize", [a], [result])
         return result
 
+    def signs(self, a: int) -> int:
+        """Quantizes a tensor of any shape."""
+        *rest, channels = (int(size) for size in self.file.tensors[a].shape)
+        result = self.file.tensor((*rest, -(-channels // 32)), np.int32)
+        self.file.custom("LceQuantize", [a], [result])
+        return result
+
     def convolve(
         self, packed, channels_in, channels_out, window=3, pad_values=0, strides=1
     ) -> int:

@@ -80,7 +80,8 @@ def test_a_padded_convolution_with_a_stride_and_its_cut(kernels, words_are_padde
 
 
 @given(
-    height=st.integers(1, 7), width=st.integers(1, 7), channels=st.sampled_from([20, 32, 64, 96]),
+    height=st.integers(1, 7), width=st.integers(1, 7),
+    channels=st.sampled_from([20, 32, 64, 96]),
     margins=st.tuples(*[st.sampled_from([0, 0, 1, 3])] * 4), window=st.sampled_from([1, 2, 3]),
     strides=st.integers(1, 2), pad_values=st.integers(0, 1), cuts=st.booleans(),
     seed=st.integers(0, 99),

@@ -92,13 +92,16 @@ def test_another_layer_is_answered_with_those_there_are():
         explain.feature_layer(network(QuantConv2D(4, 1, name="conv")), "stem")
 
 
-def photo(folder):
-    PIL.Image.effect_noise((20, 12), 60).convert("RGB").save(folder / "photo.png")
+@pytest.fixture
+def picture(rng):
+    return PIL.Image.fromarray(rng.integers(0, 256, (12, 20, 3), np.uint8))
 
 
-def test_the_command_draws_two_networks_of_different_sizes(rng, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_two_networks_of_different_sizes(
+    picture, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    photo(tmp_path)
+    picture.save("photo.png")
     for name, model in {
         "static": network(QuantConv2D(4, 3), size=11),
         "dynamic": network(DynamicThreshold()),
@@ -143,12 +146,11 @@ def test_the_picture_names_networks_classes_and_what_it_shows(rng):
 
 
 def test_the_command_shows_the_image_and_the_classes_as_the_model_says(
-    tmp_path, monkeypatch, capsys
+    picture, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
-    picture = PIL.Image.effect_noise((20, 12), 60).convert("RGB")
     picture.save("photo.png", exif=exif)
     images = Preprocessing((9, 9), (0.5,) * 3, (0.2, 0.25, 0.5), resize=10)
     describe(network(QuantConv2D(4, 3)), images, ["ant", "bee", "cat"]).save("model.keras")
@@ -184,7 +186,9 @@ def test_the_command_shows_the_image_and_the_classes_as_the_model_says(
         ({"model": "BCDNetC"}, "BCDNetC does not exist"),
     ],
 )
-def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, change, message):
+def test_the_command_refuses_in_one_line(
+    picture, tmp_path, monkeypatch, capsys, change, message
+):
     monkeypatch.chdir(tmp_path)
     dense, image = tf.keras.Input(4), tf.keras.Input((9, 9, 3))
     flat = tf.keras.layers.Dense(3)(tf.keras.layers.Flatten()(image))
@@ -196,7 +200,7 @@ def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys, change, 
     }.items():
         model._name = name
         model.save(f"{name}.keras")
-    photo(tmp_path)
+    picture.save("photo.png")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "labels.txt").write_text("rose\niris\n")
     given = {"model": "model.keras", "image": "photo.png", "output": "seen.png"}

@@ -170,34 +170,41 @@ def test_a_factor_is_a_positive_number(run, small_file, factor):
     assert "--check-tolerance" in err
 
 
-def test_images_are_used_for_the_check(run, small_file, tmp_path):
-    for i in range(3):
-        PIL.Image.effect_noise((40, 30), 50 + i).convert("RGB").save(tmp_path / f"{i}.png")
+def _save_images(images, folder):
+    for i, image in enumerate(images):
+        PIL.Image.fromarray(image).save(folder / f"{i}.png")
+
+
+def test_images_are_used_for_the_check(run, small_file, tmp_path, rng):
+    _save_images(rng.integers(0, 256, (3, 30, 40, 3), np.uint8), tmp_path)
     options = ["--check-inputs", tmp_path, "--check-count", 2, "--mean", 0.5, "--std", 0.25]
     status, out, _ = run(small_file, "-o", "small.tflite", *options)
     assert status == 0
     assert f"2 inputs (images in {tmp_path})" in out
 
 
-def test_a_stem_of_int8_is_calibrated_on_images_or_arrays(run, small_file, tmp_path):
-    for i in range(5):
-        PIL.Image.effect_noise((40, 30), 50 + i).convert("RGB").save(tmp_path / f"{i}.png")
-    options = ["--stem", "int8", "--head", "int8", "--mean", 0.5, "--std", 0.25]
-    status, out, _ = run(
-        small_file, "-o", "a.tflite", *options, "--calibrate", tmp_path, "--input-type", "uint8"
-    )
+def test_a_stem_of_int8_is_calibrated_on_images_or_arrays(run, small_file, tmp_path, rng):
+    images = rng.integers(0, 256, (5, 12, 12, 3), np.uint8)
+    _save_images(images, tmp_path)
+    pixels = ["--mean", 0.5, "--std", 0.25, "--input-type", "uint8"]
+    rounded = ["--stem", "int8", "--head", "int8", "--calibrate", tmp_path]
+    status, out, _ = run(small_file, "-o", "a.tflite", *pixels, *rounded)
     assert status == 0
     assert "[6/7] round the stem and the head:" in out
     words = "rounding int8 stem and int8 head, on the inputs of the calibration: outputs differ"
     assert words in out
-    assert "same arg-max on 5 of 5\n[7/7]" in out
+    assert run(small_file, "-o", "plain.tflite", *pixels)[0] == 0
+    files = [Interpreter(Path(name).read_bytes()) for name in ("a.tflite", "plain.tflite")]
+    classes = [file.predict(images).argmax(-1) for file in files]
+    same = np.count_nonzero(classes[0] == classes[1])
+    assert f"same arg-max on {same} of 5\n[7/7]" in out
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 12, 12, 3)))
     arrays = ["--calibrate", tmp_path / "x.npy", "--report", "b.json"]
     assert run(small_file, "-o", "b.tflite", "--stem", "int8", *arrays)[0] == 0
     rounding = json.loads(Path("b.json").read_text())["rounding"]
     assert rounding["change"] == "int8 stem, on the inputs of the calibration"
     assert rounding["inputs"] == 3
-    assert Interpreter(Path("a.tflite").read_bytes()).input_types == [np.uint8]
+    assert files[0].input_types == [np.uint8]
     assert Interpreter(Path("b.tflite").read_bytes()).input_types == [np.float32]
 
 

@@ -130,7 +130,8 @@ def draw(path: Path, found: list[Trained], milliseconds: list[float]) -> None:
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
-    for panel, places in zip(panels, ([one.bops for one in found], milliseconds), strict=True):
+    millions = [one.bops / 1e6 for one in found]
+    for panel, places in zip(panels, (millions, milliseconds), strict=True):
         for index, (place, one) in enumerate(zip(places, found, strict=True)):
             seeds = f", {one.seeds} seeds" if one.seeds > 1 else ""
             panel.errorbar(
@@ -143,8 +144,10 @@ def draw(path: Path, found: list[Trained], milliseconds: list[float]) -> None:
                 label=f"{one.name}\n{one.images}, {one.split}{seeds}",
             )
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("{x:g}")
         panel.grid(alpha=0.3, which="both")
-    panels[0].set_xlabel("BOPs of an image")
+    panels[0].set_xlabel("million BOPs of an image")
     panels[1].set_xlabel("milliseconds of an image, one thread")
     panels[0].set_ylabel("accuracy in %, with its 95 % interval over the seeds")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right", fontsize=8)

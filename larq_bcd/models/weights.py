@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from larq_bcd.layers import DynamicThresholdQuantConv2D, QuantShiftMLP, SpatialShift
 
+_SHOWN = 5  # of what does not fit
+
 
 def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
     """Copies the weights of a network into one of the same parts, matched by layer name.
@@ -20,14 +22,14 @@ def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
 
     Raises:
         ValueError: if layers are missing in the source, of other shapes, or shift by another
-            distance; it lists all.
+            distance; it lists the first of them.
     """
     found = {layer.name: layer for layer in source.layers}
-    assignments, problems = [], []
+    assignments, missing, problems = [], [], []
     for layer in target.layers:
         pairs = _matching_variables(layer, found)
         if pairs is None:
-            problems.append(f"{layer.name} is missing in the source")
+            missing.append(f"{layer.name} is missing in the source")
             continue
         for variable, value in pairs:
             if variable.shape != value.shape:
@@ -38,10 +40,13 @@ def copy_weights(source: tf.keras.Model, target: tf.keras.Model) -> None:
         if isinstance(layer, QuantShiftMLP):
             problems += _other_ranges(layer, found[layer.name])
         assignments += pairs
+    problems = missing + problems
     if problems:
+        more = len(problems) - _SHOWN
         raise ValueError(
             f"the weights of {source.name!r} do not fit {target.name!r}: "
-            f"{'; '.join(problems)}. Build both with the same arguments."
+            f"{'; '.join(problems[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
+            "Build both with the same arguments."
         )
     for variable, value in assignments:
         variable.assign(value)

@@ -24,7 +24,7 @@ def described(training: Training) -> Iterator[str]:
 
     Raises:
         UserError: if a network cannot be built, or a pattern fits none of its layers, or it
-            cannot start from the file that the recipe names.
+            cannot start from what the recipe says.
     """
     recipe = training.recipe
     for key, source in training.sources.items():
@@ -34,7 +34,7 @@ def described(training: Training) -> Iterator[str]:
     for index, stage in enumerate(recipe.stages):
         network = networks.build_network(recipe, index, len(names))
         networks.freeze(recipe, index, network)
-        training.start_from_file(index, network)
+        training.check_start(index, network)
         lengths = training.lengths(index)
         trained = sum(math.prod(x.shape) for x in network.trainable_weights)
         warm_up = min(stage.schedule.warm_up_steps(lengths.steps), lengths.steps)

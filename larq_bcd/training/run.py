@@ -130,7 +130,7 @@ class Training:
         if any(stage.loss.distillation for stage in self.recipe.stages[first:]):
             self.check_teacher()
         for index in range(first + 1, len(self.recipe.stages)):
-            self.start_from_file(index)
+            self.check_start(index)
         for index in range(first, len(self.recipe.stages)):
             if len(progress.stages) <= index:
                 progress.stages.append(StageProgress(self.recipe.stages[index].name))
@@ -417,6 +417,27 @@ class Training:
         network.set_weights(plain.get_weights())
         return network
 
+    def check_start(self, index: int, network: tf.keras.Model | None = None) -> None:
+        """Looks whether a stage can start from what it is to start from.
+
+        The stage before it need not be trained yet: its network is built.
+
+        Args:
+            index: of the stage.
+            network: the stage's, which gets some weights; built anew if it is not given.
+
+        Raises:
+            UserError: if it starts from a file that is not there, or from another network.
+        """
+        self.start_from_file(index, network)
+        recipe, classes = self.recipe, self.training.num_classes
+        if recipe.start_of(index) != "previous":
+            return
+        if recipe.network_of(index - 1) != recipe.network_of(index):
+            before = networks.build_network(recipe, index - 1, classes)
+            network = network or networks.build_network(recipe, index, classes)
+            self._copy_previous(index, before, network)
+
     def start_from_file(self, index: int, network: tf.keras.Model | None = None) -> None:
         """Gives the network of a stage the weights of a file, if it starts from one.
 
@@ -437,10 +458,17 @@ class Training:
         """Gives the network of a new stage the weights that it starts from."""
         self.start_from_file(index, network)
         if self.recipe.start_of(index) == "previous":
-            try:
-                copy_weights(self._trained(index - 1), network)
-            except ValueError as error:
-                raise UserError(f"stages.{index}.start: {error}") from error
+            self._copy_previous(index, self._trained(index - 1), network)
+
+    def _copy_previous(
+        self, index: int, before: tf.keras.Model, network: tf.keras.Model
+    ) -> None:
+        try:
+            copy_weights(before, network)
+        except ValueError as error:
+            raise UserError(
+                f"stages.{index}.start: {error} Or start from random weights: start: random."
+            ) from error
 
     def _trained(self, index: int) -> tf.keras.Model:
         """The network of a stage that is done, from memory or from its file."""

@@ -215,11 +215,18 @@ def test_a_dry_run_says_what_would_happen_and_trains_nothing(short, tmp_path):
     assert "'nope.keras' is neither a file nor" in printed
 
 
-def test_a_file_that_a_later_stage_starts_from_is_looked_for_first(recipe, tmp_path):
-    setting = "stages.1.start.file=nope.keras"
-    printed = finished(start(recipe, tmp_path / "later", setting), 2)
+def test_what_a_later_stage_starts_from_is_looked_at_first(recipe, tmp_path):
+    output = tmp_path / "later"
+    printed = finished(start(recipe, output, "stages.1.start.file=nope.keras"), 2)
     assert "'nope.keras' is neither a file nor" in printed
     assert "Stage 1" not in printed
+    swapped = ["stages.0.network=TinyDropout", "network=TinyA"]
+    for settings in (swapped, [*swapped, "--dry-run"]):
+        printed = finished(start(recipe, output, *settings), 2)
+        assert "stages.1.start: the weights of " in printed
+        assert "is missing in the source" in printed
+        assert "start: random" in printed
+        assert "Stage 1" not in printed
 
 
 def test_a_finished_run_goes_on_longer_and_without_its_broken_images(short, tmp_path):

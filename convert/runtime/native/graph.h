@@ -86,6 +86,7 @@ typedef enum {
   kFusesMove,   // vanishes, see passes/elide_moves.h
   kFusesPad,    // vanishes before convolutions of images
   kFusesAlone,  // not at all, and is taken over so that it does not cut a stretch
+  kFusesImage,  // not at all: a convolution of images
 } Fusion;
 
 enum { kAnyInputs = -1 };  // 1 to kMaxInputs

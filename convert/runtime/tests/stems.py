@@ -23,11 +23,9 @@ class StemGraph(MovingGraph):
             for in_size, window, stride in zip(size, filters.shape[1:3], strides)
         ]
         result = self.file.tensor((samples, *out, len(filters)))
-        inputs = [
-            a,
-            self.file.constant(filters),
-            -1 if bias is None else self.file.constant(bias),
-        ]
+        inputs = [a, self.file.constant(filters)]
+        if bias is not None:
+            inputs.append(self.file.constant(bias))
         kind = schema.BuiltinOptions.Conv2DOptions
         self.file.builtin("CONV_2D", inputs, [result], kind, options)
         return result

@@ -96,7 +96,7 @@ enum { kSumPixels = 12 };
 // A tiled convolution's scratch: panel_pixels of these, then patches_bytes.
 typedef struct {
   const uint32_t* row;
-  int64_t in_y, in_x;  // of the window's first row and column; negative in the padding
+  int64_t in_y, in_x;  // of the window's first row and column; set if it is a border's
   bool is_border;      // part of the window lies outside the image
 } PanelPixel;
 

@@ -88,9 +88,9 @@ BCD_INLINE void pack_halves(const RowOp* op, const Place* at, const Lanes* rows,
 // Most programs end with the signs of sums with an operand that is the same for all pixels.
 // x + t < 0 is x < -t, one instruction instead of two, unless t is so small that the sum may be
 // a denormal number, which is flushed to zero. A sum with a t of at least 2^-100 is zero, or at
-// least 2^-124, because both are multiples of that or t is by far the larger one. A t that is
-// zero or denormal is zero on both sides. If either is not a number, or if infinities cancel,
-// both are false.
+// least 2^-124, because both are multiples of that or t is by far the larger one. A t of zero
+// is the same on both sides. If either is not a number, or if infinities cancel, both are
+// false.
 BCD_INLINE bool limits_of(const float* from, int channels, float* limits) {
   uint32x4_t smallest = vdupq_n_u32(UINT32_MAX);
   for (int c = 0; c < channels; c += 4) {

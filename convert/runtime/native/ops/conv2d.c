@@ -30,17 +30,23 @@ static bool is_image(const TfLiteTensor* tensor) {
          tensor->dims->size == 4;
 }
 
-// Whether an image and a filter are small enough in the dimensions that they share.
-static bool is_small(int channels, int window_height, int window_width) {
-  return channels >= 1 && channels <= kMaxImageChannels && window_height >= 1 &&
-         window_height <= kMaxImageDepth && window_width >= 1 &&
+// Whether a filter is small enough. From one channel to one the runtime sums up in another
+// order.
+static bool is_small(const int* dims) {
+  const int channels_out = dims[0], window_height = dims[1], window_width = dims[2];
+  const int channels = dims[3];
+  return channels >= 1 && channels <= kMaxImageChannels && (channels > 1 || channels_out > 1) &&
+         window_height >= 1 && window_height <= kMaxImageDepth && window_width >= 1 &&
          window_width <= kMaxImageDepth / window_height / channels;
 }
+
+static bool is_stride(int stride) { return stride >= 1 && stride <= kMaxWindow; }
 
 static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
   const Parameters* p = node->builtin_data;
   if (p == NULL || node->outputs->size != 1 || node->inputs->size < 2 ||
       node->inputs->size > 3 || p->dilation_width != 1 || p->dilation_height != 1 ||
+      !is_stride(p->stride_height) || !is_stride(p->stride_width) ||
       (p->padding != kFileSame && p->padding != kFileValid)) {
     return false;
   }
@@ -52,8 +58,7 @@ static bool claims(const TfLiteContext* context, const TfLiteNode* node) {
   return read_bounds(p->activation, &has_bounds, &bounds) && is_image(in) && is_image(filter) &&
          is_image(out) && in->allocation_type != kTfLiteMmapRo &&
          filter->allocation_type == kTfLiteMmapRo &&
-         filter->dims->data[3] == in->dims->data[3] &&
-         is_small(filter->dims->data[3], filter->dims->data[1], filter->dims->data[2]) &&
+         filter->dims->data[3] == in->dims->data[3] && is_small(filter->dims->data) &&
          has_constant_bias(context, node, kBias, filter->dims->data[0]);
 }
 
@@ -63,8 +68,7 @@ static bool read_options(void* opaque, const TfLiteNode* node, Error* error) {
   Window* w = &c->window;
   const Parameters* p = node->builtin_data;
   if (p == NULL) return refuse(error, "it has no options");
-  if (p->stride_height < 1 || p->stride_width < 1 || p->stride_height > kMaxWindow ||
-      p->stride_width > kMaxWindow) {
+  if (!is_stride(p->stride_height) || !is_stride(p->stride_width)) {
     return refuse(error, "its strides are %d and %d, and have to be within 1 and %d",
                   p->stride_height, p->stride_width, kMaxWindow);
   }
@@ -112,8 +116,7 @@ static bool check_inputs(Graph* graph, Step* step, Error* error) {
     return false;
   }
   if (filter->constant == NULL) return refuse(error, "its filter is not a constant");
-  if (in->dims[3] != filter->dims[3] ||
-      !is_small(filter->dims[3], filter->dims[1], filter->dims[2])) {
+  if (in->dims[3] != filter->dims[3] || !is_small(filter->dims)) {
     return refuse(error,
                   "its input has %d channels, and its filter is %d high, %d wide and of %d: of "
                   "at most %d channels, %d values together",
@@ -176,7 +179,7 @@ static void run(const Graph* graph, const Step* step) {
 const Operator conv2d_operator = {
     .name = "CONV_2D",
     .builtin_code = kBuiltinConv2d,
-    .fusion = kFusesNot,
+    .fusion = kFusesImage,
     .inputs = kAnyInputs,
     .state_bytes = sizeof(Conv2d),
     .claims = claims,

@@ -86,7 +86,7 @@ bool read_bounds(int activation, bool* has_bounds, Bounds* bounds);
 
 // A copy of an operator's bias, zeros if that is NULL, and of kLanes more so that a kernel may
 // read whole blocks; the caller's. NULL if it is not one constant float for each of so many
-// channels.
+// channels, or if there is no memory.
 float* copy_bias(const Value* bias, int channels, Error* error);
 
 // ---- Claims ----

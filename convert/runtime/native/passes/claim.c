@@ -15,8 +15,7 @@
 //     that compute with a convolution's result or towards a quantization: between stages, what
 //     the runtime executes costs more than they do;
 //   - convolutions of images, for whose few channels the runtime's kernels are not made, and
-//   the
-//     padding that only such ones read;
+//     the padding that only such ones read;
 //   - moves whose results only quantizations, convolutions and other such moves read, and the
 //     cut of a convolution's result.
 //
@@ -133,7 +132,7 @@ static bool is_worth_it(const Survey* survey, const Candidate* candidate) {
       return all_moving(survey, node) || cuts_convolution(survey, node);
     case kFusesPad:
       return out != NULL && out->readers > 0 && out->image_readers == out->readers;
-    case kFusesNot:
+    case kFusesImage:
       return true;
     default:
       return false;
@@ -190,7 +189,7 @@ static bool claim_backwards(const Survey* survey) {
       in->pointwise_readers += fusion == kFusesPointwise;
       in->moving_readers += fusion == kFusesQuantize || fusion == kFusesMove ||
                             (fusion == kFusesConvolution && k == 0);
-      in->image_readers += fusion == kFusesNot && k == 0;
+      in->image_readers += fusion == kFusesImage && k == 0;
       in->is_signed |= fusion == kFusesQuantize || (passes_on && out != NULL && out->is_signed);
     }
   }
@@ -215,7 +214,7 @@ static void leave_fusible(const Survey* survey) {
     Candidate* candidate = &survey->candidates[i];
     if (!candidate->is_claimed || candidate->op->builtin_code == kBuiltinCustom) continue;
     const Fusion fusion = candidate->op->fusion;
-    candidate->is_claimed = fusion == kFusesAlone || fusion == kFusesNot;
+    candidate->is_claimed = fusion == kFusesAlone || fusion == kFusesImage;
   }
 }
 

@@ -233,6 +233,7 @@ bool elide_moves(Graph* graph, Error* error) {
       case kFusesPool:
       case kFusesSum:
       case kFusesNot:
+      case kFusesImage:
       case kFusesAlone:
         break;
     }

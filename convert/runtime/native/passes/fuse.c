@@ -27,13 +27,21 @@ typedef struct {
 
 // Whether a step needs more of its input than the pixels and channels that it writes.
 static bool needs_all_pixels(const Step* step) {
-  return step->op->fusion == kFusesConvolution || step->op->fusion == kFusesPool ||
-         step->op->fusion == kFusesMove || step->op->fusion == kFusesAlone;
+  switch (step->op->fusion) {
+    case kFusesPointwise:
+    case kFusesQuantize:
+    case kFusesSum:
+    case kFusesConcatenation:
+      return false;
+    default:
+      return true;
+  }
 }
 
 static bool is_fusable(const Step* step) {
   const Fusion fusion = step->op->fusion;
-  if (fusion == kFusesNot || fusion == kFusesMove || fusion == kFusesAlone) return false;
+  const bool needs_what_is_near = fusion == kFusesConvolution || fusion == kFusesPool;
+  if (needs_all_pixels(step) && !needs_what_is_near) return false;
   if (fusion != kFusesConvolution) return true;
   const Convolution* c = step_convolution(step);
   return c->groups == 1 && c->output == kOutputFloat;
